@@ -1,0 +1,44 @@
+/* The embedded authority (authority: {kind: self}): a root (10 years) in DIR/root and an issuing
+ * intermediate in DIR/issuer, each file in a versioned format, 0600, written atomically and
+ * fsynced. The same after a restart. The intermediate is renewed at half its life and never issues
+ * beyond its own end. Loop thread only. X5-1 to X5-9. */
+#ifndef SPINDLE_AGENT_AUTHORITY_H
+#define SPINDLE_AGENT_AUTHORITY_H
+
+#include "common/buf.h"
+#include "common/key.h"
+
+#include <stdint.h>
+
+struct authority; /* opaque */
+
+/* Opens DIR (made 0700 when its parent exists), reads or makes root and issuer. now: unix s. */
+err_t authority_open(const char *dir, const char *trust_domain, int64_t issuer_ttl_s, int64_t now,
+                     struct authority **ret, struct why *why) MUST_CHECK;
+void authority_close(struct authority *a);
+
+/* Renews the issuer when half its life is over; *ret_renewed says whether it did. A failure keeps
+ * the old one. */
+err_t authority_tick(struct authority *a, int64_t now, bool *ret_renewed, struct why *why) MUST_CHECK;
+/* When to call authority_tick next (unix s). */
+int64_t authority_next_tick(const struct authority *a);
+
+struct authority_request {
+    const char *spiffe_id;
+    const char *const *dns_names; /* NULL-terminated or NULL */
+    struct slice spki;
+    int64_t now, ttl_s;           /* notBefore = now - 10 s; notAfter <= the issuer's */
+};
+struct authority_answer {
+    int64_t not_before, not_after;
+    uint8_t serial[16];
+};
+/* Appends leaf and intermediate, concatenated DER. */
+err_t authority_issue(struct authority *a, const struct authority_request *req, struct buf *chain,
+                      struct authority_answer *ret, struct why *why) MUST_CHECK;
+/* The roots, concatenated DER, borrowed until authority_tick or authority_close. */
+struct slice authority_bundle(const struct authority *a);
+int64_t authority_issuer_not_after(const struct authority *a);
+int64_t authority_root_not_after(const struct authority *a);
+
+#endif

@@ -1,0 +1,40 @@
+/* The agent's configuration, as read from YAML and --set. Filled by the option engine from
+ * agent/options.def; strings are owned by the config. Immutable once loaded; a reload makes a new
+ * one. Loop thread only. */
+#ifndef SPINDLE_AGENT_CONFIG_H
+#define SPINDLE_AGENT_CONFIG_H
+
+#include "common/address.h"
+#include "common/log.h"
+
+enum authority_kind { AUTHORITY_SELF, AUTHORITY_DISK, AUTHORITY_SPIRE, AUTHORITY_VAULT,
+                      AUTHORITY_CERT_MANAGER };
+
+struct agent_config {
+    char *trust_domain;
+    char *data_dir;
+    char *workload_api_socket; /* workload_api.socket */
+    char *admin_socket;        /* admin.socket */
+    struct address metrics_listen; /* metrics.listen */
+    bool metrics_on;           /* metrics section present */
+    char *metrics_prefix;      /* metrics.prefix, "spindle_" */
+    int64_t x509_ttl_s;        /* svid.x509_ttl */
+    int64_t jwt_ttl_s;         /* svid.jwt_ttl */
+    int64_t issuer_ttl_s;      /* authority.issuer_ttl, 24h; the issuing intermediate's life */
+    enum authority_kind authority_kind; /* authority.kind */
+    char **attestors;          /* NULL-terminated */
+    char *entries;             /* file or folder; NULL: none */
+    int64_t streams_per_user;  /* limits.streams_per_user, 0: from the descriptor limit */
+    enum log_level log_level;
+    enum log_format log_format;
+    bool sandbox;              /* sandbox: true | false */
+};
+
+/* Reads, validates and copies. All problems go to `report`, one line each, with file, line and
+ * key; ERR_CONFIG when there was any. path may be NULL (defaults and --set only).
+ * sets: NULL-terminated "key.path=value", or NULL. */
+err_t agent_config_load(const char *path, const char *const *sets, struct buf *report,
+                        struct agent_config **ret, struct why *why) MUST_CHECK;
+void agent_config_free(struct agent_config *c);
+
+#endif

@@ -1,0 +1,43 @@
+/* Registration entries: which selectors get which SPIFFE ID. Loaded whole from a file or a folder
+ * (*.yaml, *.yml by name), validated whole, swapped whole. Order: file name, then position (WA-13).
+ * Immutable once loaded; loop thread only. */
+#ifndef SPINDLE_AGENT_ENTRIES_H
+#define SPINDLE_AGENT_ENTRIES_H
+
+#include "agent/selector.h"
+#include "common/buf.h"
+
+#define ENTRY_HINT_MAX 1024
+#define ENTRIES_MAX 100000
+
+struct entry {
+    char *id;        /* as written, or a hash of spiffe_id and selectors */
+    char *spiffe_id;
+    struct selector_set selectors;
+    int64_t x509_ttl_s, jwt_ttl_s; /* 0: the agent's default */
+    char **dns_names;              /* NULL-terminated, may be NULL */
+    char *hint;                    /* "" when none */
+    char **federates_with;         /* NULL-terminated, may be NULL */
+};
+struct entry_set {
+    struct entry *items; /* owned */
+    size_t count;
+    unsigned kinds_used; /* SELECTOR_KIND_* of costly kinds that some entry uses (attest_unix.h) */
+};
+
+/* Every problem is one line in `report` (file:line: key: expected, found); ERR_CONFIG then. A
+ * missing path is an error; an existing empty folder is an empty set. */
+err_t entries_load(const char *path, const char *trust_domain, struct buf *report,
+                   struct entry_set **ret, struct why *why) MUST_CHECK;
+void entries_free(struct entry_set *set);
+
+/* The entries whose selectors are a subset of the caller's, in order; out borrows the set.
+ * Writes at most max, returns how many match. */
+size_t entries_match(const struct entry_set *set, const struct selector_set *caller,
+                     const struct entry **out, size_t max);
+/* Borrowed, or NULL. */
+const struct entry *entries_find(const struct entry_set *set, const char *id);
+/* Would an SVID of both be the same (id, SPIFFE ID, TTL, DNS names)? */
+bool entry_same_svid(const struct entry *a, const struct entry *b);
+
+#endif

@@ -1,0 +1,35 @@
+/* Trust bundles: the roots of each trust domain, never merged (X509-SVID section 5, FD-13).
+ * A bundle_set is immutable once shared: built by one owner, then shared by reference. */
+#ifndef SPINDLE_COMMON_BUNDLE_H
+#define SPINDLE_COMMON_BUNDLE_H
+
+#include "common/x509.h"
+
+#define BUNDLE_ROOTS_MAX 64    /* roots of one trust domain */
+#define BUNDLE_DOMAINS_MAX 256 /* trust domains of one set */
+
+struct bundle {
+    char *trust_domain;  /* owned */
+    uint8_t *der;        /* owned, concatenated */
+    size_t der_len;
+    struct x509 *roots;  /* owned, parsed, borrowing der */
+    size_t root_count;
+};
+
+struct bundle_set {
+    struct bundle *items; /* owned, sorted by trust domain */
+    size_t count;
+};
+
+void bundle_set_init(struct bundle_set *set);
+void bundle_set_done(struct bundle_set *set);
+/* Adds or replaces the bundle of a trust domain. `ders` is concatenated DER, copied; it may be
+ * empty (a known domain that trusts nothing). */
+err_t bundle_set_put(struct bundle_set *set, struct slice trust_domain, struct slice ders,
+                     struct why *why) MUST_CHECK;
+err_t bundle_set_copy(const struct bundle_set *from, struct bundle_set *ret_copy) MUST_CHECK;
+/* Borrowed, NULL when there is none. */
+const struct bundle *bundle_set_find(const struct bundle_set *set, struct slice trust_domain);
+bool bundle_set_eq(const struct bundle_set *a, const struct bundle_set *b);
+
+#endif

@@ -1,0 +1,33 @@
+/* Private keys: make, load, sign, wipe. The bytes of a key live here and in files, nowhere else;
+ * every copy is wiped. Not thread-shared, except key_sign on different keys.
+ * Only this file and tls.c, sigverify.c see wolfCrypt. */
+#ifndef SPINDLE_COMMON_KEY_H
+#define SPINDLE_COMMON_KEY_H
+
+#include "common/buf.h"
+#include "common/why.h"
+
+enum key_kind { KEY_EC_P256, KEY_EC_P384, KEY_RSA_2048, KEY_RSA_3072, KEY_RSA_4096, KEY_ED25519 };
+
+struct key; /* opaque, heap */
+
+err_t key_generate(enum key_kind kind, struct key **ret_key, struct why *why) MUST_CHECK;
+/* Unencrypted PKCS#8 DER (also SEC1 or PKCS#1, as files have them). */
+err_t key_parse(struct slice der, struct key **ret_key, struct why *why) MUST_CHECK;
+/* From a PEM or DER file. Refuses a file that group or others may read (ERR_FILE_MODE). */
+err_t key_read_file(const char *path, struct key **ret_key, struct why *why) MUST_CHECK;
+/* Wipes, then frees. NULL is fine. */
+void key_free(struct key *key);
+
+enum key_kind key_kind(const struct key *key);
+/* Unencrypted PKCS#8 DER (RFC 5958 / WA-11), borrowed until key_free. */
+struct slice key_pkcs8(const struct key *key);
+/* SubjectPublicKeyInfo DER, borrowed until key_free. */
+struct slice key_spki(const struct key *key);
+/* Signs `message` (hashing it: SHA-256 for P-256 and RSA, SHA-384 for P-384); appends the signature
+ * as X.509 wants it (DER ECDSA, PKCS#1 v1.5). */
+err_t key_sign(struct key *key, struct slice message, struct buf *out, struct why *why) MUST_CHECK;
+/* The DER AlgorithmIdentifier that key_sign's signatures carry. Static. */
+struct slice key_signature_algorithm(const struct key *key);
+
+#endif

@@ -1,0 +1,56 @@
+/* Logging: one event, one line, on stderr; text or JSON. Thread-safe. Never blocks: when stderr
+ * cannot take a line it is dropped and counted (log_dropped()). Never pass keys or tokens.
+ * Peer-chosen bytes are escaped. Libraries do not log above debug: they return `why`.
+ *
+ *   log_warn("handshake_failed", log_str("peer", addr), log_err("reason", err), log_int("n", 3));
+ *   2026-11-21T08:00:00.123Z WARN handshake_failed peer=10.0.0.7:4410 reason=cert_expired n=3 */
+#ifndef SPINDLE_COMMON_LOG_H
+#define SPINDLE_COMMON_LOG_H
+
+#include "common/err.h"
+#include "common/slice.h"
+
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+struct log_field {
+    const char *key; /* NULL ends the list */
+    enum { LOG_F_STR, LOG_F_SLICE, LOG_F_INT, LOG_F_ERR, LOG_F_TIME, LOG_F_BOOL } kind;
+    union {
+        const char *str; /* NULL is printed as - */
+        struct slice slice;
+        int64_t num;
+        err_t err;
+        bool flag;
+    } v;
+};
+
+void log_setup(enum log_level level, enum log_format format);
+bool log_enabled(enum log_level level);
+void log_write(enum log_level level, const char *event, const struct log_field *fields);
+/* Lines dropped since start. */
+uint64_t log_dropped(void);
+/* Tests: lines go to `sink` instead of stderr; NULL restores. */
+void log_capture(void (*sink)(void *arg, const char *line), void *arg);
+
+#define log_str(k, s) ((struct log_field){.key = (k), .kind = LOG_F_STR, .v.str = (s)})
+#define log_slice(k, s) ((struct log_field){.key = (k), .kind = LOG_F_SLICE, .v.slice = (s)})
+#define log_int(k, n) ((struct log_field){.key = (k), .kind = LOG_F_INT, .v.num = (int64_t)(n)})
+#define log_err(k, e) ((struct log_field){.key = (k), .kind = LOG_F_ERR, .v.err = (e)})
+#define log_time(k, t) ((struct log_field){.key = (k), .kind = LOG_F_TIME, .v.num = (t)})
+#define log_bool(k, b) ((struct log_field){.key = (k), .kind = LOG_F_BOOL, .v.flag = (b)})
+
+#define LOG_EVENT(level, event, ...)                                                               \
+    do {                                                                                           \
+        if (log_enabled(level))                                                                    \
+            log_write(level, event,                                                                \
+                      (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}});        \
+    } while (0)
+#define log_error(event, ...) LOG_EVENT(LOG_ERROR, event, __VA_ARGS__)
+#define log_warn(event, ...) LOG_EVENT(LOG_WARN, event, __VA_ARGS__)
+#define log_info(event, ...) LOG_EVENT(LOG_INFO, event, __VA_ARGS__)
+#define log_debug(event, ...) LOG_EVENT(LOG_DEBUG, event, __VA_ARGS__)
+
+#endif

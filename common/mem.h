@@ -1,0 +1,27 @@
+/* The only allocator of our own code. Every failure is an error that travels up, never an abort;
+ * tests make the n-th allocation fail. Thread-safe (the fail hook is for single-threaded tests). */
+#ifndef SPINDLE_COMMON_MEM_H
+#define SPINDLE_COMMON_MEM_H
+
+#include <stddef.h>
+
+/* Zeroed memory, or NULL. size 0 gives a valid pointer. */
+void *mem_alloc(size_t size) __attribute__((malloc, warn_unused_result));
+/* As calloc: NULL on overflow of count * size. */
+void *mem_array(size_t count, size_t size) __attribute__((malloc, warn_unused_result));
+/* As realloc; on NULL the old block is intact. New bytes are not zeroed. */
+void *mem_resize(void *ptr, size_t size) __attribute__((warn_unused_result));
+void *mem_dup(const void *src, size_t size) __attribute__((malloc, warn_unused_result));
+char *mem_strdup(const char *src) __attribute__((malloc, warn_unused_result));
+void mem_free(void *ptr);
+/* Overwrites secrets in a way the compiler keeps. */
+void mem_wipe(void *ptr, size_t size);
+/* Constant time; 0 when equal. */
+int mem_compare_secret(const void *a, const void *b, size_t size);
+
+/* Tests: let `n` allocations pass, fail each one after; -1 turns it off. */
+void mem_fail_after(long n);
+/* Tests: did the hook fail at least one allocation since it was set? */
+int mem_did_fail(void);
+
+#endif

@@ -1,0 +1,14 @@
+/* PEM (RFC 7468): walk the blocks of a text, write one. Pure. */
+#ifndef SPINDLE_COMMON_PEM_H
+#define SPINDLE_COMMON_PEM_H
+
+#include "common/buf.h"
+#include "common/why.h"
+
+/* Takes the next block from *text (advancing it): its label, borrowed, and its bytes appended to
+ * `der`. ERR_NOT_FOUND when no block is left; ERR_PARSE for a broken one, with its line. */
+err_t pem_next(struct slice *text, struct slice *ret_label, struct buf *der,
+               struct why *why) MUST_CHECK;
+err_t pem_write(struct buf *out, const char *label, struct slice der) MUST_CHECK;
+
+#endif

@@ -1,0 +1,37 @@
+/* Is this chain an X509-SVID we trust, and whose? Pure: bytes, anchors and a clock in, a verdict
+ * out; no I/O, no state, any thread. X509-SVID section 5, RFC 5280 section 6.
+ *
+ * Order of the checks, so that each failure has one reason: parse, leaf rules (URI, CA bits, key
+ * usage, ID), trust domain, path (names, CA bits, path length, name constraints, times), signatures
+ * last, because they cost most. */
+#ifndef SPINDLE_COMMON_SVID_VERIFY_H
+#define SPINDLE_COMMON_SVID_VERIFY_H
+
+#include "common/bundle.h"
+#include "common/spiffeid.h"
+
+#define SVID_CHAIN_MAX 8 /* certificates a peer may show */
+
+enum svid_role { SVID_ROLE_CLIENT, SVID_ROLE_SERVER }; /* what the peer is */
+
+struct svid_verify_options {
+    const struct bundle_set *bundles;
+    enum svid_role peer_role;
+    int64_t now;
+    int64_t max_lifetime_s; /* 0: no limit; else refuse longer notAfter - notBefore */
+};
+
+/* What the verifier found; filled as far as it got, also on failure, for the log line. Slices
+ * borrow the chain. */
+struct svid_peer {
+    struct x509 leaf;
+    bool leaf_parsed;
+    struct spiffeid id;
+    bool id_parsed;
+};
+
+/* chain[0] is the leaf. ERR_OK, or the reason. `ret_peer` is filled on failure too. */
+err_t svid_verify(const struct slice *chain, size_t count, const struct svid_verify_options *opt,
+                  struct svid_peer *ret_peer, struct why *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,58 @@
+/* The sidecar's configuration, as read from YAML and --set. Filled by the option engine from
+ * sidecar/options.def. Immutable once loaded, shared by reference with connections that started
+ * under it (config_ref); a reload makes a new one. */
+#ifndef SPINDLE_SIDECAR_CONFIG_H
+#define SPINDLE_SIDECAR_CONFIG_H
+
+#include "common/address.h"
+#include "common/log.h"
+#include "common/spiffeid.h"
+
+enum route_direction { ROUTE_INBOUND, ROUTE_OUTBOUND };
+enum route_protocol { PROTOCOL_TCP, PROTOCOL_HTTP };
+enum route_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_NONE };
+enum route_tunnel { TUNNEL_DIRECT, TUNNEL_POOLED };
+enum revocation_policy { REVOCATION_OFF, REVOCATION_SOFT, REVOCATION_HARD };
+
+struct route_config {
+    enum route_direction direction;
+    struct address listen;
+    struct address forward;
+    enum route_protocol protocol;
+    enum route_client_auth client_auth; /* inbound */
+    enum route_tunnel tunnel;           /* outbound */
+    char **peers;                       /* allow / expect as written, NULL-terminated, owned */
+    struct spiffeid_rule *rules;        /* the same, parsed, borrowing `peers` */
+    size_t rule_count;
+};
+
+struct sidecar_config {
+    char *name;                /* "" when absent */
+    char *workload_api;        /* identity.workload_api endpoint, or NULL */
+    char *file_certificate, *file_key, *file_bundle; /* identity.files, or NULL */
+    char *identity_hint;       /* NULL: not asked for */
+    char *identity_spiffe_id;  /* NULL: not asked for */
+    bool metrics_on;
+    struct address metrics_listen;
+    char *metrics_prefix;
+    char *admin_socket;        /* NULL: no admin socket */
+    int64_t workers;
+    struct route_config *routes; /* inbound first, then outbound, in file order */
+    size_t route_count;
+    enum revocation_policy revocation;
+    int64_t drain_delay_ms, drain_limit_ms; /* drain_delay; drain_limit (default 30s) */
+    int64_t connect_timeout_ms, handshake_timeout_ms, idle_timeout_ms; /* idle 0: never */
+    int64_t half_close_timeout_ms; /* timeouts.half_close, 0: never */
+    int64_t max_connections;   /* limits.connections, per listener; 0: from the descriptor limit */
+    enum log_level log_level;
+    enum log_format log_format;
+    bool sandbox;
+};
+
+/* As agent_config_load. */
+err_t sidecar_config_load(const char *path, const char *const *sets, struct buf *report,
+                          struct sidecar_config **ret, struct why *why) MUST_CHECK;
+struct sidecar_config *sidecar_config_ref(struct sidecar_config *c);
+void sidecar_config_unref(struct sidecar_config *c);
+
+#endif
