@@ -9,8 +9,6 @@
 #include <sys/types.h>
 #include <uv.h>
 
-enum { SELECTOR_KIND_PATH = 1u << 0, SELECTOR_KIND_SHA256 = 1u << 1 }; /* entry_set.kinds_used */
-
 struct attest_unix; /* opaque: name cache, hash cache */
 
 struct attest_subject {
