@@ -24,7 +24,7 @@ bool spiffeid_eq(const struct spiffeid *a, const struct spiffeid *b);
 
 /* A rule of an allow list: an exact ID, or one whose last segment is `*`, which matches one or
  * more segments ("spiffe://td/ns/shop/" + anything). `spiffe://td/` + `*` matches every workload
- * of td. Borrows its text. */
+ * of td; `spiffe://td` alone is refused, since no workload has it. Borrows its text. */
 struct spiffeid_rule {
     struct slice prefix; /* exact: the whole ID; wildcard: up to and including the last '/' */
     bool wildcard;
