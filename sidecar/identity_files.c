@@ -1,0 +1,188 @@
+#include "sidecar/identity_files.h"
+
+#include "common/mem.h"
+#include "common/pem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static err_t stamp_one(const char *path, uint64_t part[static 4], struct why *why)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return why_errno(why, ERR_IO, "%s", path);
+    part[0] = (uint64_t)st.st_dev ^ ((uint64_t)st.st_mode << 32);
+    part[1] = (uint64_t)st.st_ino;
+    part[2] = (uint64_t)st.st_size ^ ((uint64_t)st.st_mtim.tv_nsec << 32);
+    part[3] = (uint64_t)st.st_mtim.tv_sec ^ ((uint64_t)st.st_ctim.tv_nsec << 34);
+    return ERR_OK;
+}
+
+err_t identity_files_stamp(const struct identity_files *files, struct identity_stamp *ret,
+                           struct why *why)
+{
+    const char *paths[3] = {files->certificate, files->key, files->bundle};
+    struct identity_stamp stamp = {0};
+    for (size_t i = 0; i < 3; i++) {
+        err_t err = stamp_one(paths[i], stamp.part[i], why);
+        if (err != ERR_OK)
+            return err;
+    }
+    *ret = stamp;
+    return ERR_OK;
+}
+
+bool identity_stamp_eq(const struct identity_stamp *a, const struct identity_stamp *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static err_t read_file(const char *path, struct buf *out, struct why *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold the thread */
+    if (fd < 0)
+        return why_errno(why, ERR_IO, "%s", path);
+    err_t err = ERR_OK;
+    for (;;) {
+        err = buf_reserve(out, 4096);
+        if (err != ERR_OK) {
+            why_set(why, err, "%s: larger than %u bytes, or no memory", path, IDENTITY_FILE_MAX);
+            break;
+        }
+        ssize_t n = read(fd, out->data + out->len, 4096);
+        if (n == 0)
+            break;
+        if (n < 0 && errno != EINTR) {
+            err = why_errno(why, ERR_IO, "%s", path);
+            break;
+        }
+        if (n > 0)
+            out->len += (size_t)n;
+    }
+    close(fd);
+    return err;
+}
+
+/* Appends the DER of every CERTIFICATE block of a file; other blocks are passed over. */
+static err_t read_certificates(const char *path, struct buf *der, struct why *why)
+{
+    struct buf text, block;
+    buf_init(&text, IDENTITY_FILE_MAX);
+    buf_init(&block, IDENTITY_FILE_MAX);
+    err_t err = read_file(path, &text, why);
+    if (err != ERR_OK)
+        goto out;
+    struct slice rest = buf_slice(&text);
+    for (;;) {
+        struct slice label;
+        buf_clear(&block);
+        err = pem_next(&rest, &label, &block, why);
+        if (err == ERR_NOT_FOUND)
+            break;
+        if (err == ERR_OK && slice_eq_str(label, "CERTIFICATE"))
+            err = buf_append(der, block.data, block.len);
+        if (err != ERR_OK) {
+            why_add(why, err, "%s", path);
+            goto out;
+        }
+    }
+    err = ERR_OK;
+    if (der->len == 0)
+        err = why_set(why, ERR_PARSE,
+                      "%s: no \"BEGIN CERTIFICATE\" block in %zu bytes; expected PEM certificates",
+                      path, text.len);
+out:
+    buf_wipe(&block); /* a key may stand in the same file */
+    buf_wipe(&text);
+    return err;
+}
+
+/* The trust domain that the leaf belongs to: the bundle file's roots are for it alone (X5-15). */
+static err_t leaf_domain(struct slice chain, struct spiffeid *ret, struct why *why)
+{
+    struct slice certs[SVID_CHAIN_MAX];
+    size_t count = 0;
+    err_t err = x509_split(chain, certs, SVID_CHAIN_MAX, &count, why);
+    if (err != ERR_OK)
+        return err;
+    struct x509 leaf;
+    err = x509_parse(certs[0], &leaf, why);
+    if (err != ERR_OK)
+        return err;
+    if (leaf.uri_count != 1)
+        return why_set(why, leaf.uri_count == 0 ? ERR_LEAF_NO_URI : ERR_LEAF_URI_COUNT,
+                       "the first certificate has %zu URI names; an X509-SVID has exactly one, its "
+                       "SPIFFE ID",
+                       leaf.uri_count);
+    return spiffeid_parse(leaf.uri[0], ret, why);
+}
+
+/* Would a peer that trusts this bundle accept this chain, in either role? */
+static err_t check_chain(const struct identity *id, int64_t now, struct why *why)
+{
+    struct slice certs[SVID_CHAIN_MAX];
+    size_t count = 0;
+    err_t err = x509_split(identity_chain(id), certs, SVID_CHAIN_MAX, &count, why);
+    if (err != ERR_OK)
+        return err;
+    struct svid_verify_options opt = {
+        .bundles = identity_bundles(id), .peer_role = SVID_ROLE_SERVER, .now = now};
+    struct svid_peer peer;
+    err = svid_verify(certs, count, &opt, &peer, why);
+    if (err == ERR_CERT_EXT_KEY_USAGE) {
+        opt.peer_role = SVID_ROLE_CLIENT;
+        err = svid_verify(certs, count, &opt, &peer, why);
+    }
+    return err;
+}
+
+err_t identity_files_load(const struct identity_files *files, int64_t now, struct identity **ret,
+                          struct why *why)
+{
+    struct buf chain, roots;
+    struct bundle_set bundles;
+    struct key *key = NULL;
+    struct identity *id = NULL;
+    struct spiffeid domain;
+    buf_init(&chain, IDENTITY_FILE_MAX);
+    buf_init(&roots, IDENTITY_FILE_MAX);
+    bundle_set_init(&bundles);
+    err_t err = read_certificates(files->certificate, &chain, why);
+    if (err == ERR_OK)
+        err = read_certificates(files->bundle, &roots, why);
+    if (err == ERR_OK)
+        err = key_read_file(files->key, &key, why);
+    if (err != ERR_OK)
+        goto out;
+    err = leaf_domain(buf_slice(&chain), &domain, why);
+    if (err != ERR_OK) {
+        why_add(why, err, "%s", files->certificate);
+        goto out;
+    }
+    err = bundle_set_put(&bundles, domain.trust_domain, buf_slice(&roots), why);
+    if (err != ERR_OK) {
+        why_add(why, err, "%s", files->bundle);
+        goto out;
+    }
+    err = identity_new(buf_slice(&chain), key_pkcs8(key), NULL, &bundles, &id, why);
+    if (err != ERR_OK) {
+        why_add(why, err, "%s with %s", files->certificate, files->key);
+        goto out;
+    }
+    err = check_chain(id, now, why);
+    if (err != ERR_OK) {
+        why_add(why, err, "%s against %s", files->certificate, files->bundle);
+        goto out;
+    }
+    *ret = id;
+    id = NULL;
+out:
+    identity_unref(id);
+    bundle_set_done(&bundles);
+    key_free(key);
+    buf_done(&roots);
+    buf_done(&chain);
+    return err;
+}

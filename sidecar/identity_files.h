@@ -1,0 +1,29 @@
+/* An identity from three files: certificate, key, bundle. Blocking; run on the thread pool. */
+#ifndef SPINDLE_SIDECAR_IDENTITY_FILES_H
+#define SPINDLE_SIDECAR_IDENTITY_FILES_H
+
+#include "common/identity.h"
+
+#define IDENTITY_FILE_MAX (1024u * 1024u) /* bytes of one PEM file */
+
+struct identity_files {
+    const char *certificate, *key, *bundle; /* borrowed */
+};
+
+/* Which contents were read: device, inode, size and times of the three files, links followed. */
+struct identity_stamp {
+    uint64_t part[3][4];
+};
+
+/* ERR_IO with the path for a file that is not there. */
+err_t identity_files_stamp(const struct identity_files *files, struct identity_stamp *ret,
+                           struct why *why) MUST_CHECK;
+bool identity_stamp_eq(const struct identity_stamp *a, const struct identity_stamp *b);
+
+/* Reads and checks the set: PEM, key mode (ERR_FILE_MODE), leaf rules, key and leaf belong together
+ * (ERR_KEY_MISMATCH), chain and bundle verify at `now`, so that a half-written set is never taken.
+ */
+err_t identity_files_load(const struct identity_files *files, int64_t now, struct identity **ret,
+                          struct why *why) MUST_CHECK;
+
+#endif

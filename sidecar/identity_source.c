@@ -1,0 +1,271 @@
+#include "sidecar/identity_source.h"
+
+#include "common/clock.h"
+#include "common/file_watch.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "sidecar/identity_files.h"
+
+#include <stdio.h>
+
+/* Expiry is looked at on the wall clock at least this often: it may be set, and timers stand still
+ * while a machine sleeps. */
+#define EXPIRY_LOOK_MS (30 * 1000)
+
+/* What one visit of the thread pool brings back. */
+struct file_job {
+    struct identity_files files;
+    struct identity_stamp known, stamp;
+    bool is_known, unchanged;
+    int64_t now;
+    struct identity *id; /* owned until taken */
+    err_t err;
+    struct why why;
+};
+
+struct identity_source {
+    struct identity_source_options opt;
+    uv_timer_t expiry;
+    struct identity *current;                    /* shared, or NULL */
+    char problem[sizeof((struct why *)0)->text]; /* last one logged */
+    bool closing;
+    unsigned open_parts;
+    void (*done)(void *arg);
+    void *done_arg;
+
+    struct file_watch *watch;
+    uv_work_t work;
+    struct file_job job;
+    bool working, again;
+};
+
+static void on_expiry_timer(uv_timer_t *timer);
+static void on_part_closed(void *arg);
+
+static void watch_expiry(struct identity_source *s)
+{
+    uv_timer_stop(&s->expiry);
+    if (s->current == NULL)
+        return;
+    int64_t left_ms = (identity_leaf(s->current)->not_after + 1) * 1000 - clock_wall_ms();
+    uint64_t wait = left_ms < 0 ? 0 : (uint64_t)left_ms;
+    uv_timer_start(&s->expiry, on_expiry_timer, wait < EXPIRY_LOOK_MS ? wait : EXPIRY_LOOK_MS, 0);
+}
+
+/* The only writer of `current`. */
+static void set_current(struct identity_source *s, struct identity *id, const struct why *why)
+{
+    struct identity *old = s->current;
+    s->current = id != NULL ? identity_ref(id) : NULL;
+    watch_expiry(s);
+    s->opt.on_change(s->opt.arg, id, why);
+    identity_unref(old);
+}
+
+static void accept_identity(struct identity_source *s, struct identity *id)
+{
+    s->problem[0] = '\0';
+    if (s->current != NULL && identity_eq(s->current, id))
+        return;
+    const struct x509 *leaf = identity_leaf(id);
+    char serial[64];
+    log_info("identity_changed", log_slice("spiffe_id", identity_id(id)->text),
+             log_str("serial", x509_serial_text(leaf->serial, serial, sizeof serial)),
+             log_time("not_before", leaf->not_before), log_time("not_after", leaf->not_after));
+    set_current(s, id, NULL);
+}
+
+static void drop_identity(struct identity_source *s, const struct why *why)
+{
+    if (s->current == NULL)
+        return;
+    log_warn("identity_dropped", log_slice("spiffe_id", identity_id(s->current)->text),
+             log_err("reason", why->err), log_str("cause", why_text(why)),
+             log_str("next", "new connections wait for an identity"));
+    set_current(s, NULL, why);
+}
+
+/* One line for each new problem, not one for each try. */
+static void report_problem(struct identity_source *s, const struct why *why, const char *next)
+{
+    if (strcmp(s->problem, why_text(why)) == 0)
+        return;
+    memcpy(s->problem, why->text, sizeof s->problem);
+    char until[CLOCK_TEXT_LEN];
+    char keeping[96];
+    if (s->current != NULL) {
+        clock_format_s(identity_leaf(s->current)->not_after, until);
+        snprintf(keeping, sizeof keeping, "keeping the certificate that expires at %s; ", until);
+    } else {
+        snprintf(keeping, sizeof keeping, "no identity until then; ");
+    }
+    char text[256];
+    snprintf(text, sizeof text, "%s%s", keeping, next);
+    log_warn("identity_problem", log_err("reason", why->err), log_str("cause", why_text(why)),
+             log_str("next", text));
+    if (s->opt.on_problem != NULL)
+        s->opt.on_problem(s->opt.arg, why);
+}
+
+/* ---- files ---- */
+
+/* On the thread pool: touches nothing but the job. */
+static void run_file_job(struct file_job *job)
+{
+    job->unchanged = false;
+    job->err = identity_files_stamp(&job->files, &job->stamp, &job->why);
+    if (job->err != ERR_OK)
+        return;
+    if (job->is_known && identity_stamp_eq(&job->stamp, &job->known)) {
+        job->unchanged = true;
+        return;
+    }
+    job->err = identity_files_load(&job->files, job->now, &job->id, &job->why);
+}
+
+static void finish_file_job(struct identity_source *s)
+{
+    struct file_job *job = &s->job;
+    struct identity *id = job->id;
+    job->id = NULL;
+    if (job->err != ERR_OK) {
+        job->is_known = false; /* a set that was refused is looked at again at each tick */
+        report_problem(s, &job->why, "the files are read again when they change");
+    } else if (!job->unchanged) {
+        job->known = job->stamp;
+        job->is_known = true;
+        accept_identity(s, id);
+    } else {
+        s->problem[0] = '\0';
+    }
+    identity_unref(id);
+}
+
+static void on_job(uv_work_t *work)
+{
+    struct identity_source *s = work->data;
+    run_file_job(&s->job);
+}
+
+static void start_file_job(struct identity_source *s);
+
+static void on_job_done(uv_work_t *work, int status)
+{
+    struct identity_source *s = work->data;
+    s->working = false;
+    if (s->closing) {
+        identity_unref(s->job.id);
+        on_part_closed(s);
+        return;
+    }
+    if (status == 0)
+        finish_file_job(s);
+    if (s->again && !s->closing)
+        start_file_job(s);
+}
+
+static void start_file_job(struct identity_source *s)
+{
+    s->again = s->working;
+    if (s->working)
+        return;
+    s->job.now = clock_wall_s();
+    s->job.why = (struct why){0};
+    s->working = uv_queue_work(s->expiry.loop, &s->work, on_job, on_job_done) == 0;
+}
+
+static void on_files_hint(void *arg)
+{
+    start_file_job(arg);
+}
+
+static err_t open_files(struct identity_source *s, uv_loop_t *loop, struct why *why)
+{
+    const char *paths[] = {s->opt.certificate, s->opt.key, s->opt.bundle};
+    s->job.files = (struct identity_files){s->opt.certificate, s->opt.key, s->opt.bundle};
+    s->work.data = s;
+    err_t err = file_watch_open(loop, paths, 3, on_files_hint, s, &s->watch, why);
+    if (err == ERR_OK)
+        start_file_job(s);
+    return err;
+}
+
+/* ---- both ---- */
+
+err_t identity_source_open(uv_loop_t *loop, const struct identity_source_options *opt,
+                           struct identity_source **ret, struct why *why)
+{
+    if (opt->workload_api != NULL)
+        return why_set(why, ERR_UNSUPPORTED, "identity.workload_api: not built yet");
+    struct identity_source *s = mem_alloc(sizeof *s);
+    if (s == NULL)
+        return why_set(why, ERR_NO_MEMORY, "no memory for the identity source");
+    s->opt = *opt;
+    uv_timer_init(loop, &s->expiry);
+    s->expiry.data = s;
+    err_t err = open_files(s, loop, why);
+    if (err != ERR_OK) {
+        identity_source_close(s, NULL, NULL);
+        return err;
+    }
+    *ret = s;
+    return ERR_OK;
+}
+
+void identity_source_reload(struct identity_source *s)
+{
+    if (s->closing)
+        return;
+    if (s->watch != NULL) {
+        s->job.is_known = s->job.is_known && !s->working;
+        start_file_job(s);
+    }
+}
+
+static void on_part_closed(void *arg)
+{
+    struct identity_source *s = arg;
+    if (--s->open_parts > 0)
+        return;
+    void (*done)(void *arg) = s->done;
+    void *done_arg = s->done_arg;
+    identity_unref(s->current);
+    mem_free(s);
+    if (done != NULL)
+        done(done_arg);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
+}
+
+void identity_source_close(struct identity_source *s, void (*done)(void *arg), void *arg)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    s->done = done;
+    s->done_arg = arg;
+    s->open_parts = 1u + (s->working ? 1 : 0) + (s->watch != NULL ? 1 : 0);
+    uv_close((uv_handle_t *)&s->expiry, on_timer_closed);
+    if (s->watch != NULL)
+        file_watch_close(s->watch, on_part_closed, s);
+}
+
+static void on_expiry_timer(uv_timer_t *timer)
+{
+    struct identity_source *s = timer->data;
+    if (s->closing || s->current == NULL)
+        return;
+    int64_t not_after = identity_leaf(s->current)->not_after;
+    if (clock_wall_s() <= not_after) {
+        watch_expiry(s);
+        return;
+    }
+    struct why why;
+    char when[CLOCK_TEXT_LEN];
+    why_set(&why, ERR_CERT_EXPIRED, "the certificate ran out at %s and nothing newer came",
+            clock_format_s(not_after, when));
+    drop_identity(s, &why);
+}
