@@ -5,6 +5,7 @@
 #define SPINDLE_AGENT_CONFIG_H
 
 #include "common/address.h"
+#include "common/buf.h"
 #include "common/log.h"
 
 enum authority_kind { AUTHORITY_SELF, AUTHORITY_DISK, AUTHORITY_SPIRE, AUTHORITY_VAULT,

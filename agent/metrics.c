@@ -1,0 +1,90 @@
+#include "agent/metrics.h"
+
+#define METRICS_COMPONENT "agent"
+#include "common/metrics_table.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const method_values[] = {
+    [METHOD_FETCH_X509_SVID] = "FetchX509SVID",
+    [METHOD_FETCH_X509_BUNDLES] = "FetchX509Bundles",
+    [METHOD_HEALTH_CHECK] = "Health.Check",
+    [METHOD_HEALTH_WATCH] = "Health.Watch",
+    [METHOD_OTHER] = "other",
+};
+static const char *const method_paths[] = {
+    [METHOD_FETCH_X509_SVID] = "/SpiffeWorkloadAPI/FetchX509SVID",
+    [METHOD_FETCH_X509_BUNDLES] = "/SpiffeWorkloadAPI/FetchX509Bundles",
+    [METHOD_HEALTH_CHECK] = "/grpc.health.v1.Health/Check",
+    [METHOD_HEALTH_WATCH] = "/grpc.health.v1.Health/Watch",
+};
+static const char *const svid_type_values[] = {[SVID_X509] = "x509"};
+static const char *const attestor_values[] = {[ATTESTOR_UNIX] = "unix"};
+
+/* The table of outcomes in three columns; the last row is every other error. */
+static const err_t outcome_errors[] = {
+#define OUTCOME(error, code, name) ERR_##error,
+#include "agent/outcomes.def"
+#undef OUTCOME
+};
+#define OUTCOME_COUNT METRIC_COUNT_OF(outcome_errors)
+static const char *const code_values[] = {
+#define OUTCOME(error, code, name) name,
+#include "agent/outcomes.def"
+#undef OUTCOME
+    "Internal",
+};
+static const enum rpc_code codes[] = {
+#define OUTCOME(error, code, name) RPC_##code,
+#include "agent/outcomes.def"
+#undef OUTCOME
+    RPC_INTERNAL,
+};
+
+static const err_t refused_errors[] = {ERR_LIMIT, ERR_ATTESTATION, ERR_DRAINING, ERR_NO_MEMORY,
+                                       ERR_IO};
+
+static const double bounds_attestation[] = {.0001, .00025, .0005, .001, .0025, .005, .01,
+                                            .025,  .05,    .1,    .25,  1,     5};
+
+#define L_METHOD METRIC_VALUES("method", method_values)
+#define L_CODE METRIC_VALUES("code", code_values)
+#define L_OUTCOME METRIC_TIED_ERRORS("reason", outcome_errors)
+#define L_REFUSED METRIC_ERRORS("reason", refused_errors)
+#define L_ATTESTOR METRIC_VALUES("attestor", attestor_values)
+#define L_SVID_TYPE METRIC_VALUES("type", svid_type_values)
+
+const struct metric_family agent_metrics[AGENT_METRIC_COUNT] = {
+#include "common/metrics.def"
+
+#include "agent/metrics.def"
+};
+
+enum agent_method agent_method_of(const char *path)
+{
+    size_t i = 0;
+    while (i < METRIC_COUNT_OF(method_paths) && strcmp(path, method_paths[i]) != 0)
+        i++;
+    static_assert(METRIC_COUNT_OF(method_paths) == METHOD_OTHER, "a path for each method");
+    return (enum agent_method)i;
+}
+
+enum rpc_code agent_outcome_code(err_t err)
+{
+    size_t i = 0;
+    while (i < OUTCOME_COUNT && outcome_errors[i] != err)
+        i++;
+    return codes[i];
+}
+
+void agent_count_request(struct metrics *m, enum agent_method method, err_t err)
+{
+    metric_add(m, M_WORKLOAD_API_REQUESTS, method, metric_reason(m, M_WORKLOAD_API_REQUESTS, err),
+               0, 1);
+}
+
+void agent_count_refused(struct metrics *m, err_t err)
+{
+    metric_add(m, M_CONNECTIONS_REFUSED, metric_reason(m, M_CONNECTIONS_REFUSED, err), 0, 0, 1);
+}

@@ -1,0 +1,38 @@
+/* The agent's metrics: ids and label indexes for agent/metrics.def, and how calls end.
+ * Counting is thread-safe (metric.h); open labels (trust_domain) on the loop thread only. */
+#ifndef SPINDLE_AGENT_METRICS_H
+#define SPINDLE_AGENT_METRICS_H
+
+#include "common/process_metrics.h"
+#include "common/rpc_code.h"
+
+enum agent_metric {
+    M_AGENT_BEFORE = COMMON_METRIC_COUNT - 1,
+#define METRIC(id, ...) M_##id,
+#include "agent/metrics.def"
+#undef METRIC
+    AGENT_METRIC_COUNT
+};
+extern const struct metric_family agent_metrics[AGENT_METRIC_COUNT];
+
+enum agent_method {
+    METHOD_FETCH_X509_SVID,
+    METHOD_FETCH_X509_BUNDLES,
+    METHOD_HEALTH_CHECK,
+    METHOD_HEALTH_WATCH,
+    METHOD_OTHER,
+};
+enum svid_type { SVID_X509 };
+enum attestor { ATTESTOR_UNIX };
+
+/* From a path such as "/SpiffeWorkloadAPI/FetchX509SVID"; METHOD_OTHER for what we do not serve. */
+enum agent_method agent_method_of(const char *path);
+/* The gRPC status that goes with an error (agent/outcomes.def). */
+enum rpc_code agent_outcome_code(err_t err);
+
+/* A call ended: agent_workload_api_requests_total. */
+void agent_count_request(struct metrics *m, enum agent_method method, err_t err);
+/* A connection closed at accept. */
+void agent_count_refused(struct metrics *m, err_t err);
+
+#endif

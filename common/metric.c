@@ -1,0 +1,326 @@
+#include "common/metric.h"
+
+#include "common/mem.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define NS_PER_S 1e9
+#define HOOKS_MAX 8
+#define DIMENSIONS 3
+#define OTHER "other"
+
+/* Texts of one open label. Index METRIC_DYNAMIC_MAX is "other", shown once it was needed. */
+struct open_label {
+    char *text[METRIC_DYNAMIC_MAX]; /* owned */
+    size_t count;
+    bool overflowed;
+};
+
+struct layout {
+    size_t first;            /* slot of the family's first series */
+    size_t size[DIMENSIONS]; /* values of each index, 1 where there is none */
+    size_t width;            /* slots of one series */
+    struct open_label *open; /* owned; NULL when all labels are closed */
+};
+
+struct metrics {
+    const struct metric_family *table; /* borrowed */
+    size_t count;
+    struct layout *layout;   /* owned, one a family */
+    _Atomic uint64_t *slots; /* owned */
+    char *prefix;            /* owned */
+    size_t dropped_family;   /* metrics_series_dropped_total, or `count` */
+    struct {
+        void (*fn)(void *arg);
+        void *arg;
+    } hook[HOOKS_MAX];
+    size_t hook_count;
+};
+
+size_t metric_label_count(const struct metric_family *f)
+{
+    size_t n = 0;
+    while (n < METRIC_LABELS_MAX && f->label[n].name != NULL)
+        n++;
+    return n;
+}
+
+static bool is_open(const struct metric_label *l)
+{
+    return l->count == 0;
+}
+
+static size_t series_width(const struct metric_family *f)
+{
+    return f->type == METRIC_HISTOGRAM ? f->bucket_count + 2 : 1;
+}
+
+/* Fills the sizes; returns how many slots the family needs. Asserts what only a wrong row breaks.
+ */
+static size_t lay_out(const struct metric_family *f, size_t first, struct layout *l)
+{
+    size_t dimension = 0, series = 1;
+    *l = (struct layout){.first = first, .size = {1, 1, 1}, .width = series_width(f)};
+    for (size_t i = 0; i < metric_label_count(f); i++) {
+        const struct metric_label *label = &f->label[i];
+        assert(!is_open(label) || i == 0);
+        assert(!label->tied || (i > 0 && label->count == f->label[i - 1].count));
+        if (label->tied)
+            continue;
+        size_t values = is_open(label) ? METRIC_DYNAMIC_MAX + 1 : label->count;
+        assert(dimension < DIMENSIONS || values == 1);
+        if (dimension < DIMENSIONS)
+            l->size[dimension++] = values;
+        series *= values;
+    }
+    assert((f->type == METRIC_HISTOGRAM) == (f->bucket_count > 0));
+    return series * l->width;
+}
+
+static err_t build(struct metrics *m, const char *prefix)
+{
+    m->layout = mem_array(m->count, sizeof *m->layout);
+    m->prefix = mem_strdup(prefix);
+    if (m->layout == NULL || m->prefix == NULL)
+        return ERR_NO_MEMORY;
+    size_t slots = 0;
+    m->dropped_family = m->count;
+    for (size_t i = 0; i < m->count; i++) {
+        slots += lay_out(&m->table[i], slots, &m->layout[i]);
+        if (strcmp(m->table[i].name, "metrics_series_dropped_total") == 0)
+            m->dropped_family = i;
+        if (metric_label_count(&m->table[i]) > 0 && is_open(&m->table[i].label[0])) {
+            m->layout[i].open = mem_alloc(sizeof *m->layout[i].open);
+            if (m->layout[i].open == NULL)
+                return ERR_NO_MEMORY;
+        }
+    }
+    m->slots = mem_array(slots, sizeof *m->slots);
+    return m->slots == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+err_t metrics_new(const struct metric_family *table, size_t count, const char *prefix,
+                  struct metrics **ret, struct why *why)
+{
+    struct metrics *m = mem_alloc(sizeof *m);
+    if (m == NULL)
+        return why_set(why, ERR_NO_MEMORY, "metrics");
+    m->table = table;
+    m->count = count;
+    err_t err = build(m, prefix);
+    if (err != ERR_OK) {
+        metrics_free(m);
+        return why_set(why, err, "metrics: %zu families", count);
+    }
+    *ret = m;
+    return ERR_OK;
+}
+
+void metrics_free(struct metrics *m)
+{
+    if (m == NULL)
+        return;
+    for (size_t i = 0; m->layout != NULL && i < m->count; i++) {
+        struct open_label *open = m->layout[i].open;
+        for (size_t j = 0; open != NULL && j < open->count; j++)
+            mem_free(open->text[j]);
+        mem_free(open);
+    }
+    mem_free(m->layout);
+    mem_free((void *)m->slots);
+    mem_free(m->prefix);
+    mem_free(m);
+}
+
+static _Atomic uint64_t *series_of(const struct metrics *m, size_t family, size_t a, size_t b,
+                                   size_t c)
+{
+    assert(family < m->count);
+    const struct layout *l = &m->layout[family];
+    assert(a < l->size[0] && b < l->size[1] && c < l->size[2]);
+    return &m->slots[l->first + ((a * l->size[1] + b) * l->size[2] + c) * l->width];
+}
+
+static double double_of(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+void metric_add(struct metrics *m, size_t family, size_t a, size_t b, size_t c, uint64_t n)
+{
+    if (m == NULL)
+        return;
+    assert(m->table[family].type == METRIC_COUNTER);
+    atomic_fetch_add_explicit(series_of(m, family, a, b, c), n, memory_order_relaxed);
+}
+
+void metric_mirror(struct metrics *m, size_t family, size_t a, size_t b, size_t c, uint64_t total)
+{
+    if (m == NULL)
+        return;
+    assert(m->table[family].type == METRIC_COUNTER);
+    atomic_store_explicit(series_of(m, family, a, b, c), total, memory_order_relaxed);
+}
+
+void metric_set(struct metrics *m, size_t family, size_t a, size_t b, size_t c, double value)
+{
+    if (m == NULL)
+        return;
+    assert(m->table[family].type == METRIC_GAUGE);
+    atomic_store_explicit(series_of(m, family, a, b, c), bits_of(value), memory_order_relaxed);
+}
+
+void metric_move(struct metrics *m, size_t family, size_t a, size_t b, size_t c, int64_t delta)
+{
+    if (m == NULL)
+        return;
+    assert(m->table[family].type == METRIC_GAUGE);
+    _Atomic uint64_t *slot = series_of(m, family, a, b, c);
+    uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(slot, &old,
+                                                  bits_of(double_of(old) + (double)delta),
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+void metric_observe_ns(struct metrics *m, size_t family, size_t a, size_t b, size_t c, uint64_t ns)
+{
+    if (m == NULL)
+        return;
+    const struct metric_family *f = &m->table[family];
+    assert(f->type == METRIC_HISTOGRAM);
+    _Atomic uint64_t *slot = series_of(m, family, a, b, c);
+    size_t bucket = 0;
+    while (bucket < f->bucket_count && ns > (uint64_t)(f->buckets[bucket] * NS_PER_S + 0.5))
+        bucket++;
+    atomic_fetch_add_explicit(&slot[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&slot[f->bucket_count + 1], ns, memory_order_relaxed);
+}
+
+uint64_t metric_read(const struct metrics *m, size_t family, size_t a, size_t b, size_t c)
+{
+    if (m == NULL)
+        return 0;
+    const struct metric_family *f = &m->table[family];
+    const _Atomic uint64_t *slot = series_of(m, family, a, b, c);
+    uint64_t first = atomic_load_explicit(slot, memory_order_relaxed);
+    if (f->type == METRIC_GAUGE)
+        return (uint64_t)double_of(first);
+    for (size_t i = 1; f->type == METRIC_HISTOGRAM && i <= f->bucket_count; i++)
+        first += atomic_load_explicit(&slot[i], memory_order_relaxed);
+    return first;
+}
+
+size_t metric_reason(const struct metrics *m, size_t family, err_t err)
+{
+    if (m == NULL)
+        return 0;
+    const struct metric_label *label = m->table[family].label;
+    const struct metric_label *end = label + metric_label_count(&m->table[family]);
+    while (label < end && label->errors == NULL)
+        label++;
+    assert(label < end);
+    size_t i = 0;
+    while (i + 1 < label->count && label->errors[i] != err)
+        i++;
+    return i;
+}
+
+static size_t too_many(struct metrics *m, struct open_label *open)
+{
+    open->overflowed = true;
+    if (m->dropped_family < m->count)
+        metric_add(m, m->dropped_family, 0, 0, 0, 1);
+    return METRIC_DYNAMIC_MAX;
+}
+
+size_t metric_dynamic(struct metrics *m, size_t family, const char *value)
+{
+    if (m == NULL)
+        return 0;
+    struct open_label *open = m->layout[family].open;
+    assert(open != NULL);
+    for (size_t i = 0; i < open->count; i++) {
+        if (strcmp(open->text[i], value) == 0)
+            return i;
+    }
+    char *copy = open->count < METRIC_DYNAMIC_MAX ? mem_strdup(value) : NULL;
+    if (copy == NULL)
+        return too_many(m, open);
+    open->text[open->count] = copy;
+    return open->count++;
+}
+
+err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg)
+{
+    if (m->hook_count == HOOKS_MAX)
+        return ERR_LIMIT;
+    m->hook[m->hook_count].fn = fn;
+    m->hook[m->hook_count++].arg = arg;
+    return ERR_OK;
+}
+
+void metrics_scrape(const struct metrics *m)
+{
+    for (size_t i = 0; i < m->hook_count; i++)
+        m->hook[i].fn(m->hook[i].arg);
+}
+
+size_t metrics_count(const struct metrics *m)
+{
+    return m->count;
+}
+
+const struct metric_family *metrics_family(const struct metrics *m, size_t family)
+{
+    return &m->table[family];
+}
+
+const char *metrics_prefix(const struct metrics *m)
+{
+    return m->prefix;
+}
+
+size_t metric_label_values(const struct metrics *m, size_t family, size_t label)
+{
+    const struct open_label *open = m->layout[family].open;
+    if (label > 0 || open == NULL)
+        return m->table[family].label[label].count;
+    return open->overflowed ? METRIC_DYNAMIC_MAX + 1 : open->count;
+}
+
+const char *metric_label_text(const struct metrics *m, size_t family, size_t label, size_t index)
+{
+    const struct metric_label *l = &m->table[family].label[label];
+    const struct open_label *open = m->layout[family].open;
+    if (is_open(l))
+        return index < open->count ? open->text[index] : OTHER;
+    if (l->errors != NULL)
+        return index + 1 < l->count ? err_name(l->errors[index]) : OTHER;
+    return l->values[index];
+}
+
+double metric_slot(const struct metrics *m, size_t family, const size_t index[static 3],
+                   size_t slot)
+{
+    const struct metric_family *f = &m->table[family];
+    assert(slot < m->layout[family].width);
+    const _Atomic uint64_t *series = series_of(m, family, index[0], index[1], index[2]);
+    uint64_t raw = atomic_load_explicit(&series[slot], memory_order_relaxed);
+    if (f->type == METRIC_GAUGE)
+        return double_of(raw);
+    bool is_time =
+        f->type == METRIC_HISTOGRAM ? slot == f->bucket_count + 1 : strcmp(f->unit, "seconds") == 0;
+    return is_time ? (double)raw / NS_PER_S : (double)raw;
+}

@@ -1,0 +1,26 @@
+/* The families of common/metrics.def: build, log and the process itself. They come first in each
+ * program's table, so one enum serves both. Loop thread only. */
+#ifndef SPINDLE_COMMON_PROCESS_METRICS_H
+#define SPINDLE_COMMON_PROCESS_METRICS_H
+
+#include "common/metric.h"
+
+enum common_metric {
+#define METRIC(id, ...) M_##id,
+#include "common/metrics.def"
+#undef METRIC
+    COMMON_METRIC_COUNT
+};
+
+/* Values of the label `result`. */
+enum result { RESULT_SUCCESS, RESULT_FAILURE };
+
+struct process_metrics; /* opaque */
+
+/* Sets what never changes and hooks the rest into each scrape; reads /proc/self only, by
+ * descriptors opened here, so that it works inside the sandbox. Free it after `m`'s last scrape. */
+err_t process_metrics_new(struct metrics *m, struct process_metrics **ret,
+                          struct why *why) MUST_CHECK;
+void process_metrics_free(struct process_metrics *p);
+
+#endif
