@@ -1,0 +1,478 @@
+#include "agent/attest_unix.h"
+
+#include "agent/exe_hash.h"
+#include "agent/name_cache.h"
+#include "agent/proc.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <assert.h>
+#include <unistd.h>
+
+/* A job goes through its stages in this order; each ends at once or waits for a callback. */
+enum stage { STAGE_IDS, STAGE_NAMES, STAGE_PROGRAM, STAGE_HASH };
+
+/* Names may run out of the cache while others are looked up. */
+enum { NAME_ROUNDS_MAX = 3 };
+
+/* What the thread pool finds out about the program. */
+struct program {
+    uv_work_t work;
+    struct job *job; /* NULL: canceled */
+    struct attest_unix *owner;
+    pid_t pid;
+    unsigned kinds;
+    char path[PATH_MAX];
+    err_t path_err, open_err;
+    struct why path_why, open_why;
+    int fd; /* owned, -1: not open */
+    struct file_id id;
+};
+
+struct job {
+    struct job *prev, *next;
+    struct attest_unix *owner;
+    uint64_t id;
+    struct attest_subject who;
+    unsigned kinds;
+    enum stage stage;
+    struct selector_set selectors;
+    struct name_id *ids; /* owned: uid, gid, then supplementary groups */
+    size_t id_count;
+    struct name_id *missing; /* owned */
+    unsigned name_rounds;
+    struct name_waiter name_waiter;
+    struct program *program; /* owned, by the thread pool while it works */
+    struct exe_hash_waiter hash_waiter;
+    void (*done)(void *arg, err_t err, struct selector_set *selectors, const struct why *why);
+    void *arg;
+};
+
+struct attest_unix {
+    uv_prepare_t closer; /* never started: its close callback ends the close */
+    uv_loop_t *loop;
+    struct name_cache *names;
+    struct exe_hash *hashes;
+    struct job *jobs;
+    size_t job_count;
+    uint64_t last_id;
+    size_t programs; /* thread pool works under way */
+    unsigned open_parts;
+    bool is_closing;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void program_free(struct program *p)
+{
+    if (p == NULL)
+        return;
+    if (p->fd >= 0)
+        close(p->fd);
+    mem_free(p);
+}
+
+static void job_unlink(struct job *j)
+{
+    if (j->prev != NULL)
+        j->prev->next = j->next;
+    else
+        j->owner->jobs = j->next;
+    if (j->next != NULL)
+        j->next->prev = j->prev;
+    j->owner->job_count--;
+}
+
+static void job_free(struct job *j)
+{
+    selector_set_done(&j->selectors);
+    mem_free(j->ids);
+    mem_free(j->missing);
+    mem_free(j);
+}
+
+/* Ends the job. Out of the list first: done may cancel others or close the attestor. */
+static void finish(struct job *j, err_t err, const struct why *why)
+{
+    job_unlink(j);
+    j->done(j->arg, err, err == ERR_OK ? &j->selectors : NULL, why);
+    job_free(j);
+}
+
+/* Does the failure of one part fail the whole? Else its selectors are left out. */
+static bool is_fatal(err_t err)
+{
+    return err == ERR_ATTESTATION || err == ERR_NO_MEMORY || err == ERR_LIMIT ||
+           err == ERR_CANCELED;
+}
+
+static err_t part_failed(const struct job *j, const char *part, err_t err, const struct why *why)
+{
+    if (is_fatal(err))
+        return err;
+    log_debug("attest_part_failed", log_int("pid", j->who.pid), log_str("part", part),
+              log_err("reason", err), log_str("cause", why_text(why)));
+    return ERR_OK;
+}
+
+/* A caller with more selectors than a set holds keeps the first of them. */
+static err_t keep_going(err_t err)
+{
+    return err == ERR_LIMIT || err == ERR_TOO_LARGE ? ERR_OK : err;
+}
+
+/* STAGE_IDS */
+
+static err_t take_ids(struct job *j, const gid_t *groups, size_t count)
+{
+    j->ids = mem_array(count + 2, sizeof *j->ids);
+    if (j->ids == NULL)
+        return ERR_NO_MEMORY;
+    j->ids[0] = (struct name_id){.is_group = false, .id = j->who.uid};
+    j->ids[1] = (struct name_id){.is_group = true, .id = j->who.gid};
+    for (size_t i = 0; i < count; i++)
+        j->ids[2 + i] = (struct name_id){.is_group = true, .id = groups[i]};
+    j->id_count = count + 2;
+    return ERR_OK;
+}
+
+static err_t add_groups(struct job *j, const gid_t *groups, size_t count)
+{
+    err_t err = ERR_OK;
+    for (size_t i = 0; i < count && err == ERR_OK; i++)
+        err = keep_going(
+            selector_set_add(&j->selectors, "unix:supplementary_gid:%u", (unsigned)groups[i]));
+    return err;
+}
+
+static err_t step_ids(struct job *j, struct why *why)
+{
+    err_t err = selector_set_add(&j->selectors, "unix:uid:%u", (unsigned)j->who.uid);
+    if (err == ERR_OK)
+        err = selector_set_add(&j->selectors, "unix:gid:%u", (unsigned)j->who.gid);
+    gid_t groups[SELECTOR_SET_MAX];
+    size_t count = 0;
+    if (err == ERR_OK && (j->kinds & SELECTOR_KIND_SUPPLEMENTARY) != 0) {
+        struct why cause = {0};
+        err = proc_groups(j->who.pid, groups, SELECTOR_SET_MAX, &count, &cause);
+        if (err != ERR_OK)
+            err = part_failed(j, "supplementary groups", err, &cause);
+        if (err != ERR_OK)
+            return why_set(why, err, "%s", why_text(&cause));
+        err = add_groups(j, groups, count);
+    }
+    if (err == ERR_OK && (j->kinds & SELECTOR_KIND_NAMES) != 0)
+        err = take_ids(j, groups, count);
+    return err == ERR_OK ? ERR_OK : why_set(why, err, "selectors of process %d", (int)j->who.pid);
+}
+
+/* STAGE_NAMES */
+
+static err_t add_name(struct job *j, size_t i, const char *name)
+{
+    const char *kind = i == 0 ? "user" : i == 1 ? "group" : "supplementary_group";
+    return keep_going(selector_set_add(&j->selectors, "unix:%s:%s", kind, name));
+}
+
+/* Adds the names that are known; *ret_missing of them, in j->missing, are not. */
+static err_t add_names(struct job *j, size_t *ret_missing)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < j->id_count; i++) {
+        const char *name = NULL;
+        err_t err = ERR_OK;
+        if (!name_cache_find(j->owner->names, j->ids[i], &name)) {
+            if (j->missing == NULL)
+                j->missing = mem_array(j->id_count, sizeof *j->missing);
+            if (j->missing == NULL)
+                return ERR_NO_MEMORY;
+            j->missing[missing++] = j->ids[i];
+        } else if (name != NULL) {
+            err = add_name(j, i, name);
+        }
+        if (err != ERR_OK)
+            return err;
+    }
+    *ret_missing = missing;
+    return ERR_OK;
+}
+
+static void advance(struct job *j);
+
+static void on_names(void *arg, err_t err)
+{
+    struct job *j = arg;
+    if (err == ERR_OK) {
+        j->stage = STAGE_NAMES;
+        advance(j);
+        return;
+    }
+    struct why why = {0};
+    why_set(&why, err, "names of process %d's ids", (int)j->who.pid);
+    finish(j, err, &why);
+}
+
+/* ERR_OK with the stage moved on, or left at STAGE_NAMES when a callback has taken over. */
+static err_t step_names(struct job *j, struct why *why)
+{
+    size_t missing = 0;
+    err_t err = (j->kinds & SELECTOR_KIND_NAMES) != 0 ? add_names(j, &missing) : ERR_OK;
+    if (err != ERR_OK)
+        return why_set(why, err, "names of process %d's ids", (int)j->who.pid);
+    if (missing == 0 || j->name_rounds++ == NAME_ROUNDS_MAX) {
+        j->stage = STAGE_PROGRAM;
+        return ERR_OK;
+    }
+    j->name_waiter =
+        (struct name_waiter){.ids = j->missing, .count = missing, .done = on_names, .arg = j};
+    return ERR_OK;
+}
+
+/* STAGE_PROGRAM */
+
+static void on_program_work(uv_work_t *work)
+{
+    struct program *p = work->data;
+    if ((p->kinds & SELECTOR_KIND_PATH) != 0)
+        p->path_err = proc_exe_path(p->pid, p->path, &p->path_why);
+    if ((p->kinds & SELECTOR_KIND_SHA256) != 0)
+        p->open_err = proc_exe_open(p->pid, &p->fd, &p->id, &p->open_why);
+}
+
+static err_t use_path(struct job *j, const struct program *p, struct why *why)
+{
+    err_t err = p->path_err;
+    if (err == ERR_OK)
+        return keep_going(selector_set_add(&j->selectors, "unix:path:%s", p->path));
+    err = part_failed(j, "path", err, &p->path_why);
+    return err == ERR_OK ? ERR_OK : why_set(why, err, "%s", why_text(&p->path_why));
+}
+
+static void on_hash(void *arg, err_t err, const char *hex, const struct why *cause)
+{
+    struct job *j = arg;
+    struct why why = {0};
+    if (err == ERR_OK)
+        err = keep_going(selector_set_add(&j->selectors, "unix:sha256:%s", hex));
+    else
+        err = part_failed(j, "sha256", err, cause);
+    if (err != ERR_OK)
+        why_set(&why, err, "%s", why_text(cause));
+    finish(j, err, &why);
+}
+
+static void hash_program(struct job *j, struct program *p)
+{
+    int fd = p->fd;
+    p->fd = -1; /* the hasher takes it */
+    j->stage = STAGE_HASH;
+    j->hash_waiter = (struct exe_hash_waiter){.done = on_hash, .arg = j};
+    exe_hash_start(j->owner->hashes, fd, &p->id, &j->hash_waiter);
+}
+
+static void program_known(struct job *j, struct program *p)
+{
+    struct why why = {0};
+    err_t err = (p->kinds & SELECTOR_KIND_PATH) != 0 ? use_path(j, p, &why) : ERR_OK;
+    if (err == ERR_OK && p->open_err != ERR_OK) {
+        err = part_failed(j, "sha256", p->open_err, &p->open_why);
+        if (err != ERR_OK)
+            why_set(&why, err, "%s", why_text(&p->open_why));
+    }
+    if (err == ERR_OK && p->fd >= 0)
+        hash_program(j, p);
+    else
+        finish(j, err, &why);
+}
+
+static void close_step(struct attest_unix *a);
+
+static void after_program_work(uv_work_t *work, int status)
+{
+    struct program *p = work->data;
+    struct attest_unix *a = p->owner;
+    (void)status; /* canceled works have no job any more */
+    if (p->job != NULL) {
+        p->job->program = NULL;
+        program_known(p->job, p);
+    }
+    program_free(p);
+    a->programs--;
+    close_step(a);
+}
+
+static err_t start_program(struct job *j, struct why *why)
+{
+    struct program *p = mem_alloc(sizeof *p);
+    if (p == NULL)
+        return why_set(why, ERR_NO_MEMORY, "no memory to look at the program");
+    p->work.data = p;
+    p->job = j;
+    p->owner = j->owner;
+    p->pid = j->who.pid;
+    p->kinds = j->kinds;
+    p->fd = -1;
+    int code = uv_queue_work(j->owner->loop, &p->work, on_program_work, after_program_work);
+    assert(code == 0);
+    (void)code; /* fails without a callback only */
+    j->program = p;
+    j->owner->programs++;
+    return ERR_OK;
+}
+
+static void advance(struct job *j)
+{
+    struct why why = {0};
+    err_t err = ERR_OK;
+    if (j->stage == STAGE_IDS) {
+        err = step_ids(j, &why);
+        j->stage = STAGE_NAMES;
+    }
+    if (err == ERR_OK && j->stage == STAGE_NAMES) {
+        err = step_names(j, &why);
+        if (err == ERR_OK && j->stage == STAGE_NAMES) {
+            name_cache_wait(j->owner->names, &j->name_waiter); /* may end the job */
+            return;
+        }
+    }
+    if (err == ERR_OK && (j->kinds & (SELECTOR_KIND_PATH | SELECTOR_KIND_SHA256)) != 0) {
+        err = start_program(j, &why);
+        if (err == ERR_OK)
+            return;
+    }
+    finish(j, err, &why);
+}
+
+static struct job *job_new(struct attest_unix *a)
+{
+    struct job *j = mem_alloc(sizeof *j);
+    if (j == NULL)
+        return NULL;
+    j->owner = a;
+    j->id = ++a->last_id;
+    j->next = a->jobs;
+    if (a->jobs != NULL)
+        a->jobs->prev = j;
+    a->jobs = j;
+    a->job_count++;
+    return j;
+}
+
+static struct job *job_find(const struct attest_unix *a, uint64_t id)
+{
+    struct job *j = a->jobs;
+    while (j != NULL && j->id != id)
+        j = j->next;
+    return j;
+}
+
+uint64_t attest_unix_start(struct attest_unix *a, const struct attest_subject *who, unsigned kinds,
+                           void (*done)(void *arg, err_t err, struct selector_set *selectors,
+                                        const struct why *why),
+                           void *arg)
+{
+    assert(!a->is_closing);
+    struct why why = {0};
+    if (a->job_count >= ATTEST_JOBS_MAX) {
+        why_set(&why, ERR_LIMIT, "%zu callers are being attested", a->job_count);
+        done(arg, ERR_LIMIT, NULL, &why);
+        return 0;
+    }
+    struct job *j = job_new(a);
+    if (j == NULL) {
+        why_set(&why, ERR_NO_MEMORY, "no memory to attest a caller");
+        done(arg, ERR_NO_MEMORY, NULL, &why);
+        return 0;
+    }
+    j->who = *who;
+    j->kinds = kinds;
+    j->done = done;
+    j->arg = arg;
+    uint64_t id = j->id;
+    advance(j);
+    return job_find(a, id) != NULL ? id : 0;
+}
+
+static void cancel(struct job *j)
+{
+    if (j->stage == STAGE_NAMES)
+        name_cache_cancel(j->owner->names, &j->name_waiter);
+    if (j->stage == STAGE_HASH)
+        exe_hash_cancel(j->owner->hashes, &j->hash_waiter);
+    if (j->program != NULL) {
+        j->program->job = NULL;
+        uv_cancel((uv_req_t *)&j->program->work);
+    }
+    job_unlink(j);
+    job_free(j);
+}
+
+void attest_unix_cancel(struct attest_unix *a, uint64_t id)
+{
+    struct job *j = job_find(a, id);
+    if (j != NULL)
+        cancel(j);
+}
+
+uint64_t attest_unix_files_read(const struct attest_unix *a)
+{
+    return exe_hash_files_read(a->hashes);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct attest_unix *a = handle->data;
+    void (*closed)(void *arg) = a->closed;
+    void *arg = a->closed_arg;
+    mem_free(a);
+    closed(arg);
+}
+
+static void close_step(struct attest_unix *a)
+{
+    if (a->is_closing && a->open_parts == 0 && a->programs == 0)
+        uv_close((uv_handle_t *)&a->closer, on_closed);
+}
+
+static void on_part_closed(void *arg)
+{
+    struct attest_unix *a = arg;
+    a->open_parts--;
+    close_step(a);
+}
+
+err_t attest_unix_open(uv_loop_t *loop, off_t exe_max, struct attest_unix **ret, struct why *why)
+{
+    struct attest_unix *a = mem_alloc(sizeof *a);
+    if (a == NULL)
+        return why_set(why, ERR_NO_MEMORY, "no memory for the attestor");
+    a->loop = loop;
+    err_t err = name_cache_open(loop, &a->names);
+    if (err == ERR_OK)
+        err = exe_hash_open(loop, exe_max > 0 ? exe_max : EXE_HASH_FILE_MAX, &a->hashes);
+    if (err != ERR_OK) {
+        if (a->names != NULL)
+            name_cache_close(a->names, mem_free, NULL);
+        mem_free(a);
+        return why_set(why, err, "no memory for the attestor");
+    }
+    uv_prepare_init(loop, &a->closer);
+    a->closer.data = a;
+    *ret = a;
+    return ERR_OK;
+}
+
+void attest_unix_close(struct attest_unix *a, void (*done)(void *arg), void *arg)
+{
+    if (a->is_closing)
+        return;
+    a->is_closing = true;
+    a->closed = done;
+    a->closed_arg = arg;
+    while (a->jobs != NULL)
+        cancel(a->jobs);
+    a->open_parts = 3; /* this call is the third, so that the end comes once */
+    name_cache_close(a->names, on_part_closed, a);
+    exe_hash_close(a->hashes, on_part_closed, a);
+    on_part_closed(a);
+}
