@@ -1,4 +1,4 @@
-"""Fixtures of the system tests; harness.py has what they give. Environment: SPINDLE_BIN (default
+"""Fixtures of the system and interop tests; system/harness.py has what they give. Environment: SPINDLE_BIN (default
 build/bin), SPINDLE_SLOW (factor for deadlines), SPINDLE_KEEP (leave the temporary folders),
 CI=true (a missing prerequisite fails instead of skipping)."""
 import pytest
