@@ -24,7 +24,8 @@ struct bundle_set {
 void bundle_set_init(struct bundle_set *set);
 void bundle_set_done(struct bundle_set *set);
 /* Adds or replaces the bundle of a trust domain. `ders` is concatenated DER, copied; it may be
- * empty (a known domain that trusts nothing). */
+ * empty (a known domain that trusts nothing). ERR_SPIFFE_ID for the name, ERR_CERT_MALFORMED with
+ * which root, ERR_LIMIT. */
 err_t bundle_set_put(struct bundle_set *set, struct slice trust_domain, struct slice ders,
                      struct why *why) MUST_CHECK;
 err_t bundle_set_copy(const struct bundle_set *from, struct bundle_set *ret_copy) MUST_CHECK;

@@ -57,6 +57,10 @@ bool der_get_optional(struct der_reader *r, unsigned tag, struct slice *ret_cont
 bool der_get_bool(struct der_reader *r);
 /* Non-negative INTEGER that fits; sets bad otherwise. */
 uint64_t der_get_uint(struct der_reader *r);
+/* Non-negative INTEGER of any size, big-endian, no leading zero (empty: 0). */
+struct slice der_get_integer(struct der_reader *r);
+/* Content of a BIT STRING of whole bytes. */
+struct slice der_get_octet_bits(struct der_reader *r);
 /* UTCTime or GeneralizedTime, as unix seconds. */
 int64_t der_get_time(struct der_reader *r);
 /* True when nothing is left and nothing went wrong. */

@@ -1,0 +1,167 @@
+#include "common/bundle.h"
+
+#include "common/mem.h"
+#include "common/spiffeid.h"
+
+void bundle_set_init(struct bundle_set *set)
+{
+    *set = (struct bundle_set){0};
+}
+
+static void bundle_done(struct bundle *b)
+{
+    mem_free(b->trust_domain);
+    mem_free(b->der);
+    mem_free(b->roots);
+    *b = (struct bundle){0};
+}
+
+void bundle_set_done(struct bundle_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        bundle_done(&set->items[i]);
+    mem_free(set->items);
+    bundle_set_init(set);
+}
+
+/* Order of trust domains: as bytes, a prefix first. */
+static int compare_names(struct slice a, struct slice b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+    int order = n > 0 ? memcmp(a.data, b.data, n) : 0;
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* The first item not before `name`; *ret_same says whether it is that very name. */
+static size_t position(const struct bundle_set *set, struct slice name, bool *ret_same)
+{
+    size_t low = 0, high = set->count;
+    *ret_same = false;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int order = compare_names(slice_str(set->items[mid].trust_domain), name);
+        *ret_same = *ret_same || order == 0;
+        if (order < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static err_t parse_roots(struct bundle *b, struct why *why)
+{
+    struct slice ders[BUNDLE_ROOTS_MAX];
+    size_t count = 0;
+    err_t err = x509_split(slice_of(b->der, b->der_len), ders, BUNDLE_ROOTS_MAX, &count, why);
+    if (err == ERR_CHAIN_TOO_LONG)
+        return why_set(why, ERR_LIMIT, "more than %d roots", BUNDLE_ROOTS_MAX);
+    if (err != ERR_OK)
+        return err;
+    b->roots = mem_array(count, sizeof *b->roots);
+    if (b->roots == NULL)
+        return why_set(why, ERR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        err = x509_parse(ders[i], &b->roots[i], why);
+        if (err != ERR_OK)
+            return why_add(why, err, "root %zu of %zu", i + 1, count);
+    }
+    b->root_count = count;
+    return ERR_OK;
+}
+
+static err_t bundle_make(struct bundle *b, struct slice trust_domain, struct slice ders,
+                         struct why *why)
+{
+    *b = (struct bundle){.der_len = ders.len};
+    b->trust_domain = mem_alloc(trust_domain.len + 1);
+    b->der = mem_dup(ders.data, ders.len);
+    err_t err = ERR_OK;
+    if (b->trust_domain == NULL || b->der == NULL) {
+        err = why_set(why, ERR_NO_MEMORY, "out of memory");
+    } else {
+        if (trust_domain.len > 0)
+            memcpy(b->trust_domain, trust_domain.data, trust_domain.len);
+        err = parse_roots(b, why);
+    }
+    if (err != ERR_OK)
+        bundle_done(b);
+    return err;
+}
+
+static err_t insert(struct bundle_set *set, size_t at, const struct bundle *b)
+{
+    if (set->count == BUNDLE_DOMAINS_MAX)
+        return ERR_LIMIT;
+    struct bundle *items = mem_resize(set->items, (set->count + 1) * sizeof *items);
+    if (items == NULL)
+        return ERR_NO_MEMORY;
+    memmove(items + at + 1, items + at, (set->count - at) * sizeof *items);
+    items[at] = *b;
+    set->items = items;
+    set->count++;
+    return ERR_OK;
+}
+
+err_t bundle_set_put(struct bundle_set *set, struct slice trust_domain, struct slice ders,
+                     struct why *why)
+{
+    struct bundle made;
+    err_t err = trust_domain_check(trust_domain, why);
+    if (err != ERR_OK)
+        return why_add(why, err, "bundle");
+    err = bundle_make(&made, trust_domain, ders, why);
+    if (err != ERR_OK)
+        return why_add(why, err, "bundle of trust domain \"%.*s\"", SLICE_ARG(trust_domain));
+    bool same;
+    size_t at = position(set, trust_domain, &same);
+    if (same) {
+        bundle_done(&set->items[at]);
+        set->items[at] = made;
+        return ERR_OK;
+    }
+    err = insert(set, at, &made);
+    if (err != ERR_OK) {
+        bundle_done(&made);
+        return why_set(why, err, "bundle of trust domain \"%.*s\": %s", SLICE_ARG(trust_domain),
+                       err == ERR_LIMIT ? "more than 256 trust domains" : "out of memory");
+    }
+    return ERR_OK;
+}
+
+err_t bundle_set_copy(const struct bundle_set *from, struct bundle_set *ret_copy)
+{
+    struct bundle_set copy = {.items = mem_array(from->count, sizeof *copy.items)};
+    err_t err = copy.items == NULL ? ERR_NO_MEMORY : ERR_OK;
+    for (size_t i = 0; i < from->count && err == ERR_OK; i++) {
+        const struct bundle *b = &from->items[i];
+        err = bundle_make(&copy.items[i], slice_str(b->trust_domain), slice_of(b->der, b->der_len),
+                          NULL);
+        copy.count += err == ERR_OK ? 1 : 0;
+    }
+    if (err == ERR_OK)
+        *ret_copy = copy;
+    else
+        bundle_set_done(&copy);
+    return err;
+}
+
+const struct bundle *bundle_set_find(const struct bundle_set *set, struct slice trust_domain)
+{
+    bool same;
+    size_t at = position(set, trust_domain, &same);
+    return same ? &set->items[at] : NULL;
+}
+
+bool bundle_set_eq(const struct bundle_set *a, const struct bundle_set *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct bundle *x = &a->items[i], *y = &b->items[i];
+        if (!slice_eq(slice_str(x->trust_domain), slice_str(y->trust_domain)) ||
+            !slice_eq(slice_of(x->der, x->der_len), slice_of(y->der, y->der_len)))
+            return false;
+    }
+    return true;
+}

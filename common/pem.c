@@ -1,0 +1,181 @@
+#include "common/pem.h"
+
+#include "common/mem.h"
+
+#define BEGIN "-----BEGIN "
+#define END "-----END "
+#define DASHES "-----"
+#define LINE_LEN 64
+
+/* Takes one line without its end; LF, CRLF and CR end lines. */
+static struct slice take_line(struct slice *text)
+{
+    size_t n = 0;
+    while (n < text->len && text->data[n] != '\n' && text->data[n] != '\r')
+        n++;
+    struct slice line = slice_of(text->data, n);
+    if (n + 1 < text->len && text->data[n] == '\r' && text->data[n + 1] == '\n')
+        n++;
+    n += n < text->len ? 1 : 0;
+    *text = slice_of(text->data + n, text->len - n);
+    while (line.len > 0 && (line.data[line.len - 1] == ' ' || line.data[line.len - 1] == '\t'))
+        line.len--;
+    return line;
+}
+
+/* Is `line` the boundary `prefix` LABEL `-----`? */
+static bool boundary(struct slice line, const char *prefix, struct slice *ret_label)
+{
+    size_t head = strlen(prefix), tail = strlen(DASHES);
+    if (line.len <= head + tail || memcmp(line.data, prefix, head) != 0 ||
+        memcmp(line.data + line.len - tail, DASHES, tail) != 0)
+        return false;
+    *ret_label = slice_of(line.data + head, line.len - head - tail);
+    return true;
+}
+
+/* -1 outside of the alphabet (RFC 4648 section 4). */
+static int sextet(uint8_t c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Base64 over lines: `bits` holds what has not made a whole byte yet. */
+struct decoder {
+    struct buf *out;
+    uint32_t bits;
+    unsigned chars, pads;
+};
+
+/* ERR_PARSE for a character that cannot stand here; the caller says where. */
+static err_t decode_char(struct decoder *d, uint8_t c)
+{
+    int v = c == '=' ? 0 : sextet(c);
+    if (v < 0 || (d->pads > 0 && c != '=') || (c == '=' && d->chars < 2))
+        return ERR_PARSE;
+    d->pads += c == '=' ? 1 : 0;
+    d->bits = d->bits << 6 | (uint32_t)v;
+    if (++d->chars < 4)
+        return ERR_OK;
+    uint8_t bytes[3] = {(uint8_t)(d->bits >> 16), (uint8_t)(d->bits >> 8), (uint8_t)d->bits};
+    bool stray = (d->pads == 1 && bytes[2] != 0) || (d->pads == 2 && (bytes[1] | bytes[2]) != 0);
+    if (stray || d->pads > 2)
+        return ERR_PARSE;
+    err_t err = buf_append(d->out, bytes, 3 - d->pads);
+    mem_wipe(bytes, sizeof bytes);
+    d->bits = 0;
+    d->chars = d->pads > 0 ? 4 : 0; /* nothing may follow padding */
+    return err;
+}
+
+static err_t decode_line(struct decoder *d, struct slice line)
+{
+    err_t err = ERR_OK;
+    for (size_t i = 0; i < line.len && err == ERR_OK; i++) {
+        bool blank = line.data[i] == ' ' || line.data[i] == '\t';
+        if (!blank)
+            err = d->chars == 4 ? ERR_PARSE : decode_char(d, line.data[i]);
+    }
+    return err;
+}
+
+static err_t broken(struct why *why, struct slice label, size_t line, const char *what)
+{
+    return why_set(why, ERR_PARSE, "PEM block \"%.*s\": line %zu of the block %s",
+                   label.len < 64 ? (int)label.len : 64, (const char *)label.data, line, what);
+}
+
+static err_t line_failure(struct slice line, err_t err, struct slice label, size_t at,
+                          struct why *why)
+{
+    if (err == ERR_NO_MEMORY)
+        return why_set(why, err, "PEM block: out of memory");
+    if (err != ERR_PARSE)
+        return why_set(why, err, "PEM block \"%.*s\" is larger than its bound of bytes",
+                       label.len < 64 ? (int)label.len : 64, (const char *)label.data);
+    if (memchr(line.data, ':', line.len) != NULL)
+        return broken(why, label, at,
+                      "is a header, which an encrypted key has: write it unencrypted");
+    return broken(why, label, at, "is not base64");
+}
+
+/* From after the BEGIN line up to and with the END line. */
+static err_t read_block(struct slice *text, struct slice label, struct buf *der, struct why *why)
+{
+    struct decoder d = {.out = der};
+    for (size_t at = 2; text->len > 0; at++) {
+        struct slice line = take_line(text);
+        struct slice end;
+        if (boundary(line, END, &end)) {
+            if (!slice_eq(end, label))
+                return broken(why, label, at, "ends another block");
+            if (d.chars != 0 && d.chars != 4)
+                return broken(why, label, at, "comes before the base64 is complete");
+            return ERR_OK;
+        }
+        err_t err = boundary(line, BEGIN, &end) ? ERR_PARSE : decode_line(&d, line);
+        if (err != ERR_OK)
+            return line_failure(line, err, label, at, why);
+    }
+    return why_set(why, ERR_PARSE, "PEM block \"%.*s\" has no END line",
+                   label.len < 64 ? (int)label.len : 64, (const char *)label.data);
+}
+
+err_t pem_next(struct slice *text, struct slice *ret_label, struct buf *der, struct why *why)
+{
+    struct slice rest = *text;
+    struct slice label;
+    bool found = false;
+    while (rest.len > 0 && !found)
+        found = boundary(take_line(&rest), BEGIN, &label);
+    if (!found)
+        return why_set(why, ERR_NOT_FOUND, "no PEM block (\"-----BEGIN ...\") found");
+    size_t before = der->len;
+    err_t err = read_block(&rest, label, der, why);
+    if (err != ERR_OK) {
+        if (der->len > before)
+            mem_wipe(der->data + before, der->len - before);
+        der->len = before;
+        return err;
+    }
+    *text = rest;
+    *ret_label = label;
+    return ERR_OK;
+}
+
+static err_t write_base64(struct buf *out, struct slice der)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    err_t err = ERR_OK;
+    size_t column = 0;
+    for (size_t i = 0; i < der.len && err == ERR_OK; i += 3) {
+        size_t n = der.len - i < 3 ? der.len - i : 3;
+        uint32_t bits = (uint32_t)der.data[i] << 16;
+        bits |= n > 1 ? (uint32_t)der.data[i + 1] << 8 : 0;
+        bits |= n > 2 ? der.data[i + 2] : 0;
+        char four[5] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63],
+                        n > 1 ? alphabet[bits >> 6 & 63] : '=', n > 2 ? alphabet[bits & 63] : '=',
+                        '\n'};
+        column += 4;
+        bool full = column == LINE_LEN || n < 3 || i + 3 == der.len;
+        err = buf_append(out, four, full ? 5 : 4);
+        column = full ? 0 : column;
+        mem_wipe(four, sizeof four);
+    }
+    return err;
+}
+
+err_t pem_write(struct buf *out, const char *label, struct slice der)
+{
+    err_t err = buf_printf(out, BEGIN "%s" DASHES "\n", label);
+    if (err == ERR_OK)
+        err = write_base64(out, der);
+    return err == ERR_OK ? buf_printf(out, END "%s" DASHES "\n", label) : err;
+}
