@@ -92,50 +92,6 @@ struct rpc_server {
     void *done_arg;
 };
 
-struct rpc_message {
-    atomic_uint refs;
-    size_t len;
-    uint8_t bytes[];
-};
-
-/* --- messages --------------------------------------------------------------------------------- */
-
-struct rpc_message *rpc_message_new(struct slice bytes)
-{
-    struct rpc_message *m = mem_alloc(sizeof *m + bytes.len);
-    if (m == NULL)
-        return NULL;
-    atomic_init(&m->refs, 1);
-    m->len = bytes.len;
-    if (bytes.len > 0)
-        memcpy(m->bytes, bytes.data, bytes.len);
-    return m;
-}
-
-struct rpc_message *rpc_message_ref(struct rpc_message *m)
-{
-    atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
-    return m;
-}
-
-void rpc_message_unref(struct rpc_message *m)
-{
-    if (m == NULL || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    mem_wipe(m->bytes, m->len); /* SVID messages hold keys */
-    mem_free(m);
-}
-
-struct slice rpc_message_bytes(const struct rpc_message *m)
-{
-    return slice_of(m->bytes, m->len);
-}
-
-static void on_slice_free(void *message)
-{
-    rpc_message_unref(message);
-}
-
 /* --- calls: life ------------------------------------------------------------------------------ */
 
 static struct rpc_call *call_new(struct rpc_server *s)
@@ -308,12 +264,18 @@ void *rpc_call_user(const struct rpc_call *call)
     return call->user;
 }
 
+static void on_slice_free(void *message)
+{
+    rpc_message_unref(message);
+}
+
 err_t rpc_call_send(struct rpc_call *call, struct rpc_message *m)
 {
     if (call->sending != NULL || call->finishing)
         return ERR_LIMIT;
-    grpc_slice s =
-        grpc_slice_new_with_user_data(m->bytes, m->len, on_slice_free, rpc_message_ref(m));
+    struct slice bytes = rpc_message_bytes(m);
+    grpc_slice s = grpc_slice_new_with_user_data((void *)bytes.data, bytes.len, on_slice_free,
+                                                 rpc_message_ref(m));
     call->sending = grpc_raw_byte_buffer_create(&s, 1);
     grpc_slice_unref(s);
 
@@ -513,9 +475,8 @@ static void on_grpc_log(gpr_log_func_args *args)
     }
 
 /* Debian builds Abseil so that each mutex is entered into a graph of lock orders, to find possible
- * deadlocks: 14 % of the CPU of connect + call +
- * close and 1.4 KiB a connection. It is turned off by a function
- * of C++ that has no name in C; where it is missing nothing is lost but that. */
+ * deadlocks: 14 % of the CPU of connect + call + close, and 1.4 KiB a connection. It is turned off
+ * by a C++ function that has no name in C; where that is missing nothing else is lost. */
 static void mutex_graph_off(void)
 {
     void (*set_mode)(int mode) = NULL;

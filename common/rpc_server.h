@@ -9,6 +9,7 @@
 #define SPINDLE_COMMON_RPC_SERVER_H
 
 #include "common/rpc_code.h"
+#include "common/rpc_message.h"
 #include "common/slice.h"
 #include "common/why.h"
 
@@ -42,13 +43,6 @@ struct slice rpc_call_request(const struct rpc_call *call);
 int rpc_call_fd(const struct rpc_call *call); /* number the connection had; -1 unknown */
 void rpc_call_set_user(struct rpc_call *call, void *user);
 void *rpc_call_user(const struct rpc_call *call); /* NULL until set */
-
-/* Encoded bytes, counted, so that a thousand streams share one message. */
-struct rpc_message;
-struct rpc_message *rpc_message_new(struct slice bytes); /* copies; NULL on no memory */
-struct rpc_message *rpc_message_ref(struct rpc_message *m);
-void rpc_message_unref(struct rpc_message *m); /* NULL is fine; wipes the bytes at the last one */
-struct slice rpc_message_bytes(const struct rpc_message *m);
 
 /* ERR_LIMIT while the last one is still being sent. Takes a reference of its own. */
 err_t rpc_call_send(struct rpc_call *call, struct rpc_message *m) MUST_CHECK;
