@@ -245,3 +245,12 @@ const char *sockaddr_text(const struct sockaddr *sa, char out[static ADDRESS_TEX
     }
     return out;
 }
+
+uint16_t sockaddr_port(const struct sockaddr *sa)
+{
+    if (sa->sa_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)sa)->sin_port);
+    if (sa->sa_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)sa)->sin6_port);
+    return 0;
+}

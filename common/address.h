@@ -24,6 +24,9 @@ err_t address_sockaddr(const struct address *a, struct sockaddr_storage *ret,
 const char *address_text(const struct address *a, char out[static ADDRESS_TEXT_LEN]);
 const char *sockaddr_text(const struct sockaddr *sa, char out[static ADDRESS_TEXT_LEN]);
 
+/* 0 for Unix sockets. */
+uint16_t sockaddr_port(const struct sockaddr *sa);
+
 /* SPIFFE_ENDPOINT_SOCKET syntax (Workload Endpoint section 4; EP-4): unix:///abs/path (also
  * unix:/abs/path, which has no authority either) or tcp://IP:port and nothing else. */
 err_t address_parse_endpoint(struct slice text, struct address *ret, struct why *why) MUST_CHECK;

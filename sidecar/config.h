@@ -28,15 +28,15 @@ struct route_config {
 };
 
 struct sidecar_config {
-    char *name;                /* "" when absent */
-    char *workload_api;        /* identity.workload_api endpoint, or NULL */
+    char *name;                                      /* "" when absent */
+    char *workload_api;                              /* identity.workload_api endpoint, or NULL */
     char *file_certificate, *file_key, *file_bundle; /* identity.files, or NULL */
-    char *identity_hint;       /* NULL: not asked for */
-    char *identity_spiffe_id;  /* NULL: not asked for */
+    char *identity_hint;                             /* NULL: not asked for */
+    char *identity_spiffe_id;                        /* NULL: not asked for */
     bool metrics_on;
     struct address metrics_listen;
     char *metrics_prefix;
-    char *admin_socket;        /* NULL: no admin socket */
+    char *admin_socket; /* NULL: no admin socket */
     int64_t workers;
     struct route_config *routes; /* inbound first, then outbound, in file order */
     size_t route_count;
@@ -44,7 +44,7 @@ struct sidecar_config {
     int64_t drain_delay_ms, drain_limit_ms; /* drain_delay; drain_limit (default 30s) */
     int64_t connect_timeout_ms, handshake_timeout_ms, idle_timeout_ms; /* idle 0: never */
     int64_t half_close_timeout_ms; /* timeouts.half_close, 0: never */
-    int64_t max_connections;   /* limits.connections, per listener; 0: from the descriptor limit */
+    int64_t max_connections; /* limits.connections, per listener; 0: from the descriptor limit */
     enum log_level log_level;
     enum log_format log_format;
     bool sandbox;
@@ -53,6 +53,12 @@ struct sidecar_config {
 /* As agent_config_load. */
 err_t sidecar_config_load(const char *path, const char *const *sets, struct buf *report,
                           struct sidecar_config **ret, struct why *why) MUST_CHECK;
+/* May `next` take over from `now` without a restart? If not: ERR_CONFIG, one line in `report` for
+ * each key that stands in the way (listen addresses, workers, ...). */
+err_t sidecar_config_check_reload(const struct sidecar_config *now,
+                                  const struct sidecar_config *next, struct buf *report,
+                                  struct why *why) MUST_CHECK;
+/* Counted atomically: connections of every worker thread hold one. */
 struct sidecar_config *sidecar_config_ref(struct sidecar_config *c);
 void sidecar_config_unref(struct sidecar_config *c);
 

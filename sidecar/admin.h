@@ -1,0 +1,13 @@
+/* The sidecar's admin routes, for operators by its Unix socket (0600, same user or root):
+ * GET /v1/conns, POST /v1/drain, POST /v1/quit. Loop thread only. */
+#ifndef SPINDLE_SIDECAR_ADMIN_H
+#define SPINDLE_SIDECAR_ADMIN_H
+
+#include "common/http_server.h"
+#include "sidecar/sidecar.h"
+
+/* ERR_IO naming the socket. */
+err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sidecar *s,
+                         struct http_server **ret, struct why *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,493 @@
+#include "sidecar/conn_internal.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "sidecar/policy.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define LINGER_MS 2000
+
+/* What an event brings along. */
+struct conn_input {
+    enum conn_event kind;
+    struct stream *stream; /* READY */
+    int events;            /* READY: UV_READABLE | UV_WRITABLE */
+    int fd;                /* DIALED */
+    const struct why *why; /* FAILED, CUT */
+};
+
+static void conn_event(struct conn *c, const struct conn_input *in);
+static void on_ready(void *arg, struct stream *s, int events);
+static void on_deadline(uv_timer_t *timer);
+static void on_dialed(void *arg, int fd, const struct why *why);
+static void on_closed(void *arg);
+static void on_timer_closed(uv_handle_t *handle);
+
+/* --- states ----------------------------------------------------------------------------------- */
+
+enum deadline {
+    DEADLINE_NONE,
+    DEADLINE_CONNECT,
+    DEADLINE_HANDSHAKE,
+    DEADLINE_IDLE,
+    DEADLINE_LINGER
+};
+
+static const struct {
+    const char *name;
+    enum deadline deadline;
+    const char *text;
+} state_rows[CONN_STATES] = {
+#define S(name, deadline, text) [CONN_##name] = {#name, DEADLINE_##deadline, text},
+#include "sidecar/states.def"
+#undef S
+};
+
+const char *conn_state_name(enum conn_state state)
+{
+    return state < CONN_STATES ? state_rows[state].name : "?";
+}
+
+const char *conn_state_text(enum conn_state state)
+{
+    return state < CONN_STATES ? state_rows[state].text : "?";
+}
+
+/* 0: no deadline. A connection with one direction ended has its own, where that is shorter. */
+static uint64_t deadline_ms(const struct conn *c, enum deadline kind)
+{
+    const struct sidecar_config *config = c->config;
+    int64_t idle = config->idle_timeout_ms;
+    int64_t half = config->half_close_timeout_ms;
+    switch (kind) {
+    case DEADLINE_CONNECT:
+        return (uint64_t)config->connect_timeout_ms;
+    case DEADLINE_HANDSHAKE:
+        return (uint64_t)config->handshake_timeout_ms;
+    case DEADLINE_IDLE:
+        if ((c->relays[0].eof || c->relays[1].eof) && half > 0 && (idle == 0 || half < idle))
+            return (uint64_t)half;
+        return (uint64_t)idle;
+    case DEADLINE_LINGER:
+        return LINGER_MS;
+    case DEADLINE_NONE:
+        break;
+    }
+    return 0;
+}
+
+static uint64_t bytes_moved(const struct conn *c)
+{
+    return atomic_load_explicit(&c->relays[0].bytes, memory_order_relaxed) +
+           atomic_load_explicit(&c->relays[1].bytes, memory_order_relaxed);
+}
+
+static void set_deadline(struct conn *c)
+{
+    uint64_t ms = deadline_ms(c, state_rows[conn_state_of(c)].deadline);
+    c->idle_mark = bytes_moved(c);
+    if (ms > 0)
+        uv_timer_start(&c->timer, on_deadline, ms, 0);
+    else
+        uv_timer_stop(&c->timer);
+}
+
+/* The only writer of the state. */
+static void conn_enter(struct conn *c, enum conn_state next)
+{
+    log_debug("conn_state", log_int("conn", c->id),
+              log_str("from", conn_state_name(conn_state_of(c))),
+              log_str("to", conn_state_name(next)));
+    atomic_store_explicit(&c->state, (int)next, memory_order_relaxed);
+    c->state_ns = clock_mono_ns();
+    set_deadline(c);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/* `reset`: the stream whose peer shall see a reset instead of an orderly end, or NULL. */
+static void conn_close(struct conn *c, err_t err, const struct why *why, struct stream *reset)
+{
+    conn_report_closed(c, err, why);
+    conn_enter(c, CONN_CLOSED);
+    if (c->dial != NULL)
+        dial_cancel(c->dial);
+    c->dial = NULL;
+    c->closing += stream_close(&c->down, reset == &c->down, on_closed);
+    c->closing += stream_close(&c->up, reset == &c->up, on_closed);
+    uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+    worker_remove(c->worker, c);
+}
+
+static void on_closed(void *arg)
+{
+    struct conn *c = arg;
+    if (--c->closing > 0)
+        return;
+    conn_peer_done(&c->peer);
+    sidecar_config_unref(c->config);
+    mem_free(c);
+}
+
+/* --- handshakes ------------------------------------------------------------------------------- */
+
+/* The peer's chain, judged: first who it is, then whether it is welcome. */
+static err_t verify_peer(void *arg, const struct slice *chain, size_t count, struct why *why)
+{
+    struct conn *c = arg;
+    bool inbound = c->route->direction == ROUTE_INBOUND;
+    struct tls_context *tls = inbound ? c->worker->server_tls : c->worker->client_tls;
+    if (tls == NULL)
+        return why_set(why, ERR_NO_IDENTITY_YET, "the identity ran out during the handshake");
+    struct svid_verify_options options = {
+        .bundles = identity_bundles(tls_context_identity(tls)),
+        .peer_role = inbound ? SVID_ROLE_CLIENT : SVID_ROLE_SERVER,
+        .now = clock_wall_s(),
+    };
+    struct svid_peer seen = {.leaf_parsed = false};
+    err_t err = svid_verify(chain, count, &options, &seen, why);
+    conn_peer_note(&c->peer, &seen);
+    if (err == ERR_OK)
+        err = policy_check(c->route, &seen.id, why);
+    return err;
+}
+
+static bool secure_with(struct conn *c, struct tls_context *tls, struct why *why)
+{
+    struct tls_events events = {.verify = verify_peer, .arg = c};
+    struct tls *session = NULL;
+    if (tls_new(tls, &events, &session, why) != ERR_OK)
+        return false;
+    stream_set_tls(c->secure, session);
+    return true;
+}
+
+/* Refused: what TLS had to say is on its way; the peer gets time to read it. */
+static void refuse(struct conn *c, err_t err, const struct why *why)
+{
+    conn_report_handshake_failure(c, err, why);
+    bool peer_gone = err == ERR_PEER_CLOSED || err == ERR_PEER_RESET || err == ERR_IO;
+    if (peer_gone || !stream_abandon(c->secure)) {
+        conn_close(c, err, why, NULL);
+        return;
+    }
+    c->failure = err;
+    c->closing += stream_close(c->plain, true, on_closed);
+    conn_enter(c, CONN_LINGER);
+    stream_want(c->secure, UV_READABLE);
+}
+
+static void start_dial(struct conn *c)
+{
+    struct why why = {0};
+    conn_enter(c, CONN_DIAL);
+    stream_want(&c->down, 0);
+    if (dial_start(c->worker->loop, &c->route->forward, on_dialed, c, &c->dial, &why) != ERR_OK) {
+        conn_report_connect_failure(c, why.err, &why);
+        conn_close(c, why.err, &why, &c->down);
+    }
+}
+
+static void begin(struct conn *c)
+{
+    struct why why = {0};
+    if (c->worker->server_tls == NULL) {
+        if (c->state_ns == 0)
+            conn_enter(c, CONN_HOLD);
+    } else if (c->route->direction == ROUTE_OUTBOUND) {
+        start_dial(c);
+    } else if (secure_with(c, c->worker->server_tls, &why)) {
+        conn_enter(c, CONN_ACCEPT_TLS);
+        stream_want(&c->down, UV_READABLE);
+    } else {
+        conn_close(c, why.err, &why, &c->down);
+    }
+}
+
+/* --- relay ------------------------------------------------------------------------------------ */
+
+static struct relay *relay_from(struct conn *c, const struct stream *s)
+{
+    return &c->relays[s == &c->down ? 0 : 1];
+}
+
+static struct relay *relay_to(struct conn *c, const struct stream *s)
+{
+    return &c->relays[s == &c->down ? 1 : 0];
+}
+
+static void update_interest(struct conn *c)
+{
+    conn_count_bytes(c);
+    stream_want(&c->down, relay_wants(&c->relays[0]) ? UV_READABLE : 0);
+    stream_want(&c->up, relay_wants(&c->relays[1]) ? UV_READABLE : 0);
+}
+
+/* False: the connection is over. */
+static bool relay_went_on(struct conn *c, struct relay *r, enum relay_result result,
+                          const struct why *why)
+{
+    switch (result) {
+    case RELAY_BROKEN_FROM:
+        conn_close(c, why->err, why, r->to);
+        return false;
+    case RELAY_BROKEN_TO:
+        conn_close(c, why->err, why, r->from);
+        return false;
+    case RELAY_OPEN:
+    case RELAY_DONE:
+        break;
+    }
+    return true;
+}
+
+static void relay_ready(struct conn *c, struct stream *s, int events)
+{
+    struct why why = {0};
+    struct relay *in = relay_from(c, s), *out = relay_to(c, s);
+    bool was_half = in->eof || out->eof;
+    if ((events & UV_WRITABLE) != 0 && !relay_went_on(c, out, relay_flush(out, &why), &why))
+        return;
+    if ((events & UV_READABLE) != 0 &&
+        !relay_went_on(c, in, relay_move(in, &c->worker->scratch, &why), &why))
+        return;
+    if (in->eof && out->eof && in->to->fin_sent && out->to->fin_sent) {
+        conn_close(c, ERR_OK, NULL, NULL);
+        return;
+    }
+    if (!was_half && (in->eof || out->eof))
+        set_deadline(c);
+    update_interest(c);
+}
+
+static void enter_relay(struct conn *c)
+{
+    conn_report_open(c);
+    conn_enter(c, CONN_RELAY);
+    update_interest(c);
+    relay_ready(c, c->secure, UV_READABLE); /* what came behind the handshake */
+}
+
+/* --- one step a state ------------------------------------------------------------------------- */
+
+static void step_hold(struct conn *c, const struct conn_input *in)
+{
+    struct why why = {0};
+    if (in->kind == CONN_EV_START) {
+        begin(c);
+    } else if (in->kind == CONN_EV_DEADLINE) {
+        why_set(&why, ERR_NO_IDENTITY_YET, "no identity within the connect timeout");
+        conn_close(c, ERR_NO_IDENTITY_YET, &why, &c->down);
+    }
+}
+
+static void step_handshake(struct conn *c, const struct conn_input *in)
+{
+    struct why why = {0};
+    if (in->kind == CONN_EV_DEADLINE) {
+        why_set(&why, ERR_TIMEOUT, "handshake not finished in time");
+        refuse(c, ERR_TIMEOUT, &why);
+        return;
+    }
+    if (in->kind != CONN_EV_READY || in->stream != c->secure)
+        return;
+    switch (stream_handshake(c->secure, &c->worker->scratch, &why)) {
+    case STREAM_OK:
+        conn_report_handshake(c);
+        if (conn_state_of(c) == CONN_ACCEPT_TLS)
+            start_dial(c);
+        else
+            enter_relay(c);
+        break;
+    case STREAM_AGAIN:
+        if (stream_is_full(c->secure) && stream_flush(c->secure, &why) == STREAM_ERROR)
+            refuse(c, why.err, &why);
+        else
+            stream_want(c->secure, UV_READABLE);
+        break;
+    case STREAM_EOF:
+    case STREAM_ERROR:
+        refuse(c, why.err, &why);
+        break;
+    }
+}
+
+static void dialed(struct conn *c, int fd)
+{
+    struct why why = {0};
+    struct conn_input kick = {.kind = CONN_EV_READY, .stream = &c->up};
+    if (stream_open(&c->up, c->worker->loop, fd, &why) != ERR_OK) {
+        close(fd);
+        conn_close(c, why.err, &why, &c->down);
+    } else if (c->route->direction == ROUTE_INBOUND) {
+        enter_relay(c);
+    } else if (c->worker->client_tls == NULL) {
+        why_set(&why, ERR_NO_IDENTITY_YET, "the identity ran out while connecting");
+        conn_close(c, ERR_NO_IDENTITY_YET, &why, &c->down);
+    } else if (!secure_with(c, c->worker->client_tls, &why)) {
+        conn_close(c, why.err, &why, &c->down);
+    } else {
+        conn_enter(c, CONN_CONNECT_TLS);
+        step_handshake(c, &kick);
+    }
+}
+
+static void step_dial(struct conn *c, const struct conn_input *in)
+{
+    struct why why = {0};
+    switch (in->kind) {
+    case CONN_EV_DIALED:
+        dialed(c, in->fd);
+        break;
+    case CONN_EV_FAILED:
+        conn_report_connect_failure(c, in->why->err, in->why);
+        conn_close(c, in->why->err, in->why, &c->down);
+        break;
+    case CONN_EV_DEADLINE:
+        why_set(&why, ERR_TIMEOUT, "no answer within the connect timeout");
+        conn_report_connect_failure(c, ERR_TIMEOUT, &why);
+        conn_close(c, ERR_TIMEOUT, &why, &c->down);
+        break;
+    case CONN_EV_START:
+    case CONN_EV_READY:
+    case CONN_EV_CUT:
+        break;
+    }
+}
+
+static void step_relay(struct conn *c, const struct conn_input *in)
+{
+    struct why why = {0};
+    if (in->kind == CONN_EV_READY) {
+        relay_ready(c, in->stream, in->events);
+    } else if (in->kind == CONN_EV_DEADLINE && bytes_moved(c) != c->idle_mark) {
+        set_deadline(c); /* not idle: it is only now that we look */
+    } else if (in->kind == CONN_EV_DEADLINE) {
+        why_set(&why, ERR_TIMEOUT, "idle");
+        conn_close(c, ERR_TIMEOUT, &why, NULL);
+    }
+}
+
+static void step_linger(struct conn *c, const struct conn_input *in)
+{
+    if (in->kind == CONN_EV_READY && in->stream == c->secure) {
+        struct why why = {0};
+        buf_clear(&c->worker->scratch.plain);
+        enum stream_result flushed = stream_flush(c->secure, &why);
+        enum stream_result got = stream_read(c->secure, &c->worker->scratch, &why);
+        if (flushed != STREAM_ERROR && (got == STREAM_OK || got == STREAM_AGAIN)) {
+            stream_want(c->secure, UV_READABLE);
+            return;
+        }
+    }
+    if (in->kind == CONN_EV_READY || in->kind == CONN_EV_DEADLINE)
+        conn_close(c, c->failure, NULL, NULL);
+}
+
+static void conn_event(struct conn *c, const struct conn_input *in)
+{
+    if (in->kind == CONN_EV_CUT && conn_state_of(c) != CONN_CLOSED) {
+        conn_close(c, in->why->err, in->why, NULL);
+        return;
+    }
+    switch (conn_state_of(c)) {
+    case CONN_HOLD:
+        step_hold(c, in);
+        break;
+    case CONN_ACCEPT_TLS:
+    case CONN_CONNECT_TLS:
+        step_handshake(c, in);
+        break;
+    case CONN_DIAL:
+        step_dial(c, in);
+        break;
+    case CONN_RELAY:
+        step_relay(c, in);
+        break;
+    case CONN_LINGER:
+        step_linger(c, in);
+        break;
+    case CONN_CLOSED:
+    case CONN_STATES:
+        break;
+    }
+}
+
+/* --- from outside ----------------------------------------------------------------------------- */
+
+err_t conn_open(struct worker *w, size_t route, int fd, const struct sockaddr_storage *from,
+                struct why *why)
+{
+    struct conn *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return why_set(why, ERR_NO_MEMORY, "connection");
+    bool inbound = w->config->routes[route].direction == ROUTE_INBOUND;
+    c->worker = w;
+    c->route_index = route;
+    c->opened_ns = clock_mono_ns();
+    c->closing = 1; /* the timer */
+    stream_init(&c->down, on_ready, c);
+    stream_init(&c->up, on_ready, c);
+    c->secure = inbound ? &c->down : &c->up;
+    c->plain = inbound ? &c->up : &c->down;
+    relay_init(&c->relays[0], &c->down, &c->up);
+    relay_init(&c->relays[1], &c->up, &c->down);
+    c->from = *from;
+    err_t err = stream_open(&c->down, w->loop, fd, why);
+    if (err != ERR_OK) {
+        mem_free(c);
+        return err;
+    }
+    c->config = sidecar_config_ref(w->config);
+    c->route = &c->config->routes[route];
+    uv_timer_init(w->loop, &c->timer);
+    c->timer.data = c;
+    worker_add(w, c);
+    conn_event(c, &(struct conn_input){.kind = CONN_EV_START});
+    return ERR_OK;
+}
+
+void conn_identity_ready(struct conn *c)
+{
+    if (conn_state_of(c) == CONN_HOLD)
+        conn_event(c, &(struct conn_input){.kind = CONN_EV_START});
+}
+
+void conn_cut(struct conn *c, err_t reason)
+{
+    struct why why = {0};
+    why_set(&why, reason, "%s", err_text(reason));
+    conn_event(c, &(struct conn_input){.kind = CONN_EV_CUT, .why = &why});
+}
+
+struct conn *conn_next(const struct conn *c)
+{
+    return c->next;
+}
+
+/* --- loop glue -------------------------------------------------------------------------------- */
+
+static void on_ready(void *arg, struct stream *s, int events)
+{
+    conn_event(arg, &(struct conn_input){.kind = CONN_EV_READY, .stream = s, .events = events});
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    conn_event(timer->data, &(struct conn_input){.kind = CONN_EV_DEADLINE});
+}
+
+static void on_dialed(void *arg, int fd, const struct why *why)
+{
+    struct conn *c = arg;
+    c->dial = NULL;
+    conn_event(c, &(struct conn_input){
+                      .kind = fd >= 0 ? CONN_EV_DIALED : CONN_EV_FAILED, .fd = fd, .why = why});
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_closed(handle->data);
+}

@@ -1,0 +1,56 @@
+/* One relayed connection: THE state machine (states.def), one writer of its state (conn_enter).
+ * Owned by its worker; worker thread only, but for the fields that conn_describe reads under the
+ * worker's lock. Frees itself after CLOSED when the last handle has closed. */
+#ifndef SPINDLE_SIDECAR_CONN_H
+#define SPINDLE_SIDECAR_CONN_H
+
+#include "sidecar/config.h"
+#include "sidecar/dial.h"
+#include "sidecar/relay.h"
+
+enum conn_state {
+#define S(name, deadline, text) CONN_##name,
+#include "sidecar/states.def"
+#undef S
+    CONN_STATES
+};
+const char *conn_state_name(enum conn_state state); /* "relay" */
+const char *conn_state_text(enum conn_state state);
+
+enum conn_event {
+    CONN_EV_START,    /* accepted, or its worker has an identity now */
+    CONN_EV_READY,    /* a socket is readable or writable */
+    CONN_EV_DIALED,   /* the forward address answered: `fd` */
+    CONN_EV_FAILED,   /* dialling failed: `why` */
+    CONN_EV_DEADLINE, /* the state's time is over */
+    CONN_EV_CUT,      /* ended from outside (drain limit, quit): `why` */
+};
+
+struct conn;
+struct worker;
+
+/* Takes fd on success. The connection is in the worker's list from then on. */
+err_t conn_open(struct worker *w, size_t route, int fd, const struct sockaddr_storage *from,
+                struct why *why) MUST_CHECK;
+/* The worker has an identity: connections in HOLD go on. */
+void conn_identity_ready(struct conn *c);
+/* Ends it now. */
+void conn_cut(struct conn *c, err_t reason);
+
+/* What `conns` shows; a copy, so that it is safe to keep. */
+struct conn_view {
+    uint64_t id;
+    enum route_direction direction;
+    enum conn_state state;
+    char from[ADDRESS_TEXT_LEN];
+    char forward[ADDRESS_TEXT_LEN];
+    char peer_id[SPIFFEID_MAX + 1]; /* "" before the handshake */
+    uint64_t age_ms;
+    uint64_t bytes_to_app, bytes_from_app; /* the app beside this sidecar */
+};
+/* Any thread that holds the worker's lock. */
+void conn_describe(const struct conn *c, struct conn_view *ret);
+/* The worker's list. */
+struct conn *conn_next(const struct conn *c);
+
+#endif

@@ -1,0 +1,54 @@
+/* What conn.c (the machine) and conn_report.c (its words and numbers) share. Nobody else. */
+#ifndef SPINDLE_SIDECAR_CONN_INTERNAL_H
+#define SPINDLE_SIDECAR_CONN_INTERNAL_H
+
+#include "sidecar/conn.h"
+#include "sidecar/worker.h"
+
+/* What the verifier saw of the peer, copied out of the handshake for the log line. */
+struct conn_peer {
+    _Atomic(char *) id; /* owned; set once, so other threads may read it */
+    char *issuer;       /* owned, or NULL */
+    char serial[48];
+    int64_t not_before, not_after; /* 0: no certificate seen */
+};
+
+struct conn {
+    struct worker *worker;
+    struct conn *next, *prev;         /* the worker's list */
+    struct sidecar_config *config;    /* shared */
+    const struct route_config *route; /* borrowed from config */
+    size_t route_index;
+    uint64_t id;
+    uint64_t opened_ns, state_ns;  /* monotonic */
+    _Atomic int state;             /* enum conn_state; written by conn_enter alone */
+    struct stream down, up;        /* accepted; dialled */
+    struct stream *secure, *plain; /* the same two, by what they carry */
+    struct relay relays[2];        /* down to up, up to down */
+    struct dial *dial;             /* owned while dialling */
+    uv_timer_t timer;
+    unsigned closing;    /* handles to close before the memory may go */
+    err_t failure;       /* LINGER: why the handshake failed */
+    uint64_t counted[2]; /* bytes of each relay that the metric has already */
+    uint64_t idle_mark;  /* bytes seen when the deadline was last set */
+    struct sockaddr_storage from;
+    struct conn_peer peer;
+};
+
+static inline enum conn_state conn_state_of(const struct conn *c)
+{
+    return (enum conn_state)atomic_load_explicit(&c->state, memory_order_relaxed);
+}
+
+void conn_peer_note(struct conn_peer *p, const struct svid_peer *seen);
+void conn_peer_done(struct conn_peer *p);
+/* One line, and the counters. */
+void conn_report_handshake(struct conn *c);
+void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *why);
+void conn_report_connect_failure(struct conn *c, err_t err, const struct why *why);
+void conn_report_open(struct conn *c);
+/* Adds what moved since the last call to the metric. */
+void conn_count_bytes(struct conn *c);
+void conn_report_closed(struct conn *c, err_t err, const struct why *why);
+
+#endif

@@ -1,0 +1,176 @@
+/* What a connection says: log lines, counters, and its row in `conns`. */
+#include "sidecar/conn_internal.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "sidecar/metrics.h"
+
+#include <stdio.h>
+
+static const char *direction_name(const struct conn *c)
+{
+    return c->route->direction == ROUTE_INBOUND ? "inbound" : "outbound";
+}
+
+static enum metric_side side_of(const struct conn *c)
+{
+    return c->route->direction == ROUTE_INBOUND ? SIDE_SERVER : SIDE_CLIENT;
+}
+
+static char *copy_slice(struct slice s)
+{
+    char *text = mem_alloc(s.len + 1);
+    if (text != NULL && s.len > 0)
+        memcpy(text, s.data, s.len);
+    return text;
+}
+
+/* Lack of memory here costs words in a log line, nothing else. */
+void conn_peer_note(struct conn_peer *p, const struct svid_peer *seen)
+{
+    char issuer[256];
+    if (!seen->leaf_parsed)
+        return;
+    p->not_before = seen->leaf.not_before;
+    p->not_after = seen->leaf.not_after;
+    x509_serial_text(seen->leaf.serial, p->serial, sizeof p->serial);
+    mem_free(p->issuer);
+    p->issuer = mem_strdup(x509_name_text(seen->leaf.issuer, issuer, sizeof issuer));
+    struct slice id = seen->id_parsed ? seen->id.text : slice_of(NULL, 0);
+    if (id.len == 0 && seen->leaf.uri_count > 0)
+        id = seen->leaf.uri[0];
+    if (id.len > 0 && id.len <= SPIFFEID_MAX && p->id == NULL)
+        atomic_store(&p->id, copy_slice(id));
+}
+
+void conn_peer_done(struct conn_peer *p)
+{
+    mem_free(atomic_load(&p->id));
+    mem_free(p->issuer);
+}
+
+/* The address at the other end of the TLS leg. */
+static const char *secure_address(const struct conn *c, char out[static ADDRESS_TEXT_LEN])
+{
+    if (c->route->direction == ROUTE_INBOUND)
+        return sockaddr_text((const struct sockaddr *)&c->from, out);
+    return address_text(&c->route->forward, out);
+}
+
+static void expected_text(const struct conn *c, char *out, size_t size)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < c->route->rule_count && len + 1 < size; i++) {
+        int n = snprintf(out + len, size - len, "%s%s", i > 0 ? " " : "", c->route->peers[i]);
+        len = n > 0 ? len + (size_t)n : size;
+    }
+}
+
+static const char *stage_of(const struct conn *c)
+{
+    return conn_state_of(c) == CONN_ACCEPT_TLS ? "accept" : "connect";
+}
+
+void conn_report_handshake(struct conn *c)
+{
+    struct metrics *m = c->worker->metrics;
+    const char *group = tls_group_name(c->secure->tls);
+    sidecar_count_handshake(m, side_of(c), TLS_KIND_MUTUAL, group, clock_mono_ns() - c->state_ns);
+    metric_add(m, M_AUTHZ_DECISIONS, c->route->direction, DECISION_ALLOW, 0, 1);
+    log_debug("handshake", log_int("conn", c->id), log_str("direction", direction_name(c)),
+              log_str("peer_id", atomic_load(&c->peer.id)), log_str("group", group),
+              log_str("suite", tls_suite_name(c->secure->tls)));
+}
+
+/* A peer that connects and hangs up without a word (a port probe) is counted, not shouted about. */
+static enum log_level level_of(const struct conn *c, err_t err)
+{
+    bool silent = err == ERR_PEER_CLOSED && c->peer.not_after == 0;
+    return silent ? LOG_DEBUG : LOG_WARN;
+}
+
+void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *why)
+{
+    char address[ADDRESS_TEXT_LEN], listen[ADDRESS_TEXT_LEN], expected[512];
+    struct metrics *m = c->worker->metrics;
+    sidecar_count_handshake_failure(m, side_of(c), err);
+    if (err == ERR_PEER_NOT_ALLOWED)
+        metric_add(m, M_AUTHZ_DECISIONS, c->route->direction, DECISION_DENY, 0, 1);
+    expected_text(c, expected, sizeof expected);
+    address_text(&c->route->listen, listen);
+    secure_address(c, address);
+    enum log_level level = level_of(c, err);
+    if (c->peer.not_after != 0)
+        LOG_EVENT(level, "handshake_failed", log_str("direction", direction_name(c)),
+                  log_str("listen", listen), log_str("peer", address),
+                  log_str("stage", stage_of(c)), log_err("reason", err),
+                  log_str("presented", atomic_load(&c->peer.id)), log_str("expected", expected),
+                  log_str("detail", why_text(why)), log_str("serial", c->peer.serial),
+                  log_str("issuer", c->peer.issuer), log_time("not_before", c->peer.not_before),
+                  log_time("not_after", c->peer.not_after), log_time("clock", clock_wall_s()));
+    else
+        LOG_EVENT(level, "handshake_failed", log_str("direction", direction_name(c)),
+                  log_str("listen", listen), log_str("peer", address),
+                  log_str("stage", stage_of(c)), log_err("reason", err), log_str("presented", NULL),
+                  log_str("expected", expected), log_str("detail", why_text(why)),
+                  log_time("clock", clock_wall_s()));
+}
+
+void conn_report_connect_failure(struct conn *c, err_t err, const struct why *why)
+{
+    char forward[ADDRESS_TEXT_LEN];
+    sidecar_count_connect_failure(c->worker->metrics, c->route->direction, err);
+    log_warn("connect_failed", log_str("direction", direction_name(c)),
+             log_str("forward", address_text(&c->route->forward, forward)), log_err("reason", err),
+             log_str("detail", why_text(why)));
+}
+
+void conn_report_open(struct conn *c)
+{
+    metric_add(c->worker->metrics, M_CONNECTIONS_OPENED, c->route->direction, TLS_KIND_MUTUAL, 0,
+               1);
+}
+
+void conn_report_closed(struct conn *c, err_t err, const struct why *why)
+{
+    struct metrics *m = c->worker->metrics;
+    enum route_direction direction = c->route->direction;
+    if (conn_state_of(c) == CONN_HOLD)
+        sidecar_count_refused(m, direction, err);
+    else
+        sidecar_count_closed(m, direction, err);
+    conn_count_bytes(c);
+    log_debug("conn_closed", log_int("conn", c->id), log_err("reason", err),
+              log_str("detail", why != NULL ? why_text(why) : err_text(err)),
+              log_int("bytes_forth", c->counted[0]), log_int("bytes_back", c->counted[1]));
+}
+
+void conn_count_bytes(struct conn *c)
+{
+    static const enum metric_flow flows[2] = {FLOW_TO_DESTINATION, FLOW_TO_SOURCE};
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t now = atomic_load_explicit(&c->relays[i].bytes, memory_order_relaxed);
+        if (now != c->counted[i])
+            metric_add(c->worker->metrics, M_TRANSFERRED_BYTES, c->route->direction, flows[i], 0,
+                       now - c->counted[i]);
+        c->counted[i] = now;
+    }
+}
+
+void conn_describe(const struct conn *c, struct conn_view *ret)
+{
+    const char *id = atomic_load(&c->peer.id);
+    uint64_t forth = atomic_load_explicit(&c->relays[0].bytes, memory_order_relaxed);
+    uint64_t back = atomic_load_explicit(&c->relays[1].bytes, memory_order_relaxed);
+    bool inbound = c->route->direction == ROUTE_INBOUND;
+    ret->id = c->id;
+    ret->direction = c->route->direction;
+    ret->state = conn_state_of(c);
+    sockaddr_text((const struct sockaddr *)&c->from, ret->from);
+    address_text(&c->route->forward, ret->forward);
+    snprintf(ret->peer_id, sizeof ret->peer_id, "%s", id != NULL ? id : "");
+    ret->age_ms = (clock_mono_ns() - c->opened_ns) / 1000000u;
+    ret->bytes_to_app = inbound ? forth : back;
+    ret->bytes_from_app = inbound ? back : forth;
+}

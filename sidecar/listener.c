@@ -1,0 +1,200 @@
+#include "sidecar/listener.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "sidecar/metrics.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+#define ACCEPTS_PER_TURN 64 /* so that one busy listener does not starve the live connections */
+#define PAUSE_MS 100
+#define LOG_EVERY_NS 1000000000u
+
+struct listener {
+    struct worker *worker;
+    size_t route;
+    int fd; /* owned */
+    uv_poll_t poll;
+    uv_timer_t pause;
+    unsigned closing;
+    uint64_t logged_ns; /* when a refusal was last logged */
+};
+
+/* --- binding ---------------------------------------------------------------------------------- */
+
+/* A socket file that nobody listens on any more. */
+static bool is_stale_socket(const struct sockaddr_storage *sa, socklen_t len, const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool stale = probe >= 0 && connect(probe, (const struct sockaddr *)sa, len) != 0 &&
+                 errno == ECONNREFUSED;
+    if (probe >= 0)
+        close(probe);
+    return stale;
+}
+
+static err_t bind_socket(int fd, const struct address *address, bool shared, struct why *why)
+{
+    char text[ADDRESS_TEXT_LEN];
+    struct sockaddr_storage sa = {0};
+    socklen_t len = 0;
+    int one = 1;
+    address_text(address, text);
+    if (address_sockaddr(address, &sa, &len) != ERR_OK)
+        return why_set(why, ERR_CONFIG, "cannot listen on %s: expected an IP address or a path",
+                       text);
+    if (address->kind == ADDRESS_UNIX && is_stale_socket(&sa, len, address->host))
+        (void)unlink(address->host); /* if it stays, bind says so */
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (shared)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    if (bind(fd, (const struct sockaddr *)&sa, len) != 0)
+        return why_errno(why, ERR_IO, "cannot listen on %s", text);
+    if (address->kind == ADDRESS_UNIX && chmod(address->host, 0777) != 0)
+        return why_errno(why, ERR_IO, "cannot open %s to its clients", text);
+    if (listen(fd, BACKLOG) != 0)
+        return why_errno(why, ERR_IO, "cannot listen on %s", text);
+    return ERR_OK;
+}
+
+err_t listener_bind(const struct address *address, bool shared, int *ret_fd, struct why *why)
+{
+    int family = address->kind == ADDRESS_UNIX        ? AF_UNIX
+                 : strchr(address->host, ':') != NULL ? AF_INET6
+                                                      : AF_INET;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return why_errno(why, ERR_IO, "no socket to listen with");
+    err_t err = bind_socket(fd, address, shared && family != AF_UNIX, why);
+    if (err != ERR_OK) {
+        close(fd);
+        return err;
+    }
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
+/* --- accepting -------------------------------------------------------------------------------- */
+
+static void say_refused(struct listener *l, err_t err, const char *detail)
+{
+    const struct route_config *route = &l->worker->config->routes[l->route];
+    char text[ADDRESS_TEXT_LEN];
+    uint64_t now = clock_mono_ns();
+    sidecar_count_refused(l->worker->metrics, route->direction, err);
+    if (l->logged_ns != 0 && now - l->logged_ns < LOG_EVERY_NS)
+        return;
+    l->logged_ns = now;
+    log_warn("connection_refused", log_str("listen", address_text(&route->listen, text)),
+             log_err("reason", err), log_str("detail", detail));
+}
+
+static void admit(struct listener *l, int fd, const struct sockaddr_storage *from)
+{
+    struct worker *w = l->worker;
+    struct why why = {0};
+    int one = 1;
+    if (w->open_per_route[l->route] >= worker_connection_cap(w)) {
+        close(fd);
+        say_refused(l, ERR_LIMIT, "limits.connections reached: closed at accept");
+        return;
+    }
+    if (from->ss_family != AF_UNIX) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* latency only */
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    }
+    err_t err = conn_open(w, l->route, fd, from, &why);
+    if (err != ERR_OK) {
+        close(fd);
+        say_refused(l, err, why_text(&why));
+    }
+}
+
+/* No descriptor or memory for the next one: it stays in the kernel's queue, we come back. */
+static void pause_accepting(struct listener *l);
+
+static void accept_some(struct listener *l)
+{
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t len = sizeof from;
+        int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            admit(l, fd, &from);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            say_refused(l, ERR_LIMIT, "out of descriptors or memory: accepting again in 100 ms");
+            pause_accepting(l);
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return; /* EAGAIN: all taken */
+        }
+    }
+}
+
+static void on_acceptable(uv_poll_t *poll, int status, int events)
+{
+    (void)status; /* accept4 names the error */
+    (void)events;
+    accept_some(poll->data);
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    struct listener *l = timer->data;
+    if (uv_poll_start(&l->poll, UV_READABLE, on_acceptable) != 0)
+        pause_accepting(l);
+}
+
+static void pause_accepting(struct listener *l)
+{
+    uv_poll_stop(&l->poll);
+    uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct listener *l = handle->data;
+    if (--l->closing == 0)
+        mem_free(l);
+}
+
+err_t listener_open(struct worker *w, size_t route, int fd, struct listener **ret, struct why *why)
+{
+    struct listener *l = mem_alloc(sizeof *l);
+    if (l == NULL)
+        return why_set(why, ERR_NO_MEMORY, "listener");
+    l->worker = w;
+    l->route = route;
+    l->fd = fd;
+    int code = uv_poll_init(w->loop, &l->poll, fd);
+    if (code != 0) {
+        mem_free(l);
+        return why_set(why, ERR_IO, "cannot watch a listening socket: %s", uv_strerror(code));
+    }
+    uv_timer_init(w->loop, &l->pause);
+    l->poll.data = l->pause.data = l;
+    if (uv_poll_start(&l->poll, UV_READABLE, on_acceptable) != 0)
+        pause_accepting(l);
+    *ret = l;
+    return ERR_OK;
+}
+
+void listener_close(struct listener *l)
+{
+    if (l == NULL)
+        return;
+    l->closing = 2;
+    uv_close((uv_handle_t *)&l->poll, on_closed);
+    uv_close((uv_handle_t *)&l->pause, on_closed);
+    close(l->fd);
+}

@@ -1,0 +1,14 @@
+/* Is this verified peer welcome on this route? Pure. X5-20: by the whole SPIFFE ID, nothing else.
+ */
+#ifndef SPINDLE_SIDECAR_POLICY_H
+#define SPINDLE_SIDECAR_POLICY_H
+
+#include "sidecar/config.h"
+
+/* The rule that admits the ID: its index, or rule_count. */
+size_t policy_find(const struct route_config *route, const struct spiffeid *id);
+/* ERR_PEER_NOT_ALLOWED with the ID and the list. */
+err_t policy_check(const struct route_config *route, const struct spiffeid *id,
+                   struct why *why) MUST_CHECK;
+
+#endif

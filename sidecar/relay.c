@@ -1,0 +1,54 @@
+#include "sidecar/relay.h"
+
+void relay_init(struct relay *r, struct stream *from, struct stream *to)
+{
+    r->from = from;
+    r->to = to;
+    r->eof = false;
+    atomic_store_explicit(&r->bytes, 0, memory_order_relaxed);
+}
+
+bool relay_wants(const struct relay *r)
+{
+    return !r->eof && !stream_is_full(r->to);
+}
+
+static enum relay_result state_of(const struct relay *r)
+{
+    return r->eof && r->to->fin_sent ? RELAY_DONE : RELAY_OPEN;
+}
+
+static void count(struct relay *r, size_t more)
+{
+    uint64_t total = atomic_load_explicit(&r->bytes, memory_order_relaxed) + more; /* one writer */
+    atomic_store_explicit(&r->bytes, total, memory_order_relaxed);
+}
+
+enum relay_result relay_move(struct relay *r, struct scratch *x, struct why *why)
+{
+    if (!relay_wants(r))
+        return state_of(r);
+    buf_clear(&x->plain);
+    enum stream_result got = stream_read(r->from, x, why);
+    if (x->plain.len > 0) {
+        count(r, x->plain.len);
+        /* The source's failure, if any, is the cause to report. */
+        if (stream_write(r->to, buf_slice(&x->plain), x, got == STREAM_ERROR ? NULL : why) ==
+                STREAM_ERROR &&
+            got != STREAM_ERROR)
+            return RELAY_BROKEN_TO;
+    }
+    if (got == STREAM_ERROR)
+        return RELAY_BROKEN_FROM;
+    if (got == STREAM_EOF) {
+        r->eof = true;
+        if (stream_close_write(r->to, x, why) == STREAM_ERROR)
+            return RELAY_BROKEN_TO;
+    }
+    return state_of(r);
+}
+
+enum relay_result relay_flush(struct relay *r, struct why *why)
+{
+    return stream_flush(r->to, why) == STREAM_ERROR ? RELAY_BROKEN_TO : state_of(r);
+}

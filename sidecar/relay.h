@@ -1,0 +1,31 @@
+/* One direction of bytes between two streams; a connection has two. One rule of back-pressure:
+ * while the sink has bytes pending, the source is not read. A FIN travels behind the bytes. */
+#ifndef SPINDLE_SIDECAR_RELAY_H
+#define SPINDLE_SIDECAR_RELAY_H
+
+#include "sidecar/stream.h"
+
+#include <stdatomic.h>
+
+struct relay {
+    struct stream *from, *to; /* borrowed */
+    bool eof;                 /* the source has ended */
+    _Atomic uint64_t bytes;   /* plain bytes moved; read by the admin thread */
+};
+
+enum relay_result {
+    RELAY_OPEN,        /* goes on */
+    RELAY_DONE,        /* FIN passed on and sent */
+    RELAY_BROKEN_FROM, /* the source failed: reset the sink */
+    RELAY_BROKEN_TO,   /* the sink failed: reset the source */
+};
+
+void relay_init(struct relay *r, struct stream *from, struct stream *to);
+/* The source is readable: reads once, writes what came. */
+enum relay_result relay_move(struct relay *r, struct scratch *x, struct why *why);
+/* The sink is writable: writes what waits. */
+enum relay_result relay_flush(struct relay *r, struct why *why);
+/* Should the source be read? */
+bool relay_wants(const struct relay *r);
+
+#endif

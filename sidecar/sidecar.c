@@ -1,0 +1,414 @@
+#include "sidecar/sidecar.h"
+
+#include "common/file_watch.h"
+#include "common/mem.h"
+#include "common/probes.h"
+#include "common/process_metrics.h"
+#include "sidecar/admin.h"
+#include "sidecar/identity_source.h"
+#include "sidecar/listener.h"
+#include "sidecar/metrics.h"
+#include "sidecar/worker.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define DRAIN_LOOK_MS 20 /* between looks at what is left */
+
+enum phase { PHASE_RUNNING, PHASE_LEAVING, PHASE_DRAINING, PHASE_CLOSING };
+
+struct sidecar {
+    uv_loop_t loop;
+    const char *config_path;       /* borrowed, may be NULL */
+    const char *const *sets;       /* borrowed */
+    struct sidecar_config *config; /* shared */
+    struct metrics *metrics;
+    struct process_metrics *process;
+    struct worker *workers;
+    unsigned worker_count; /* opened */
+    struct identity_source *source;
+    struct identity *identity; /* shared; NULL: none now */
+    bool ever_had_identity;
+    struct probes *probes;
+    struct http_server *admin;
+    struct file_watch *watch;
+    uv_signal_t signals[3];
+    uv_timer_t drain;
+    bool loop_handles; /* signals and timer are initialised */
+    enum phase phase;
+    uint64_t drain_until_ms; /* loop time at which patience ends */
+};
+
+/* --- identity --------------------------------------------------------------------------------- */
+
+static void on_identity(void *arg, struct identity *id, const struct why *why)
+{
+    struct sidecar *s = arg;
+    identity_unref(s->identity);
+    s->identity = id != NULL ? identity_ref(id) : NULL;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_identity(&s->workers[i], id);
+    if (id == NULL) {
+        sidecar_count_identity_failure(s->metrics, false, why->err);
+        log_error("identity_lost", log_err("reason", why->err), log_str("detail", why_text(why)),
+                  log_str("next", "new connections wait until there is an identity again"));
+        return;
+    }
+    const struct x509 *leaf = identity_leaf(id);
+    sidecar_count_identity(s->metrics, leaf->not_before, leaf->not_after);
+    log_info(s->ever_had_identity ? "identity_rotated" : "identity_ready",
+             log_slice("spiffe_id", identity_id(id)->text),
+             log_time("not_before", leaf->not_before), log_time("not_after", leaf->not_after));
+    s->ever_had_identity = true;
+}
+
+static void on_identity_problem(void *arg, const struct why *why)
+{
+    struct sidecar *s = arg;
+    sidecar_count_identity_failure(s->metrics, s->ever_had_identity, why->err);
+}
+
+static err_t open_identity(struct sidecar *s, struct why *why)
+{
+    const struct sidecar_config *c = s->config;
+    struct identity_source_options options = {
+        .workload_api = c->workload_api,
+        .certificate = c->file_certificate,
+        .key = c->file_key,
+        .bundle = c->file_bundle,
+        .hint = c->identity_hint,
+        .spiffe_id = c->identity_spiffe_id,
+        .on_change = on_identity,
+        .on_problem = on_identity_problem,
+        .arg = s,
+    };
+    return identity_source_open(&s->loop, &options, &s->source, why);
+}
+
+/* --- drain and close -------------------------------------------------------------------------- */
+
+static size_t connections_left(const struct sidecar *s)
+{
+    size_t left = 0;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        left += s->workers[i].conn_count;
+    return left;
+}
+
+static void close_parts(struct sidecar *s)
+{
+    if (s->phase == PHASE_CLOSING)
+        return;
+    s->phase = PHASE_CLOSING;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_close(&s->workers[i]);
+    if (s->source != NULL)
+        identity_source_close(s->source, NULL, NULL);
+    if (s->probes != NULL)
+        probes_close(s->probes, NULL, NULL);
+    if (s->admin != NULL)
+        http_server_close(s->admin, NULL, NULL);
+    if (s->watch != NULL)
+        file_watch_close(s->watch, NULL, NULL);
+    if (s->loop_handles) {
+        for (size_t i = 0; i < sizeof s->signals / sizeof s->signals[0]; i++)
+            uv_close((uv_handle_t *)&s->signals[i], NULL);
+        uv_close((uv_handle_t *)&s->drain, NULL);
+    }
+}
+
+static void on_drain_tick(uv_timer_t *timer)
+{
+    struct sidecar *s = timer->data;
+    size_t left = connections_left(s);
+    if (s->phase == PHASE_LEAVING) {
+        s->phase = PHASE_DRAINING;
+        s->drain_until_ms = uv_now(&s->loop) + (uint64_t)s->config->drain_limit_ms;
+        for (unsigned i = 0; i < s->worker_count; i++)
+            worker_post_stop(&s->workers[i]);
+        log_info("draining", log_int("connections", left));
+    } else if (left == 0) {
+        log_info("drained");
+        close_parts(s);
+        return;
+    } else if (uv_now(&s->loop) >= s->drain_until_ms) {
+        log_warn("drain_limit_reached", log_int("connections", left),
+                 log_str("next", "closing them"));
+        close_parts(s);
+        return;
+    }
+    uv_timer_start(timer, on_drain_tick, DRAIN_LOOK_MS, 0);
+}
+
+void sidecar_drain(struct sidecar *s)
+{
+    if (s->phase != PHASE_RUNNING)
+        return;
+    s->phase = PHASE_LEAVING;
+    metric_set(s->metrics, M_DRAINING, 0, 0, 0, 1);
+    log_info("leaving", log_int("drain_delay_ms", s->config->drain_delay_ms));
+    uv_timer_start(&s->drain, on_drain_tick, (uint64_t)s->config->drain_delay_ms, 0);
+}
+
+static void on_quit_tick(uv_timer_t *timer)
+{
+    close_parts(timer->data);
+}
+
+void sidecar_quit(struct sidecar *s)
+{
+    if (s->phase == PHASE_CLOSING)
+        return;
+    log_info("quitting", log_int("connections", connections_left(s)));
+    uv_timer_start(&s->drain, on_quit_tick, DRAIN_LOOK_MS, 0); /* the answer leaves first */
+}
+
+bool sidecar_is_ready(const struct sidecar *s, struct buf *ret_words)
+{
+    const char *words = s->phase != PHASE_RUNNING ? "not ready: draining\n"
+                        : s->identity == NULL     ? "not ready: no identity\n"
+                                                  : "ready\n";
+    return buf_append_str(ret_words, words) == ERR_OK && s->phase == PHASE_RUNNING &&
+           s->identity != NULL;
+}
+
+void sidecar_each_conn(struct sidecar *s, size_t max,
+                       void (*fn)(void *arg, const struct conn_view *view), void *arg)
+{
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_each(&s->workers[i], max, fn, arg);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+static void log_lines(const char *event, const struct buf *report)
+{
+    struct slice rest = buf_slice(report);
+    while (rest.len > 0) {
+        const uint8_t *end = memchr(rest.data, '\n', rest.len);
+        size_t len = end != NULL ? (size_t)(end - rest.data) : rest.len;
+        log_error(event, log_slice("detail", slice_of(rest.data, len)));
+        rest = slice_of(rest.data + len, rest.len - len);
+        if (rest.len > 0)
+            rest = slice_of(rest.data + 1, rest.len - 1);
+    }
+}
+
+/* All or nothing: a configuration with an error, or with a change that needs a restart, changes
+ * nothing. */
+static void reload(struct sidecar *s)
+{
+    struct sidecar_config *next = NULL;
+    struct why why = {0};
+    struct buf report;
+    buf_init(&report, 1u << 16);
+    err_t err = sidecar_config_load(s->config_path, s->sets, &report, &next, &why);
+    if (err == ERR_OK)
+        err = sidecar_config_check_reload(s->config, next, &report, &why);
+    if (err != ERR_OK) {
+        log_lines("config_error", &report);
+        log_error("reload_failed", log_str("detail", why_text(&why)),
+                  log_str("next", "keeping the configuration in use"));
+    } else {
+        log_setup(next->log_level, next->log_format);
+        for (unsigned i = 0; i < s->worker_count; i++)
+            worker_post_config(&s->workers[i], next);
+        sidecar_config_unref(s->config);
+        s->config = sidecar_config_ref(next);
+        log_info("reloaded");
+    }
+    sidecar_config_unref(next);
+    buf_done(&report);
+}
+
+static void on_config_hint(void *arg)
+{
+    reload(arg);
+}
+
+/* --- loop glue -------------------------------------------------------------------------------- */
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct sidecar *s = handle->data;
+    if (number == SIGHUP) {
+        reload(s);
+        identity_source_reload(s->source);
+    } else if (s->phase == PHASE_RUNNING) {
+        sidecar_drain(s);
+    } else if (number == SIGINT) {
+        sidecar_quit(s); /* a second ^C has no patience */
+    }
+}
+
+static bool on_ready_probe(void *arg, struct buf *words)
+{
+    return sidecar_is_ready(arg, words);
+}
+
+static void open_loop_handles(struct sidecar *s)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        uv_signal_init(&s->loop, &s->signals[i]);
+        s->signals[i].data = s;
+        uv_signal_start(&s->signals[i], on_signal, numbers[i]);
+    }
+    uv_timer_init(&s->loop, &s->drain);
+    s->drain.data = s;
+    s->loop_handles = true;
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files); /* the caps follow from what we have */
+}
+
+static void say_listening(const struct route_config *route, int fd)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof sa;
+    char bound[ADDRESS_TEXT_LEN], forward[ADDRESS_TEXT_LEN];
+    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
+    log_info("listening",
+             log_str("kind", route->direction == ROUTE_INBOUND ? "inbound" : "outbound"),
+             log_str("address", sockaddr_text((const struct sockaddr *)&sa, bound)),
+             log_str("forward", address_text(&route->forward, forward)));
+}
+
+/* The first worker's sockets settle the ports; the others share them. */
+static err_t bind_all(struct sidecar *s, int *fds, bool first, struct address *bound,
+                      struct why *why)
+{
+    err_t err = ERR_OK;
+    for (size_t i = 0; err == ERR_OK && i < s->config->route_count; i++) {
+        const struct route_config *route = &s->config->routes[i];
+        if (first)
+            bound[i] = route->listen;
+        err = listener_bind(&bound[i], s->config->workers > 1, &fds[i], why);
+        if (err == ERR_OK && first && bound[i].kind == ADDRESS_IP) {
+            struct sockaddr_storage sa = {0};
+            socklen_t len = sizeof sa;
+            if (getsockname(fds[i], (struct sockaddr *)&sa, &len) == 0)
+                bound[i].port = sockaddr_port((const struct sockaddr *)&sa);
+        }
+        if (err == ERR_OK && first)
+            say_listening(route, fds[i]);
+    }
+    return err;
+}
+
+static void close_fds(const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+}
+
+static err_t open_workers(struct sidecar *s, struct why *why)
+{
+    size_t routes = s->config->route_count;
+    unsigned count = (unsigned)s->config->workers;
+    struct address *bound = mem_array(routes, sizeof *bound);
+    int *fds = mem_array(routes, sizeof *fds);
+    s->workers = mem_array(count, sizeof *s->workers);
+    err_t err = bound != NULL && fds != NULL && s->workers != NULL
+                    ? ERR_OK
+                    : why_set(why, ERR_NO_MEMORY, "workers");
+    for (unsigned i = 0; err == ERR_OK && i < count; i++) {
+        memset(fds, 0xff, routes * sizeof *fds);
+        err = bind_all(s, fds, i == 0, bound, why);
+        if (err == ERR_OK)
+            err = worker_open(&s->workers[i], i, &s->loop, s->config, s->metrics, fds, why);
+        if (err == ERR_OK)
+            s->worker_count++;
+        else
+            close_fds(fds, routes);
+    }
+    mem_free(bound);
+    mem_free(fds);
+    return err;
+}
+
+static err_t open_metrics(struct sidecar *s, struct why *why)
+{
+    err_t err = metrics_new(sidecar_metrics, SIDECAR_METRIC_COUNT, s->config->metrics_prefix,
+                            &s->metrics, why);
+    if (err == ERR_OK)
+        err = process_metrics_new(s->metrics, &s->process, why);
+    if (err == ERR_OK &&
+        metrics_on_scrape(s->metrics, sidecar_metrics_scrape, s->metrics) != ERR_OK)
+        err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
+    if (err == ERR_OK && s->config->metrics_on)
+        err = probes_open(&s->loop, &s->config->metrics_listen, s->metrics, on_ready_probe, s,
+                          &s->probes, why);
+    return err;
+}
+
+static err_t start(struct sidecar *s, struct why *why)
+{
+    open_loop_handles(s);
+    err_t err = open_metrics(s, why);
+    if (err == ERR_OK)
+        err = open_workers(s, why);
+    if (err == ERR_OK && s->config->admin_socket != NULL)
+        err = sidecar_admin_open(&s->loop, s->config->admin_socket, s, &s->admin, why);
+    if (err == ERR_OK && s->config_path != NULL)
+        err = file_watch_open(&s->loop, &s->config_path, 1, on_config_hint, s, &s->watch, why);
+    if (err == ERR_OK)
+        err = open_identity(s, why);
+    return err;
+}
+
+static void finish(struct sidecar *s)
+{
+    close_parts(s);
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_done(&s->workers[i]);
+    int code = uv_loop_close(&s->loop);
+    assert(code == 0);
+    (void)code;
+    process_metrics_free(s->process);
+    metrics_free(s->metrics);
+    mem_free(s->workers);
+    identity_unref(s->identity);
+    sidecar_config_unref(s->config);
+}
+
+err_t sidecar_run(const char *config_path, const char *const *sets, struct why *why)
+{
+    struct sidecar s = {.config_path = config_path, .sets = sets};
+    struct buf report;
+    buf_init(&report, 1u << 16);
+    err_t err = sidecar_config_load(config_path, sets, &report, &s.config, why);
+    if (report.len > 0)
+        (void)fwrite(report.data, 1, report.len, stderr);
+    buf_done(&report);
+    if (err != ERR_OK)
+        return err;
+    log_setup(s.config->log_level, s.config->log_format);
+    raise_descriptor_limit();
+    if (uv_loop_init(&s.loop) != 0) {
+        sidecar_config_unref(s.config);
+        return why_set(why, ERR_NO_MEMORY, "event loop");
+    }
+    err = start(&s, why);
+    if (err == ERR_OK) {
+        log_info("started", log_str("version", SPINDLE_VERSION), log_str("name", s.config->name),
+                 log_int("workers", s.worker_count));
+        uv_run(&s.loop, UV_RUN_DEFAULT);
+    }
+    finish(&s);
+    return err;
+}

@@ -1,0 +1,290 @@
+#include "sidecar/worker.h"
+
+#include "common/mem.h"
+#include "sidecar/conn_internal.h"
+#include "sidecar/listener.h"
+#include "sidecar/metrics.h"
+
+#include <assert.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define CAP_FLOOR 8192u
+#define FDS_KEPT 128u /* for everything but connections */
+#define FDS_PER_CONNECTION 2u
+
+/* --- the list --------------------------------------------------------------------------------- */
+
+void worker_add(struct worker *w, struct conn *c)
+{
+    pthread_mutex_lock(&w->lock);
+    c->id = w->next_id++ * 64 + w->index;
+    c->next = w->conns;
+    if (w->conns != NULL)
+        w->conns->prev = c;
+    w->conns = c;
+    pthread_mutex_unlock(&w->lock);
+    w->conn_count++;
+    w->open_per_route[c->route_index]++;
+    metric_move(w->metrics, M_CONNECTIONS, c->route->direction, 0, 0, 1);
+}
+
+void worker_remove(struct worker *w, struct conn *c)
+{
+    pthread_mutex_lock(&w->lock);
+    if (c->prev != NULL)
+        c->prev->next = c->next;
+    else
+        w->conns = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    pthread_mutex_unlock(&w->lock);
+    w->conn_count--;
+    w->open_per_route[c->route_index]--;
+    metric_move(w->metrics, M_CONNECTIONS, c->route->direction, 0, 0, -1);
+}
+
+void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struct conn_view *view),
+                 void *arg)
+{
+    struct conn_view view;
+    pthread_mutex_lock(&w->lock);
+    for (const struct conn *c = w->conns; c != NULL && max > 0; c = c->next, max--) {
+        conn_describe(c, &view);
+        fn(arg, &view);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+size_t worker_connection_cap(const struct worker *w)
+{
+    return w->config->max_connections > 0 ? (size_t)w->config->max_connections : w->connection_cap;
+}
+
+static size_t default_cap(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < FDS_KEPT)
+        return CAP_FLOOR;
+    size_t cap = (files.rlim_cur - FDS_KEPT) / FDS_PER_CONNECTION;
+    return cap > CAP_FLOOR ? cap : CAP_FLOOR;
+}
+
+/* --- what the mailbox brings ------------------------------------------------------------------ */
+
+static void drop_contexts(struct worker *w)
+{
+    tls_context_unref(w->server_tls);
+    tls_context_unref(w->client_tls);
+    w->server_tls = w->client_tls = NULL;
+}
+
+/* Both contexts or none; connections that waited go on. */
+static void take_identity(struct worker *w, struct identity *identity)
+{
+    struct tls_context *server = NULL, *client = NULL;
+    struct why why = {0};
+    if (identity == NULL) {
+        drop_contexts(w);
+        return;
+    }
+    err_t err = tls_context_new(TLS_SERVER, TLS_CLIENT_REQUIRED, identity, &server, &why);
+    if (err == ERR_OK)
+        err = tls_context_new(TLS_CLIENT, TLS_CLIENT_REQUIRED, identity, &client, &why);
+    if (err != ERR_OK) {
+        tls_context_unref(server);
+        log_error("identity_unusable", log_err("reason", err), log_str("detail", why_text(&why)),
+                  log_str("next", w->server_tls != NULL ? "keeping the one in use" : "waiting"));
+        return;
+    }
+    drop_contexts(w);
+    w->server_tls = server;
+    w->client_tls = client;
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        conn_identity_ready(c);
+    }
+}
+
+static void take_config(struct worker *w, struct sidecar_config *config)
+{
+    assert(config->route_count == w->route_count);
+    sidecar_config_unref(w->config);
+    w->config = sidecar_config_ref(config);
+}
+
+static void stop_accepting(struct worker *w)
+{
+    for (size_t i = 0; i < w->route_count; i++) {
+        listener_close(w->listeners[i]);
+        w->listeners[i] = NULL;
+    }
+}
+
+static void close_all(struct worker *w)
+{
+    if (w->closing)
+        return;
+    w->closing = true;
+    stop_accepting(w);
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        conn_cut(c, ERR_DRAINING);
+    }
+    uv_close((uv_handle_t *)&w->mail.bell, NULL);
+}
+
+static void on_bell(uv_async_t *bell)
+{
+    struct worker *w = bell->data;
+    struct mailbox *m = &w->mail;
+    pthread_mutex_lock(&m->lock);
+    struct identity *identity = m->identity;
+    struct sidecar_config *config = m->config;
+    bool has_identity = m->has_identity, stop = m->stop, do_close = m->close;
+    m->identity = NULL;
+    m->config = NULL;
+    m->has_identity = false;
+    pthread_mutex_unlock(&m->lock);
+    if (config != NULL)
+        take_config(w, config);
+    if (has_identity)
+        take_identity(w, identity);
+    if (stop)
+        stop_accepting(w);
+    if (do_close)
+        close_all(w);
+    identity_unref(identity);
+    sidecar_config_unref(config);
+}
+
+void worker_post_identity(struct worker *w, struct identity *identity)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    identity_unref(w->mail.identity);
+    w->mail.identity = identity != NULL ? identity_ref(identity) : NULL;
+    w->mail.has_identity = true;
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->mail.bell);
+}
+
+void worker_post_config(struct worker *w, struct sidecar_config *config)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    sidecar_config_unref(w->mail.config);
+    w->mail.config = sidecar_config_ref(config);
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->mail.bell);
+}
+
+static void post_flag(struct worker *w, bool *flag)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    *flag = true;
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->mail.bell);
+}
+
+void worker_post_stop(struct worker *w)
+{
+    post_flag(w, &w->mail.stop);
+}
+
+void worker_post_close(struct worker *w)
+{
+    post_flag(w, &w->mail.close);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void *thread_main(void *arg)
+{
+    struct worker *w = arg;
+    uv_run(w->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static err_t open_listeners(struct worker *w, int *fds, struct why *why)
+{
+    err_t err = ERR_OK;
+    for (size_t i = 0; err == ERR_OK && i < w->route_count; i++) {
+        err = listener_open(w, i, fds[i], &w->listeners[i], why);
+        if (err == ERR_OK)
+            fds[i] = -1;
+    }
+    return err;
+}
+
+static err_t allocate(struct worker *w, struct why *why)
+{
+    w->listeners = mem_array(w->route_count, sizeof(struct listener *));
+    w->open_per_route = mem_array(w->route_count, sizeof(size_t));
+    if (w->listeners == NULL || w->open_per_route == NULL || scratch_init(&w->scratch) != ERR_OK)
+        return why_set(why, ERR_NO_MEMORY, "worker %u", w->index);
+    return ERR_OK;
+}
+
+static void release(struct worker *w)
+{
+    drop_contexts(w);
+    scratch_done(&w->scratch);
+    mem_free(w->listeners);
+    mem_free(w->open_per_route);
+    identity_unref(w->mail.identity);
+    sidecar_config_unref(w->mail.config);
+    sidecar_config_unref(w->config);
+    pthread_mutex_destroy(&w->lock);
+    pthread_mutex_destroy(&w->mail.lock);
+}
+
+/* Nothing runs yet; handles opened so far close when the loop runs. */
+static void open_failed(struct worker *w)
+{
+    if (w->listeners != NULL)
+        stop_accepting(w);
+    if (w->mail.bell.data != NULL)
+        uv_close((uv_handle_t *)&w->mail.bell, NULL);
+    uv_run(w->loop, UV_RUN_NOWAIT);
+    if (w->loop == &w->own_loop)
+        uv_loop_close(w->loop);
+    release(w);
+}
+
+err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct sidecar_config *config,
+                  struct metrics *metrics, int *listen_fds, struct why *why)
+{
+    *w = (struct worker){.index = index, .metrics = metrics, .route_count = config->route_count};
+    w->config = sidecar_config_ref(config);
+    w->connection_cap = default_cap();
+    w->next_id = 1;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_mutex_init(&w->mail.lock, NULL);
+    w->loop = index == 0 ? loop : &w->own_loop;
+    if (index > 0 && uv_loop_init(w->loop) != 0) {
+        release(w);
+        return why_set(why, ERR_NO_MEMORY, "loop of worker %u", index);
+    }
+    err_t err = allocate(w, why);
+    if (err == ERR_OK && uv_async_init(w->loop, &w->mail.bell, on_bell) != 0)
+        err = why_set(why, ERR_NO_MEMORY, "mailbox of worker %u", index);
+    else
+        w->mail.bell.data = w;
+    if (err == ERR_OK)
+        err = open_listeners(w, listen_fds, why);
+    if (err == ERR_OK && index > 0 && pthread_create(&w->thread, NULL, thread_main, w) != 0)
+        err = why_set(why, ERR_LIMIT, "no thread for worker %u", index);
+    if (err != ERR_OK)
+        open_failed(w);
+    return err;
+}
+
+void worker_done(struct worker *w)
+{
+    if (w->index > 0) {
+        pthread_join(w->thread, NULL);
+        int code = uv_loop_close(w->loop);
+        assert(code == 0);
+        (void)code;
+    }
+    release(w);
+}

@@ -1,0 +1,71 @@
+/* A thread's worth of data path: a loop, its listeners and connections, the TLS contexts of the
+ * current identity, and scratch room. Worker 0 runs on the main thread's loop; others have their
+ * own. What a worker is told (identity, configuration, stop, close) lies in its mailbox, newest
+ * only: any thread posts, the worker's loop takes. */
+#ifndef SPINDLE_SIDECAR_WORKER_H
+#define SPINDLE_SIDECAR_WORKER_H
+
+#include "common/metric.h"
+#include "sidecar/conn.h"
+
+#include <pthread.h>
+
+struct listener;
+
+struct mailbox {
+    pthread_mutex_t lock;
+    uv_async_t bell;
+    bool has_identity;
+    struct identity *identity;     /* shared, may be NULL while has_identity */
+    struct sidecar_config *config; /* shared, or NULL */
+    bool stop, close;
+};
+
+struct worker {
+    uv_loop_t *loop; /* worker 0: borrowed; others: &own_loop */
+    uv_loop_t own_loop;
+    pthread_t thread; /* others */
+    unsigned index;
+    struct sidecar_config *config;               /* shared; for new connections */
+    struct metrics *metrics;                     /* borrowed */
+    struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
+    struct scratch scratch;
+    struct listener **listeners; /* one a route; NULL when closed */
+    size_t *open_per_route;
+    size_t route_count;
+    size_t connection_cap; /* of one route, when the configuration names none */
+    pthread_mutex_t lock;  /* guards the list for readers in other threads */
+    struct conn *conns;    /* newest first */
+    _Atomic size_t conn_count;
+    uint64_t next_id;
+    struct mailbox mail;
+    bool closing;
+};
+
+/* Takes the listening sockets, one a route. Index 0 works on `loop`, by the caller's thread; other
+ * indexes start a thread of their own and ignore `loop`. Sockets taken are set to -1; on failure
+ * the others stay the caller's. */
+err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct sidecar_config *config,
+                  struct metrics *metrics, int *listen_fds, struct why *why) MUST_CHECK;
+
+/* From any thread. NULL takes the identity away: new connections wait for the next. */
+void worker_post_identity(struct worker *w, struct identity *identity);
+/* Same routes, in the same order. */
+void worker_post_config(struct worker *w, struct sidecar_config *config);
+/* Stops accepting; live connections go on. */
+void worker_post_stop(struct worker *w);
+/* Ends every listener and connection; an own thread ends then. */
+void worker_post_close(struct worker *w);
+/* After worker_post_close, and for worker 0 once its loop has run dry: joins, frees. */
+void worker_done(struct worker *w);
+
+/* A view of each connection, newest first, at most max. Any thread. */
+void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struct conn_view *view),
+                 void *arg);
+size_t worker_connection_cap(const struct worker *w);
+
+/* For conn.c. */
+void worker_add(struct worker *w, struct conn *c);
+void worker_remove(struct worker *w, struct conn *c);
+
+#endif
