@@ -1,6 +1,6 @@
 /* Registration entries: which selectors get which SPIFFE ID. Loaded whole from a file or a folder
  * (*.yaml, *.yml by name), validated whole, swapped whole. Order: file name, then position (WA-13).
- * Immutable once loaded; loop thread only. */
+ * Immutable once loaded, one owner. Loading touches nothing shared and may run on any thread. */
 #ifndef SPINDLE_AGENT_ENTRIES_H
 #define SPINDLE_AGENT_ENTRIES_H
 
@@ -8,6 +8,10 @@
 #include "common/buf.h"
 
 #define ENTRY_HINT_MAX 1024
+#define ENTRY_ID_MAX 255
+#define ENTRY_NAMES_MAX 256 /* DNS names, and trust domains to federate with, of one entry */
+#define ENTRY_TTL_MIN_S 2
+#define ENTRY_TTL_MAX_S (7 * 24 * 3600)
 #define ENTRIES_MAX 100000
 
 struct entry {
@@ -19,25 +23,34 @@ struct entry {
     char *hint;                    /* "" when none */
     char **federates_with;         /* NULL-terminated, may be NULL */
 };
+struct entry_index;
 struct entry_set {
     struct entry *items; /* owned */
     size_t count;
-    unsigned kinds_used; /* SELECTOR_KIND_* of costly kinds that some entry uses (attest_unix.h) */
+    unsigned kinds_used; /* SELECTOR_KIND_* of costly kinds that some entry uses */
+    struct entry_index *index; /* owned */
 };
 
-/* Every problem is one line in `report` (file:line: key: expected, found); ERR_CONFIG then. A
- * missing path is an error; an existing empty folder is an empty set. */
+/* Every problem is one line in `report`, "FILE:LINE: entries[2].hint: expected ..., found ...";
+ * ERR_CONFIG then. What is only odd has "warning: " after the line number and fails nothing. A
+ * missing path is an error; an existing empty folder is an empty set. The report may be cut at
+ * its cap. */
 err_t entries_load(const char *path, const char *trust_domain, struct buf *report,
                    struct entry_set **ret, struct why *why) MUST_CHECK;
-void entries_free(struct entry_set *set);
+/* The same from one text; `name` is what the report calls it. */
+err_t entries_parse(const char *name, struct slice text, const char *trust_domain,
+                    struct buf *report, struct entry_set **ret, struct why *why) MUST_CHECK;
+void entries_free(struct entry_set *set); /* NULL is fine */
 
 /* The entries whose selectors are a subset of the caller's, in order; out borrows the set.
- * Writes at most max, returns how many match. */
+ * Writes at most max, the first ones; returns how many match. */
 size_t entries_match(const struct entry_set *set, const struct selector_set *caller,
                      const struct entry **out, size_t max);
 /* Borrowed, or NULL. */
 const struct entry *entries_find(const struct entry_set *set, const char *id);
 /* Would an SVID of both be the same (id, SPIFFE ID, TTL, DNS names)? */
 bool entry_same_svid(const struct entry *a, const struct entry *b);
+/* Frees what the entry owns. */
+void entry_done(struct entry *e);
 
 #endif

@@ -1,0 +1,34 @@
+/* One YAML document of registration entries, read into an array; every problem is a line in the
+ * report (entries.h). Pure. */
+#ifndef SPINDLE_AGENT_ENTRY_READER_H
+#define SPINDLE_AGENT_ENTRY_READER_H
+
+#include "agent/entries.h"
+#include "common/yaml.h"
+
+/* Where an entry was written. */
+struct entry_origin {
+    const char *file; /* borrowed from the caller of entry_reader_read */
+    unsigned line;
+    size_t position;
+};
+
+/* What has been read so far, of all files. Embedded; zero it to begin. */
+struct entry_reader {
+    const char *trust_domain;     /* borrowed */
+    struct buf *report;           /* borrowed */
+    struct entry *items;          /* owned */
+    struct entry_origin *origins; /* owned, one an entry */
+    size_t count, cap;
+    size_t problems;
+};
+
+/* Appends the entries of the document. ERR_OK also when there were problems: they are counted.
+ * ERR_NO_MEMORY else. `file` must outlive the reader. */
+err_t entry_reader_read(struct entry_reader *r, const char *file, const struct yaml *doc) MUST_CHECK;
+/* Counts a problem and writes its line: "FILE:LINE: WHERE: ..."; a full report stays as it is. */
+void entry_reader_problem(struct entry_reader *r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void entry_reader_done(struct entry_reader *r);
+
+#endif
