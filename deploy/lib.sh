@@ -49,3 +49,23 @@ lock_take() {
     say "waiting for another $2 to finish"
     flock "$SPINDLE_LOCK"
 }
+
+# build_preset PRESET [TARGET…]: configures when that is due, builds; silent when nothing is to do.
+# The whole output is in build/PRESET.log; an error shows its lines.
+build_preset() {
+    local preset=$1 log=$SPINDLE_ROOT/build/$1.log start=$SECONDS
+    local cache=$SPINDLE_ROOT/build/$1/CMakeCache.txt
+    shift
+    : >"$log"
+    if [ ! -f "${cache%/*}/build.ninja" ] || [ "$SPINDLE_ROOT/CMakePresets.json" -nt "$cache" ]; then
+        say "configuring $preset"
+        (cd "$SPINDLE_ROOT" && must_run "configuring $preset" "$log" cmake --preset "$preset") || exit 1
+        touch "$cache" # an unchanged cache keeps its time, and would be configured for ever
+    fi
+    if ! (cd "$SPINDLE_ROOT" && log_run "$log" cmake --build --preset "$preset" \
+        --parallel "${JOBS:-$(nproc)}" ${1:+--target "$@"}); then
+        grep -E -A 8 'error|FAILED|undefined|cannot' "$log" | head -n 40 >&2
+        die "building $preset failed; the whole output is in $log"
+    fi
+    [ $((SECONDS - start)) -lt 2 ] || say "built $preset in $((SECONDS - start)) s"
+}

@@ -31,6 +31,8 @@ BIN = pathlib.Path(os.environ.get("SPINDLE_BIN", ROOT / "build/bin")).resolve()
 # Sanitizers and slow machines: SPINDLE_SLOW=4 multiplies every deadline.
 SLOW = float(os.environ.get("SPINDLE_SLOW", "1"))
 DEADLINE = 20 * SLOW
+# Sanitizers need system calls that a sandboxed program must not have.
+SANDBOX = {"sandbox": False} if os.environ.get("SPINDLE_SANDBOX") == "off" else {}
 SANITIZER_WORDS = re.compile(
     r"ERROR: (Address|Leak|Thread|UndefinedBehavior)Sanitizer|WARNING: ThreadSanitizer|runtime error: ")
 
@@ -392,6 +394,7 @@ class Site:
             "metrics": {"listen": "127.0.0.1:0"},
             "entries": str(self.dir / "entries.yaml"),
             "log": {"level": "debug"},
+            **SANDBOX,
         }
         return deep_merge(base, changes)
 
@@ -417,6 +420,7 @@ class Site:
             "admin": {"socket": str(self.dir / f"{name}.sock")},
             "drain_delay": "0s",
             "log": {"level": "debug"},
+            **SANDBOX,
         }
         return deep_merge(base, changes)
 
