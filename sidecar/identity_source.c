@@ -4,6 +4,7 @@
 #include "common/file_watch.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/workload_client.h"
 #include "sidecar/identity_files.h"
 
 #include <stdio.h>
@@ -37,6 +38,8 @@ struct identity_source {
     uv_work_t work;
     struct file_job job;
     bool working, again;
+
+    struct workload_client *client;
 };
 
 static void on_expiry_timer(uv_timer_t *timer);
@@ -190,20 +193,101 @@ static err_t open_files(struct identity_source *s, uv_loop_t *loop, struct why *
     return err;
 }
 
+/* ---- Workload API ---- */
+
+static bool is_wanted(const struct identity_source *s, const struct identity *id)
+{
+    const struct identity_source_options *opt = &s->opt;
+    return (opt->hint == NULL || strcmp(identity_hint(id), opt->hint) == 0) &&
+           (opt->spiffe_id == NULL || slice_eq_str(identity_id(id)->text, opt->spiffe_id));
+}
+
+/* AG-27: by hint or SPIFFE ID, else the first. Borrowed, or NULL. */
+static struct identity *pick(const struct identity_source *s, const struct workload_svids *svids)
+{
+    for (size_t i = 0; i < svids->count; i++)
+        if (is_wanted(s, svids->items[i]))
+            return svids->items[i];
+    return NULL;
+}
+
+/* Says what was asked for and what there is to choose from. */
+static void explain_no_match(const struct identity_source *s, const struct workload_svids *svids,
+                             struct why *why)
+{
+    char offered[320] = "";
+    for (size_t i = 0; i < svids->count; i++) {
+        size_t used = strlen(offered);
+        const struct identity *id = svids->items[i];
+        const char *hint = identity_hint(id);
+        snprintf(offered + used, sizeof offered - used, "%s%.*s%s%s%s", i > 0 ? ", " : "",
+                 SLICE_ARG(identity_id(id)->text), hint[0] != '\0' ? " (hint " : "", hint,
+                 hint[0] != '\0' ? ")" : "");
+    }
+    why_set(why, ERR_NOT_FOUND, "no SVID with %s %.80s; the agent offers: %s",
+            s->opt.hint != NULL ? "hint" : "SPIFFE ID",
+            s->opt.hint != NULL ? s->opt.hint : s->opt.spiffe_id, offered);
+}
+
+static void on_svids(void *arg, const struct workload_svids *svids)
+{
+    struct identity_source *s = arg;
+    struct why why = {0};
+    struct identity *id = pick(s, svids);
+    if (id == NULL) {
+        /* The answer is the agent's full state: ours was taken from us. */
+        explain_no_match(s, svids, &why);
+        drop_identity(s, &why);
+        report_problem(s, &why, "the agent tells us when there is one");
+        return;
+    }
+    if (identity_leaf(id)->not_after < clock_wall_s()) {
+        char when[CLOCK_TEXT_LEN];
+        why_set(&why, ERR_CERT_EXPIRED, "the agent sent a certificate that ran out at %s",
+                clock_format_s(identity_leaf(id)->not_after, when));
+        report_problem(s, &why, "the agent tells us when there is a newer one");
+        return;
+    }
+    accept_identity(s, id);
+}
+
+static void on_trouble(void *arg, const struct workload_trouble *trouble)
+{
+    struct identity_source *s = arg;
+    const char *next = "the agent is asked again, at least every 10 s";
+    if (trouble->is_final)
+        next = "the agent is not asked again before a reload or restart (is this a SPIFFE agent?)";
+    else if (trouble->code == RPC_OK)
+        next = "the agent's message was discarded, the next one is awaited";
+    if (trouble->code == RPC_PERMISSION_DENIED)
+        drop_identity(s, trouble->why); /* AG-26 */
+    if (!s->closing)
+        report_problem(s, trouble->why, next);
+}
+
+static err_t open_workload(struct identity_source *s, uv_loop_t *loop, struct why *why)
+{
+    const struct workload_events events = {
+        .on_svids = on_svids, .on_trouble = on_trouble, .arg = s};
+    struct address endpoint;
+    err_t err = address_parse_endpoint(slice_str(s->opt.workload_api), &endpoint, why);
+    if (err == ERR_OK)
+        err = workload_client_open(loop, &endpoint, WORKLOAD_X509_SVIDS, &events, &s->client, why);
+    return err == ERR_OK ? err : why_add(why, err, "identity.workload_api");
+}
+
 /* ---- both ---- */
 
 err_t identity_source_open(uv_loop_t *loop, const struct identity_source_options *opt,
                            struct identity_source **ret, struct why *why)
 {
-    if (opt->workload_api != NULL)
-        return why_set(why, ERR_UNSUPPORTED, "identity.workload_api: not built yet");
     struct identity_source *s = mem_alloc(sizeof *s);
     if (s == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for the identity source");
     s->opt = *opt;
     uv_timer_init(loop, &s->expiry);
     s->expiry.data = s;
-    err_t err = open_files(s, loop, why);
+    err_t err = opt->workload_api != NULL ? open_workload(s, loop, why) : open_files(s, loop, why);
     if (err != ERR_OK) {
         identity_source_close(s, NULL, NULL);
         return err;
@@ -216,10 +300,13 @@ void identity_source_reload(struct identity_source *s)
 {
     if (s->closing)
         return;
-    if (s->watch != NULL) {
-        s->job.is_known = s->job.is_known && !s->working;
-        start_file_job(s);
+    if (s->client != NULL) {
+        workload_client_retry(s->client);
+        return;
     }
+    if (!s->working)
+        s->job.is_known = false; /* read again, changed or not */
+    start_file_job(s);
 }
 
 static void on_part_closed(void *arg)
@@ -247,10 +334,12 @@ void identity_source_close(struct identity_source *s, void (*done)(void *arg), v
     s->closing = true;
     s->done = done;
     s->done_arg = arg;
-    s->open_parts = 1u + (s->working ? 1 : 0) + (s->watch != NULL ? 1 : 0);
+    s->open_parts = 1u + s->working + (s->watch != NULL) + (s->client != NULL);
     uv_close((uv_handle_t *)&s->expiry, on_timer_closed);
     if (s->watch != NULL)
         file_watch_close(s->watch, on_part_closed, s);
+    if (s->client != NULL)
+        workload_client_close(s->client, on_part_closed, s);
 }
 
 static void on_expiry_timer(uv_timer_t *timer)
