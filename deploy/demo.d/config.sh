@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 # Users without a name will do: the agent looks at the kernel's numbers.
+# shellcheck disable=SC2034  # scenes.sh has them
 readonly UID_AGENT=20000 UID_WEB=20001 UID_CLIENT=20002 UID_STRANGER=20003 UID_MALLORY=20004
 readonly DOMAIN=demo.example SVID_TTL=6s
 
