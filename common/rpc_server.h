@@ -9,6 +9,7 @@
 #define SPINDLE_COMMON_RPC_SERVER_H
 
 #include "common/rpc_code.h"
+#include "common/rpc_message.h"
 #include "common/slice.h"
 #include "common/why.h"
 
@@ -33,19 +34,15 @@ void rpc_server_add(struct rpc_server *s, int fd);
 /* Ends calls with UNAVAILABLE (WA-7), lets what was written leave, then frees and calls done. */
 void rpc_server_close(struct rpc_server *s, void (*done)(void *arg), void *arg);
 
+/* What came with the call; valid until on_call returns. */
 const char *rpc_call_method(const struct rpc_call *call); /* "/SpiffeWorkloadAPI/FetchX509SVID" */
-int rpc_call_fd(const struct rpc_call *call);             /* number the connection had; -1 unknown */
 /* The n-th value of a request header (lower-case name); false when there are fewer. */
 bool rpc_call_header(const struct rpc_call *call, const char *name, size_t n, struct slice *ret);
 struct slice rpc_call_request(const struct rpc_call *call);
-void rpc_call_set_user(struct rpc_call *call, void *user);
-void *rpc_call_user(const struct rpc_call *call);
 
-/* Encoded bytes, counted, so that a thousand streams share one message. */
-struct rpc_message;
-struct rpc_message *rpc_message_new(struct slice bytes); /* copies; NULL on no memory */
-struct rpc_message *rpc_message_ref(struct rpc_message *m);
-void rpc_message_unref(struct rpc_message *m);
+int rpc_call_fd(const struct rpc_call *call); /* number the connection had; -1 unknown */
+void rpc_call_set_user(struct rpc_call *call, void *user);
+void *rpc_call_user(const struct rpc_call *call); /* NULL until set */
 
 /* ERR_LIMIT while the last one is still being sent. Takes a reference of its own. */
 err_t rpc_call_send(struct rpc_call *call, struct rpc_message *m) MUST_CHECK;

@@ -1,0 +1,230 @@
+#include "common/metric_text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STANDARD_PREFIX "process_" /* names that all programs share keep them without ours */
+
+/* One write of a page. After an error the rest is skipped and the error stays. */
+struct page {
+    const struct metrics *m;
+    enum metric_format format;
+    struct buf *out;
+    err_t err;
+};
+
+static void put(struct page *p, const char *text, size_t len)
+{
+    if (p->err == ERR_OK)
+        p->err = buf_append(p->out, text, len);
+}
+
+static void put_str(struct page *p, const char *text)
+{
+    put(p, text, strlen(text));
+}
+
+/* Label values and help: backslash, quote and line feed escaped, what is not ASCII replaced. */
+static void put_escaped(struct page *p, const char *text, bool quotes)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\n')
+            put(p, "\\n", 2);
+        else if (*text == '\\' || (*text == '"' && quotes))
+            put(p, (const char[]){'\\', *text}, 2);
+        else
+            put(p, *text >= ' ' && *text <= '~' ? text : "?", 1);
+    }
+}
+
+/* The shortest text that reads back as the same number. */
+static void put_number(struct page *p, double value, bool with_point)
+{
+    char text[40];
+    if (value == floor(value) && fabs(value) < 1e15) {
+        snprintf(text, sizeof text, with_point ? "%.1f" : "%.0f", value);
+    } else {
+        for (int digits = 6; digits <= 17; digits++) {
+            snprintf(text, sizeof text, "%.*g", digits, value);
+            if (strtod(text, NULL) == value)
+                break;
+        }
+    }
+    put_str(p, text);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), n = strlen(end);
+    return len >= n && strcmp(text + len - n, end) == 0;
+}
+
+static bool is_info(const struct metric_family *f)
+{
+    return f->type == METRIC_GAUGE && ends_with(f->name, "_info");
+}
+
+/* OpenMetrics names families without the suffix that their samples carry. */
+static void put_family_name(struct page *p, const struct metric_family *f)
+{
+    size_t len = strlen(f->name);
+    if (p->format == METRIC_OPENMETRICS && f->type == METRIC_COUNTER)
+        len -= strlen("_total");
+    else if (p->format == METRIC_OPENMETRICS && is_info(f))
+        len -= strlen("_info");
+    if (strncmp(f->name, STANDARD_PREFIX, strlen(STANDARD_PREFIX)) != 0)
+        put_str(p, metrics_prefix(p->m));
+    put(p, f->name, len);
+}
+
+static const char *type_name(const struct page *p, const struct metric_family *f)
+{
+    static const char *const names[] = {"counter", "gauge", "histogram"};
+    return p->format == METRIC_OPENMETRICS && is_info(f) ? "info" : names[f->type];
+}
+
+static void put_meta(struct page *p, const struct metric_family *f, const char *keyword,
+                     const char *text, bool quotes)
+{
+    put_str(p, "# ");
+    put_str(p, keyword);
+    put_str(p, " ");
+    put_family_name(p, f);
+    put_str(p, " ");
+    put_escaped(p, text, quotes);
+    put_str(p, "\n");
+}
+
+static void put_head(struct page *p, const struct metric_family *f)
+{
+    if (p->format == METRIC_TEXT) {
+        put_meta(p, f, "HELP", f->help, false);
+        put_meta(p, f, "TYPE", type_name(p, f), false);
+        return;
+    }
+    put_meta(p, f, "TYPE", type_name(p, f), false);
+    if (f->unit[0] != '\0')
+        put_meta(p, f, "UNIT", f->unit, false);
+    put_meta(p, f, "HELP", f->help, true);
+}
+
+/* One series: its family and the index of each label, ties resolved. */
+struct series {
+    const struct metric_family *f;
+    size_t family;
+    size_t labels;
+    size_t index[3];                 /* as metric_add takes them */
+    size_t value[METRIC_LABELS_MAX]; /* index of each label's value */
+};
+
+static void put_series_name(struct page *p, const struct series *s, const char *suffix,
+                            const double *bound)
+{
+    if (strncmp(s->f->name, STANDARD_PREFIX, strlen(STANDARD_PREFIX)) != 0)
+        put_str(p, metrics_prefix(p->m));
+    put_str(p, s->f->name);
+    put_str(p, suffix);
+    const char *before = "{";
+    for (size_t i = 0; i < s->labels; i++) {
+        put_str(p, before);
+        put_str(p, s->f->label[i].name);
+        put_str(p, "=\"");
+        put_escaped(p, metric_label_text(p->m, s->family, i, s->value[i]), true);
+        put_str(p, "\"");
+        before = ",";
+    }
+    if (bound != NULL) {
+        put_str(p, before);
+        put_str(p, "le=\"");
+        if (isinf(*bound))
+            put_str(p, "+Inf");
+        else
+            put_number(p, *bound, true);
+        put_str(p, "\"");
+    }
+    put_str(p, s->labels > 0 || bound != NULL ? "} " : " ");
+}
+
+static void put_sample(struct page *p, const struct series *s, const char *suffix,
+                       const double *bound, double value)
+{
+    put_series_name(p, s, suffix, bound);
+    put_number(p, value, false);
+    put_str(p, "\n");
+}
+
+/* Each slot is read once, so that buckets never fall and the last one is the count. */
+static void put_histogram(struct page *p, const struct series *s)
+{
+    const struct metric_family *f = s->f;
+    const double infinite = INFINITY;
+    double count = 0;
+    for (size_t i = 0; i <= f->bucket_count; i++) {
+        count += metric_slot(p->m, s->family, s->index, i);
+        put_sample(p, s, "_bucket", i < f->bucket_count ? &f->buckets[i] : &infinite, count);
+    }
+    put_sample(p, s, "_sum", NULL, metric_slot(p->m, s->family, s->index, f->bucket_count + 1));
+    put_sample(p, s, "_count", NULL, count);
+}
+
+/* Spreads the untied indexes to label values. */
+static void resolve(struct series *s)
+{
+    size_t dimension = 0;
+    for (size_t i = 0; i < s->labels; i++) {
+        if (s->f->label[i].tied)
+            s->value[i] = s->value[i - 1];
+        else
+            s->value[i] = dimension < 3 ? s->index[dimension++] : 0;
+    }
+}
+
+/* How many values each untied label has, in order. */
+static void sizes_of(const struct metrics *m, size_t family, size_t size[static 3])
+{
+    const struct metric_family *f = metrics_family(m, family);
+    size_t dimension = 0;
+    size[0] = size[1] = size[2] = 1;
+    for (size_t i = 0; i < metric_label_count(f) && dimension < 3; i++) {
+        if (!f->label[i].tied)
+            size[dimension++] = metric_label_values(m, family, i);
+    }
+}
+
+static void put_family(struct page *p, size_t family)
+{
+    struct series s = {.f = metrics_family(p->m, family), .family = family};
+    size_t size[3];
+    s.labels = metric_label_count(s.f);
+    sizes_of(p->m, family, size);
+    put_head(p, s.f);
+    for (size_t n = 0; n < size[0] * size[1] * size[2] && p->err == ERR_OK; n++) {
+        s.index[0] = n / (size[1] * size[2]);
+        s.index[1] = n / size[2] % size[1];
+        s.index[2] = n % size[2];
+        resolve(&s);
+        if (s.f->type == METRIC_HISTOGRAM)
+            put_histogram(p, &s);
+        else
+            put_sample(p, &s, "", NULL, metric_slot(p->m, family, s.index, 0));
+    }
+}
+
+err_t metric_text_write(const struct metrics *m, enum metric_format format, struct buf *out)
+{
+    struct page p = {.m = m, .format = format, .out = out};
+    metrics_scrape(m);
+    for (size_t i = 0; i < metrics_count(m) && p.err == ERR_OK; i++)
+        put_family(&p, i);
+    if (format == METRIC_OPENMETRICS)
+        put_str(&p, "# EOF\n");
+    return p.err;
+}
+
+const char *metric_format_type(enum metric_format format)
+{
+    return format == METRIC_OPENMETRICS
+               ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+               : "text/plain; version=0.0.4; charset=utf-8";
+}

@@ -1,0 +1,37 @@
+#include "sidecar/commands.h"
+
+static const struct command commands[] = {
+#define COMMAND(words, arguments, flags, function, summary)                                        \
+    {words, arguments, flags, function, summary},
+#include "sidecar/commands.def"
+#undef COMMAND
+};
+
+static const struct command_flag flags[] = {
+#define FLAG(name, value, help) {name, value, help},
+#include "sidecar/flags.def"
+#undef FLAG
+};
+
+const struct command_program sidecar_program = {
+    .name = "spindle-sidecar",
+    .about = "carries an app's traffic over mutual TLS with its SPIFFE identity.",
+    .commands = commands,
+    .command_count = sizeof commands / sizeof commands[0],
+    .flags = flags,
+    .flag_count = sizeof flags / sizeof flags[0],
+};
+
+err_t cli_docs_commands(const struct command_line *line, struct why *why)
+{
+    (void)why;
+    command_docs(line->program, line->out);
+    return ERR_OK;
+}
+
+err_t cli_docs_errors(const struct command_line *line, struct why *why)
+{
+    (void)why;
+    command_docs_errors(line->program, line->out);
+    return ERR_OK;
+}

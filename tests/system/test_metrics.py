@@ -1,0 +1,45 @@
+"""/metrics, /live and /ready of both programs, as Prometheus and a kubelet see them."""
+import subprocess
+
+import harness
+
+OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3"
+
+
+def lint(page):
+    promtool = harness.has_program("promtool")
+    done = subprocess.run([promtool, "check", "metrics"], input=page, text=True, capture_output=True,
+                          check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_pages(program):
+    address = program.address("metrics")
+    status, text = harness.http_get(address, "/metrics")
+    assert status == 200
+    lint(text)
+    assert "# EOF" not in text
+    status, page = harness.http_get(address, "/metrics", headers={"Accept": OPENMETRICS})
+    assert status == 200
+    assert page.endswith("# EOF\n") and "# UNIT spindle_" in page
+    assert harness.http_get(address, "/live")[0] == 200
+    return harness.Metrics(text)
+
+
+def test_the_agents_metrics_pass_promtool(site):
+    metrics = check_pages(site.agent())
+    assert metrics.total("spindle_build_info", component="agent") == 1
+    assert metrics.total("process_open_fds") > 5
+
+
+def test_the_sidecars_metrics_pass_promtool(site):
+    sidecar = site.sidecar("web", wait=False)
+    metrics = check_pages(sidecar)
+    assert metrics.total("spindle_build_info", component="sidecar") == 1
+    assert ("spindle_mtls_connections_total", frozenset()) in metrics
+
+
+def test_a_prefix_of_the_operators_own_replaces_ours(site):
+    agent = site.agent(metrics={"listen": "127.0.0.1:0", "prefix": "x0tta6bl4_"})
+    assert agent.metrics().total("x0tta6bl4_build_info") == 1
+    assert not [n for n in agent.metrics().names() if n.startswith("spindle_")]
