@@ -1,14 +1,10 @@
 #include "common/x509.h"
 
 #include "common/der.h"
+#include "common/oid.h"
 
 /* More extensions than any certificate needs; bounds the search for duplicates. */
 #define EXTENSIONS_MAX 64
-
-#define OID_IS(oid, literal) slice_eq(oid, slice_of(literal, sizeof(literal) - 1))
-#define OID_CE "\x55\x1d"                     /* 2.5.29, id-ce */
-#define OID_PE "\x2b\x06\x01\x05\x05\x07\x01" /* id-pe */
-#define OID_KP "\x2b\x06\x01\x05\x05\x07\x03" /* id-kp */
 
 static err_t malformed(struct why *why, const char *what)
 {
@@ -94,11 +90,11 @@ static err_t parse_ext_key_usage(struct x509 *c, struct slice value, struct why 
     struct der_reader seq = der_enter(&r, DER_SEQUENCE);
     do {
         struct slice oid = der_get(&seq, DER_OID);
-        if (OID_IS(oid, OID_KP "\x01"))
+        if (OID_IS(oid, OID_SERVER_AUTH))
             c->ext_key_usage |= X509_EKU_SERVER_AUTH;
-        else if (OID_IS(oid, OID_KP "\x02"))
+        else if (OID_IS(oid, OID_CLIENT_AUTH))
             c->ext_key_usage |= X509_EKU_CLIENT_AUTH;
-        else if (OID_IS(oid, OID_CE "\x25\x00"))
+        else if (OID_IS(oid, OID_ANY_EXT_KEY_USAGE))
             c->ext_key_usage |= X509_EKU_ANY;
         else
             c->ext_key_usage |= X509_EKU_OTHER;
@@ -221,7 +217,7 @@ static err_t parse_extension(struct x509 *c, const struct extension *e, struct w
     bool ce = e->oid.len == 3 && memcmp(e->oid.data, OID_CE, 2) == 0;
     if (ce && parse_ce(c, e, &err, why))
         return err;
-    if (OID_IS(e->oid, OID_PE "\x01")) {
+    if (OID_IS(e->oid, OID_AUTHORITY_INFO_ACCESS)) {
         c->authority_info_access = e->value;
         return ERR_OK;
     }
