@@ -37,8 +37,9 @@ err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct mint
                   struct why *why) MUST_CHECK;
 void minter_close(struct minter *m, void (*done)(void *arg), void *arg);
 
-/* One more subscriber for the entry: its current SVID, minted now if need be. Release once for
- * each. */
+/* One more subscriber for the entry: its current SVID (borrowed: svid_ref keeps it), minted now if
+ * need be, in which case on_change is not called. Release once for each success; a release for an
+ * entry that minter_entries_changed dropped is ignored. */
 err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
                      struct why *why) MUST_CHECK;
 void minter_release(struct minter *m, const char *entry_id);

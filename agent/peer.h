@@ -25,5 +25,7 @@ err_t peer_pin(int socket_fd, enum peer_mode mode, struct peer *ret, struct why 
 void peer_done(struct peer *p);
 /* ERR_ATTESTATION when the pinned process has ended. */
 err_t peer_check(const struct peer *p, struct why *why) MUST_CHECK;
+/* SO_COOKIE: never the same for two sockets while the machine runs. 0: not a socket. */
+uint64_t peer_cookie(int socket_fd);
 
 #endif

@@ -1,0 +1,86 @@
+#include "agent/call.h"
+
+err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connection,
+                enum agent_method method, struct metrics *metrics, void (*on_end)(struct call *c),
+                struct why *why)
+{
+    err_t err = connection_enter(connection, why);
+    if (err != ERR_OK)
+        return err;
+    *c = (struct call){.rpc = rpc,
+                       .connection = connection,
+                       .metrics = metrics,
+                       .on_end = on_end,
+                       .next = connection->calls,
+                       .method = method,
+                       .outcome = ERR_CANCELED};
+    if (c->next != NULL)
+        c->next->prev = c;
+    connection->calls = c;
+    rpc_call_set_user(rpc, c);
+    metric_move(metrics, M_STREAMS, method, 0, 0, 1);
+    return ERR_OK;
+}
+
+static void transmit(struct call *c, struct rpc_message *m)
+{
+    c->sending = rpc_call_send(c->rpc, m) == ERR_OK;
+    c->sent = m;
+    c->outcome = ERR_OK;
+}
+
+void call_offer(struct call *c, struct rpc_message *m)
+{
+    if (c->ended)
+        return;
+    rpc_message_unref(c->waiting);
+    c->waiting = NULL;
+    if (rpc_message_eq(c->sent, m))
+        return;
+    rpc_message_ref(m);
+    if (c->sending) {
+        c->waiting = m;
+        return;
+    }
+    rpc_message_unref(c->sent);
+    transmit(c, m);
+}
+
+void call_end(struct call *c, err_t err, const char *message)
+{
+    if (c->ended)
+        return;
+    c->ended = true;
+    c->outcome = err;
+    rpc_message_unref(c->waiting);
+    c->waiting = NULL;
+    rpc_call_finish(c->rpc, agent_outcome_code(err), message);
+}
+
+void call_sent(struct call *c)
+{
+    c->sending = false;
+    struct rpc_message *m = c->waiting;
+    if (m == NULL)
+        return;
+    c->waiting = NULL;
+    rpc_message_unref(c->sent);
+    transmit(c, m);
+}
+
+void call_gone(struct call *c)
+{
+    struct connection *connection = c->connection;
+    if (c->prev != NULL)
+        c->prev->next = c->next;
+    else
+        connection->calls = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    rpc_message_unref(c->sent);
+    rpc_message_unref(c->waiting);
+    metric_move(c->metrics, M_STREAMS, c->method, 0, 0, -1);
+    agent_count_request(c->metrics, c->method, c->outcome);
+    connection_leave(connection);
+    c->on_end(c);
+}

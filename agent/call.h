@@ -1,0 +1,39 @@
+/* One call at the Workload Endpoint: who makes it, what it has been sent, how it ended. Newest
+ * state only: while one message is on its way, the next one waits and is replaced by a newer one
+ * (WA-8); bytes the client has already are not sent again (WA-3). Services embed it in what they
+ * keep for a call. Loop thread only. */
+#ifndef SPINDLE_AGENT_CALL_H
+#define SPINDLE_AGENT_CALL_H
+
+#include "agent/connection.h"
+#include "agent/metrics.h"
+#include "common/rpc_server.h"
+
+struct call {
+    struct rpc_call *rpc;
+    struct connection *connection; /* pinned */
+    struct metrics *metrics;       /* borrowed, may be NULL */
+    void (*on_end)(struct call *c); /* the last thing that happens: frees what embeds it */
+    struct call *prev, *next;      /* the connection's calls */
+    struct rpc_message *sent;      /* what the client has or is being sent; NULL: nothing yet */
+    struct rpc_message *waiting;   /* newer, until `sent` has left */
+    enum agent_method method;
+    err_t outcome;
+    bool sending, ended;
+};
+
+/* Enters the connection. On failure nothing is kept and the caller ends the rpc_call. */
+err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connection,
+                enum agent_method method, struct metrics *metrics,
+                void (*on_end)(struct call *c), struct why *why) MUST_CHECK;
+/* The client shall have this message; takes a reference of its own. */
+void call_offer(struct call *c, struct rpc_message *m);
+/* Ends the call with the gRPC status of `err`; ERR_OK for a unary call that is done. Nothing is
+ * sent after it. */
+void call_end(struct call *c, err_t err, const char *message);
+
+/* From the server's events. */
+void call_sent(struct call *c);
+void call_gone(struct call *c); /* leaves the connection, counts, calls on_end */
+
+#endif

@@ -1,0 +1,325 @@
+#include "agent/connection.h"
+
+#include "agent/exit_watch.h"
+#include "common/mem.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { USER_BUCKETS = 256, SWEEP_MS = 5000 };
+
+/* What one uid has open; there as long as it has something. */
+struct user {
+    struct user *next;
+    uid_t uid;
+    size_t connections, streams;
+};
+
+struct connections {
+    struct connection_options opt;
+    struct connection **by_fd; /* owned */
+    size_t slots;
+    size_t count;
+    struct connection *idle;
+    struct user *users[USER_BUCKETS];
+    struct exit_watch *exits;
+    uv_timer_t sweep;
+    bool closing;
+    int parts;
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+/* --- users ------------------------------------------------------------------------------------ */
+
+static struct user *user_get(struct connections *t, uid_t uid)
+{
+    struct user **bucket = &t->users[uid % USER_BUCKETS];
+    for (struct user *u = *bucket; u != NULL; u = u->next)
+        if (u->uid == uid)
+            return u;
+    struct user *u = mem_alloc(sizeof *u);
+    if (u != NULL) {
+        u->uid = uid;
+        u->next = *bucket;
+        *bucket = u;
+    }
+    return u;
+}
+
+static void user_put(struct connections *t, struct user *user)
+{
+    if (user->connections > 0 || user->streams > 0)
+        return;
+    struct user **at = &t->users[user->uid % USER_BUCKETS];
+    while (*at != user)
+        at = &(*at)->next;
+    *at = user->next;
+    mem_free(user);
+}
+
+/* --- idle ones -------------------------------------------------------------------------------- */
+
+static void idle_remove(struct connection *c)
+{
+    if (!c->idle)
+        return;
+    c->idle = false;
+    if (c->idle_prev != NULL)
+        c->idle_prev->idle_next = c->idle_next;
+    else
+        c->table->idle = c->idle_next;
+    if (c->idle_next != NULL)
+        c->idle_next->idle_prev = c->idle_prev;
+    c->idle_prev = c->idle_next = NULL;
+}
+
+static void on_sweep(uv_timer_t *h);
+
+static void idle_add(struct connection *c)
+{
+    struct connections *t = c->table;
+    if (c->idle)
+        return;
+    c->idle = true;
+    c->idle_next = t->idle;
+    if (c->idle_next != NULL)
+        c->idle_next->idle_prev = c;
+    t->idle = c;
+    if (!t->closing && !uv_is_active((uv_handle_t *)&t->sweep))
+        uv_timer_start(&t->sweep, on_sweep, SWEEP_MS, 0);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void unpin(struct connection *c)
+{
+    assert(c->pins > 0);
+    if (--c->pins > 0)
+        return;
+    struct connections *t = c->table;
+    c->user->connections--;
+    user_put(t, c->user);
+    peer_done(&c->peer);
+    mem_free(c);
+}
+
+static bool is_open(const struct connection *c)
+{
+    return peer_cookie(c->fd) == c->peer.cookie;
+}
+
+static void drop(struct connections *t, struct connection *c)
+{
+    idle_remove(c);
+    assert(t->by_fd[c->fd] == c);
+    t->by_fd[c->fd] = NULL;
+    t->count--;
+    unpin(c);
+}
+
+static void sweep(struct connections *t)
+{
+    for (struct connection *c = t->idle, *next; c != NULL; c = next) {
+        next = c->idle_next;
+        if (!is_open(c))
+            drop(t, c);
+    }
+}
+
+static void on_sweep(uv_timer_t *h)
+{
+    struct connections *t = h->data;
+    sweep(t);
+    if (t->idle != NULL)
+        uv_timer_start(h, on_sweep, SWEEP_MS, 0);
+}
+
+static err_t grow(struct connections *t, int fd)
+{
+    size_t slots = t->slots > 0 ? t->slots : 64;
+    while (slots <= (size_t)fd)
+        slots *= 2;
+    if (slots == t->slots)
+        return ERR_OK;
+    struct connection **grown = mem_resize(t->by_fd, slots * sizeof(struct connection *));
+    if (grown == NULL)
+        return ERR_NO_MEMORY;
+    memset(grown + t->slots, 0, (slots - t->slots) * sizeof(struct connection *));
+    t->by_fd = grown;
+    t->slots = slots;
+    return ERR_OK;
+}
+
+static err_t check_limits(struct connections *t, const struct user *user, struct why *why)
+{
+    size_t per_user = t->opt.limits.per_user, total = t->opt.limits.total;
+    if (user->connections > per_user || t->count >= total)
+        sweep(t); /* some may be gone already */
+    if (user->connections > per_user)
+        return why_set(why, ERR_LIMIT, "user %u has %zu connections, the limit is %zu", user->uid,
+                       user->connections - 1, per_user);
+    if (t->count >= total)
+        return why_set(why, ERR_LIMIT, "%zu connections, the limit is %zu", t->count, total);
+    return ERR_OK;
+}
+
+err_t connections_add(struct connections *t, int fd, struct why *why)
+{
+    struct connection *c = mem_alloc(sizeof *c);
+    if (c == NULL || grow(t, fd) != ERR_OK) {
+        mem_free(c);
+        return why_set(why, ERR_NO_MEMORY, "connection");
+    }
+    if (t->by_fd[fd] != NULL) /* the kernel gave the number again, so that one is closed */
+        drop(t, t->by_fd[fd]);
+    err_t err = peer_pin(fd, t->opt.mode, &c->peer, why);
+    if (err != ERR_OK) {
+        mem_free(c);
+        return err;
+    }
+    c->user = user_get(t, c->peer.uid);
+    if (c->user == NULL) {
+        err = why_set(why, ERR_NO_MEMORY, "connection");
+    } else {
+        c->user->connections++; /* this one too; keeps the user while a sweep drops the others */
+        err = check_limits(t, c->user, why);
+    }
+    c->table = t;
+    c->fd = fd;
+    c->pins = 1;
+    if (err != ERR_OK) {
+        if (c->user != NULL)
+            unpin(c);
+        return err;
+    }
+    t->by_fd[fd] = c;
+    t->count++;
+    idle_add(c);
+    return ERR_OK;
+}
+
+struct connection *connections_find(struct connections *t, int fd)
+{
+    if (fd < 0 || (size_t)fd >= t->slots || t->by_fd[fd] == NULL || !is_open(t->by_fd[fd]))
+        return NULL;
+    return t->by_fd[fd];
+}
+
+size_t connections_count(const struct connections *t)
+{
+    return t->count;
+}
+
+err_t connection_enter(struct connection *c, struct why *why)
+{
+    struct connections *t = c->table;
+    if (c->user->streams >= t->opt.limits.per_user)
+        return why_set(why, ERR_LIMIT, "user %u has %zu open calls, the limit is %zu", c->user->uid,
+                       c->user->streams, t->opt.limits.per_user);
+    if (!c->watched) {
+        err_t err = exit_watch_add(t->exits, c->peer.pidfd, c, why);
+        if (err != ERR_OK)
+            return err;
+        c->watched = true;
+    }
+    c->user->streams++;
+    c->streams++;
+    c->pins++;
+    idle_remove(c);
+    return ERR_OK;
+}
+
+static void unwatch(struct connection *c)
+{
+    if (c->watched)
+        exit_watch_remove(c->table->exits, c->peer.pidfd);
+    c->watched = false;
+}
+
+void connection_leave(struct connection *c)
+{
+    c->user->streams--;
+    if (--c->streams == 0) {
+        unwatch(c);
+        /* gRPC closes it after the shutdown. Between the check and the shutdown the number cannot
+         * become another socket's: sockets are made on this thread alone. */
+        if (c->doomed && is_open(c))
+            shutdown(c->fd, SHUT_RDWR);
+        if (c->table->by_fd[c->fd] == c)
+            idle_add(c);
+    }
+    unpin(c);
+}
+
+void connection_doom(struct connection *c)
+{
+    c->doomed = true;
+}
+
+/* --- loop ------------------------------------------------------------------------------------- */
+
+static void on_process_exit(void *arg, void *subject)
+{
+    struct connections *t = arg;
+    struct connection *c = subject;
+    unwatch(c);
+    t->opt.on_exit(t->opt.arg, c);
+}
+
+static void part_closed(struct connections *t)
+{
+    if (--t->parts > 0)
+        return;
+    void (*done)(void *arg) = t->done;
+    void *arg = t->done_arg;
+    mem_free(t->by_fd);
+    mem_free(t);
+    done(arg);
+}
+
+static void on_sweep_closed(uv_handle_t *h)
+{
+    part_closed(h->data);
+}
+
+static void on_exits_closed(void *arg)
+{
+    part_closed(arg);
+}
+
+err_t connections_open(uv_loop_t *loop, const struct connection_options *opt,
+                       struct connections **ret, struct why *why)
+{
+    struct connections *t = mem_alloc(sizeof *t);
+    if (t == NULL)
+        return why_set(why, ERR_NO_MEMORY, "table of connections");
+    t->opt = *opt;
+    err_t err = exit_watch_open(loop, on_process_exit, t, &t->exits, why);
+    if (err != ERR_OK) {
+        mem_free(t);
+        return err;
+    }
+    int rc = uv_timer_init(loop, &t->sweep);
+    assert(rc == 0);
+    (void)rc;
+    t->sweep.data = t;
+    t->parts = 2;
+    *ret = t;
+    return ERR_OK;
+}
+
+void connections_close(struct connections *t, void (*done)(void *arg), void *arg)
+{
+    if (t->closing)
+        return;
+    t->closing = true;
+    t->done = done;
+    t->done_arg = arg;
+    for (size_t i = 0; i < t->slots; i++)
+        if (t->by_fd[i] != NULL)
+            drop(t, t->by_fd[i]);
+    uv_close((uv_handle_t *)&t->sweep, on_sweep_closed);
+    exit_watch_close(t->exits, on_exits_closed, t);
+}
