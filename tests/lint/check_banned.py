@@ -13,7 +13,7 @@ RULES = [
     (r"\balloca\s*\(", "has no bound", None),
     (r"\b(system|popen)\s*\(", "we run no shell", None),
     (r"\b(rand|srand|random|drand48)\s*\(", "predictable: use rand_bytes", r"tests/(bench|fuzz)/"),
-    (r"\b(localtime|gmtime|ctime|asctime|strerror)\s*\(", "not thread-safe: use the _r form", TESTS),
+    (r"\b(localtime|gmtime|ctime|asctime)\s*\(", "not thread-safe: use the _r form", TESTS),
     (r"\b(malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf)\s*\(",
      "memory goes through mem_alloc and mem_free", r"common/mem\.c$|" + TESTS),
     (r"\b_?exit\s*\(", "only main.c ends the program", r"/main\.c$|" + TESTS),
