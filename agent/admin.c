@@ -1,0 +1,140 @@
+#include "agent/admin.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/x509.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+struct admin {
+    struct http_server *server;
+    struct admin_sources sources;
+    bool closing;
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+static json_t *texts(char *const *items, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count && items[i] != NULL; i++)
+        json_array_append_new(list, json_string(items[i]));
+    return list;
+}
+
+/* A NULL-terminated list, which may be NULL itself. */
+static json_t *names(char *const *items)
+{
+    return items != NULL ? texts(items, SIZE_MAX) : json_array();
+}
+
+static json_t *entry_json(const struct entry *e)
+{
+    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:o, s:s, s:o}", "id", e->id, "spiffe_id",
+                     e->spiffe_id, "selectors", texts(e->selectors.items, e->selectors.count),
+                     "x509_ttl_s", (json_int_t)e->x509_ttl_s, "jwt_ttl_s", (json_int_t)e->jwt_ttl_s,
+                     "dns_names", names(e->dns_names), "hint", e->hint, "federates_with",
+                     names(e->federates_with));
+}
+
+static void put_svid(void *arg, const struct svid *s, unsigned subscribers)
+{
+    json_t *list = arg;
+    char serial[2 * sizeof s->serial + 1];
+    char before[CLOCK_TEXT_LEN], after[CLOCK_TEXT_LEN], renew[CLOCK_TEXT_LEN];
+    x509_serial_text(slice_of(s->serial, sizeof s->serial), serial, sizeof serial);
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "entry",
+                                          s->entry_id, "spiffe_id", s->spiffe_id, "hint", s->hint,
+                                          "serial", serial, "not_before",
+                                          clock_format_s(s->not_before, before), "not_after",
+                                          clock_format_s(s->not_after, after), "renew_at",
+                                          clock_format_s(s->renew_at, renew), "subscribers",
+                                          (json_int_t)subscribers));
+}
+
+/* {"<name>": list}; takes `list`. */
+static void answer_list(struct http_response *res, const char *name, json_t *list)
+{
+    json_t *whole = json_pack("{s:o}", name, list);
+    char *text = whole != NULL ? json_dumps(whole, JSON_COMPACT) : NULL;
+    json_decref(whole);
+    res->content_type = "application/json";
+    res->status = 200;
+    if (text == NULL || buf_append_str(&res->body, text) != ERR_OK ||
+        buf_append_str(&res->body, "\n") != ERR_OK) {
+        buf_clear(&res->body);
+        res->content_type = "text/plain";
+        res->status = 500; /* says enough alone: no memory, or a listing past the body's bound */
+    }
+    free(text); /* jansson's own allocation */
+}
+
+static void get_entries(void *arg, const struct http_request *req, struct http_response *res)
+{
+    struct admin *a = arg;
+    (void)req;
+    const struct entry_set *set = a->sources.entries(a->sources.arg);
+    json_t *list = json_array();
+    for (size_t i = 0; set != NULL && i < set->count; i++)
+        json_array_append_new(list, entry_json(&set->items[i]));
+    answer_list(res, "entries", list);
+}
+
+static void get_svids(void *arg, const struct http_request *req, struct http_response *res)
+{
+    struct admin *a = arg;
+    (void)req;
+    json_t *list = json_array();
+    minter_each(a->sources.minter, put_svid, list);
+    answer_list(res, "svids", list);
+}
+
+static const struct http_route routes[] = {
+    {"GET", "/v1/entries", get_entries},
+    {"GET", "/v1/svids", get_svids},
+};
+
+err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_sources *sources,
+                 struct admin **ret, struct why *why)
+{
+    struct admin *a = mem_alloc(sizeof *a);
+    if (a == NULL)
+        return why_set(why, ERR_NO_MEMORY, "no memory for the admin socket");
+    a->sources = *sources;
+    struct http_server_options opt = {.routes = routes,
+                                      .route_count = sizeof routes / sizeof routes[0],
+                                      .arg = a,
+                                      .socket_mode = 0600,
+                                      .owner_only = true};
+    struct address listen;
+    err_t err = address_parse(slice_str(socket_path), &listen, why);
+    if (err == ERR_OK)
+        err = http_server_open(loop, &listen, &opt, &a->server, why);
+    if (err != ERR_OK) {
+        mem_free(a);
+        return why_add(why, err, "admin.socket %s", socket_path);
+    }
+    *ret = a;
+    return ERR_OK;
+}
+
+static void on_server_closed(void *arg)
+{
+    struct admin *a = arg;
+    void (*done)(void *arg) = a->done;
+    void *done_arg = a->done_arg;
+    mem_free(a);
+    if (done != NULL)
+        done(done_arg);
+}
+
+void admin_close(struct admin *a, void (*done)(void *arg), void *arg)
+{
+    if (a->closing)
+        return;
+    a->closing = true;
+    a->done = done;
+    a->done_arg = arg;
+    http_server_close(a->server, on_server_closed, a);
+}
