@@ -1,5 +1,6 @@
-/* A small HTTP/1.1 server on llhttp and libuv: metrics, probes, admin. TCP or Unix socket.
- * Bounded: connections, header and body size, time for a request. Loop thread only. */
+/* A small HTTP/1.1 server on libuv: metrics, probes, admin. TCP or Unix socket; keep-alive, HEAD.
+ * Bounded: connections (at the cap an idle one makes room), header and body size (431, 413), time
+ * for a request (408) and for taking the answer. Answers 404 and 405 itself. Loop thread only. */
 #ifndef SPINDLE_COMMON_HTTP_SERVER_H
 #define SPINDLE_COMMON_HTTP_SERVER_H
 
@@ -16,10 +17,11 @@ struct http_request {
     struct slice body;
 };
 struct http_response {
-    int status;
-    const char *content_type; /* static text */
-    struct buf body;
+    int status;               /* preset to 200 */
+    const char *content_type; /* static text; preset to text/plain */
+    struct buf body;          /* preset to empty, at most HTTP_RESPONSE_MAX */
 };
+#define HTTP_RESPONSE_MAX (8u << 20)
 /* Fills the response, synchronously; a handler that fails sets status and a one-line body. */
 typedef void (*http_handler)(void *arg, const struct http_request *req, struct http_response *res);
 struct http_route {
@@ -28,23 +30,28 @@ struct http_route {
     http_handler handler;
 };
 struct http_server_options {
-    const struct http_route *routes; /* borrowed for life */
+    const struct http_route *routes; /* borrowed for life; GET answers HEAD too */
     size_t route_count;
     void *arg;
     unsigned socket_mode;   /* Unix sockets: 0600 for admin */
     bool owner_only;        /* Unix sockets: refuse peers that are neither root nor our own uid */
     size_t max_connections; /* 0: 64 */
+    /* Milliseconds, 0 for the default: between requests (75 s), for one request from its first byte
+     * (10 s), for the peer to take an answer (30 s). */
+    uint64_t idle_ms, request_ms, answer_ms;
 };
 
 struct http_server; /* opaque */
 
-/* Removes a stale Unix socket, binds, listens. ERR_IO with address and cause (port taken, ...). */
-err_t http_server_open(uv_loop_t *loop, const struct address *listen,
+/* Removes a stale Unix socket, binds, listens. ERR_IO with address and cause (port taken, ...).
+ * Closing removes the socket's file. */
+err_t http_server_open(uv_loop_t *loop, const struct address *listen_on,
                        const struct http_server_options *opt, struct http_server **ret,
                        struct why *why) MUST_CHECK;
 /* The address it is bound to (the port the kernel picked). */
 void http_server_address(const struct http_server *s, struct address *ret);
-/* Closes listener and connections, frees itself in the last close callback, then calls done. */
+/* Closes listener and connections, frees itself in the last close callback, then calls done. A
+ * handler may call it: its own answer still goes out. */
 void http_server_close(struct http_server *s, void (*done)(void *arg), void *arg);
 
 #endif

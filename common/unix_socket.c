@@ -1,0 +1,106 @@
+#include "common/unix_socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 512
+
+static err_t fill(const char *path, struct sockaddr_un *sun, struct why *why)
+{
+    *sun = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof sun->sun_path)
+        return why_set(why, ERR_IO, "%s: longer than the %zu bytes a socket's path may have", path,
+                       sizeof sun->sun_path - 1);
+    strncpy(sun->sun_path, path, sizeof sun->sun_path - 1);
+    return ERR_OK;
+}
+
+/* Only a refused connect proves that no process listens: anything else leaves the file alone. */
+static bool is_refused(const struct sockaddr_un *sun, int type)
+{
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool refused =
+        connect(fd, (const struct sockaddr *)sun, sizeof *sun) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return refused;
+}
+
+static err_t remove_stale(const struct sockaddr_un *sun, int type, struct why *why)
+{
+    struct stat st;
+    if (lstat(sun->sun_path, &st) != 0) {
+        if (errno == ENOENT)
+            return ERR_OK;
+        return why_errno(why, ERR_IO, "%s", sun->sun_path);
+    }
+    if (!S_ISSOCK(st.st_mode))
+        return why_set(why, ERR_IO,
+                       "%s: exists and is not a socket; move it away or configure "
+                       "another path",
+                       sun->sun_path);
+    if (!is_refused(sun, type))
+        return why_set(why, ERR_IO,
+                       "%s: another process listens there; stop it or configure another "
+                       "path",
+                       sun->sun_path);
+    if (unlink(sun->sun_path) != 0 && errno != ENOENT)
+        return why_errno(why, ERR_IO, "%s: left behind by an earlier process and cannot be removed",
+                         sun->sun_path);
+    return ERR_OK;
+}
+
+/* The mode of an unbound socket is the mode its file is made with, less the umask: tight modes hold
+ * from the start, and chmod then adds what the umask took from the wide ones. */
+static err_t bind_with_mode(int fd, const struct sockaddr_un *sun, mode_t mode, struct why *why)
+{
+    if (fchmod(fd, mode) != 0 || bind(fd, (const struct sockaddr *)sun, sizeof *sun) != 0)
+        return why_errno(why, ERR_IO, "cannot make socket %s", sun->sun_path);
+    if (chmod(sun->sun_path, mode) != 0 || listen(fd, BACKLOG) != 0) {
+        err_t err = why_errno(why, ERR_IO, "cannot listen on %s", sun->sun_path);
+        unlink(sun->sun_path);
+        return err;
+    }
+    return ERR_OK;
+}
+
+err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_socket *ret,
+                       struct why *why)
+{
+    struct sockaddr_un sun;
+    struct unix_socket s = {.fd = -1};
+    struct stat st;
+    err_t err = fill(path, &sun, why);
+    if (err == ERR_OK)
+        err = remove_stale(&sun, type, why);
+    if (err != ERR_OK)
+        return err;
+    s.fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (s.fd < 0)
+        return why_errno(why, ERR_IO, "cannot make socket %s", path);
+    err = bind_with_mode(s.fd, &sun, mode, why);
+    if (err == ERR_OK && lstat(path, &st) != 0)
+        err = why_errno(why, ERR_IO, "%s", path);
+    if (err != ERR_OK) {
+        close(s.fd);
+        return err;
+    }
+    snprintf(s.path, sizeof s.path, "%s", path);
+    s.device = st.st_dev;
+    s.inode = st.st_ino;
+    *ret = s;
+    return ERR_OK;
+}
+
+void unix_socket_unlink(const struct unix_socket *s)
+{
+    struct stat st;
+    if (lstat(s->path, &st) == 0 && st.st_dev == s->device && st.st_ino == s->inode)
+        unlink(s->path);
+}

@@ -1,0 +1,25 @@
+/* Listening Unix sockets as files: made with the right mode from the first moment, left-overs of a
+ * dead process removed, what somebody else uses left alone. */
+#ifndef SPINDLE_COMMON_UNIX_SOCKET_H
+#define SPINDLE_COMMON_UNIX_SOCKET_H
+
+#include "common/why.h"
+
+#include <sys/types.h>
+
+struct unix_socket {
+    int fd; /* owned until somebody takes it; close-on-exec, non-blocking */
+    char path[108];
+    dev_t device; /* of the file we made, so that only that one is removed */
+    ino_t inode;
+};
+
+/* Binds and listens; `type` SOCK_STREAM or SOCK_SEQPACKET. A socket file that nobody answers on is
+ * removed first. ERR_IO with path and cause: in use, not a socket, no such folder, no permission.
+ */
+err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_socket *ret,
+                       struct why *why) MUST_CHECK;
+/* Removes the file if it is still the one we made. Leaves fd alone. */
+void unix_socket_unlink(const struct unix_socket *s);
+
+#endif

@@ -1,0 +1,586 @@
+/* The HTTP server over real loopback sockets, server and client on one loop, ports from the kernel.
+ */
+#include "common/http_parser.h"
+#include "common/mem.h"
+#include "tests/support/runner.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static uv_loop_t loop;
+static uv_timer_t guard;
+static struct http_server *server;
+static bool server_closed;
+static size_t large; /* size of /large */
+static char folder[] = "/tmp/http-XXXXXX";
+static char path[64];
+
+/* --- handlers --------------------------------------------------------------------------------- */
+
+static void say_hello(void *arg, const struct http_request *req, struct http_response *res)
+{
+    (void)arg;
+    if (buf_printf(&res->body, "hello %.*s %.*s\n", SLICE_ARG(req->query), SLICE_ARG(req->body)) !=
+        ERR_OK)
+        res->status = 500;
+}
+
+static void say_much(void *arg, const struct http_request *req, struct http_response *res)
+{
+    (void)arg;
+    (void)req;
+    if (buf_reserve(&res->body, large) == ERR_OK) {
+        memset(res->body.data, 'x', large);
+        res->body.len = large;
+    }
+}
+
+static void on_server_closed(void *arg)
+{
+    (void)arg;
+    server_closed = true;
+}
+
+static void quit(void *arg, const struct http_request *req, struct http_response *res)
+{
+    (void)arg;
+    (void)req;
+    res->status = buf_append_str(&res->body, "bye\n") == ERR_OK ? 200 : 500;
+    http_server_close(server, on_server_closed, NULL);
+}
+
+static const struct http_route routes[] = {
+    {"GET", "/hello", say_hello},
+    {"POST", "/hello2", say_hello},
+    {"GET", "/large", say_much},
+    {"POST", "/quit", quit},
+};
+
+/* --- the client ------------------------------------------------------------------------------- */
+
+struct client {
+    int fd;
+    uv_poll_t poll;
+    struct buf got; /* ends in NUL after wait */
+    bool eof;
+};
+
+static void on_guard(uv_timer_t *t)
+{
+    (void)t;
+    ck_abort_msg("nothing happened for 20 s");
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct client *c = poll->data;
+    char in[65536];
+    (void)events;
+    ssize_t n = status < 0 ? -1 : recv(c->fd, in, sizeof in, MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n > 0) {
+        ck_assert_int_eq(buf_append(&c->got, in, (size_t)n), ERR_OK);
+        return;
+    }
+    c->eof = true;
+    uv_poll_stop(poll);
+}
+
+static void client_take(struct client *c, int fd)
+{
+    *c = (struct client){.fd = fd};
+    buf_init(&c->got, 32u << 20);
+    ck_assert_int_eq(uv_poll_init(&loop, &c->poll, fd), 0);
+    c->poll.data = c;
+    ck_assert_int_eq(uv_poll_start(&c->poll, UV_READABLE, on_readable), 0);
+}
+
+static void client_open(struct client *c)
+{
+    struct address a;
+    struct sockaddr_storage sa;
+    socklen_t len;
+    http_server_address(server, &a);
+    ck_assert_int_eq(address_sockaddr(&a, &sa, &len), ERR_OK);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, len), 0);
+    client_take(c, fd);
+}
+
+static void client_send(struct client *c, const char *text)
+{
+    ck_assert_int_eq(send(c->fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static void on_poll_closed(uv_handle_t *h)
+{
+    struct client *c = h->data;
+    close(c->fd);
+    c->fd = -1;
+}
+
+static void client_close(struct client *c)
+{
+    uv_close((uv_handle_t *)&c->poll, on_poll_closed);
+    while (c->fd >= 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    buf_done(&c->got);
+}
+
+static const char *text_of(struct client *c)
+{
+    ck_assert_int_eq(buf_reserve(&c->got, 1), ERR_OK);
+    c->got.data[c->got.len] = '\0';
+    return (const char *)c->got.data;
+}
+
+static size_t times_in(struct client *c, const char *word)
+{
+    size_t n = 0;
+    for (const char *at = text_of(c); (at = strstr(at, word)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* Runs the loop until `word` came `count` times. */
+static void wait_for(struct client *c, const char *word, size_t count)
+{
+    while (times_in(c, word) < count) {
+        ck_assert_msg(!c->eof, "ended with: %s", text_of(c));
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+}
+
+static void wait_eof(struct client *c)
+{
+    while (!c->eof)
+        uv_run(&loop, UV_RUN_ONCE);
+}
+
+/* Sends, waits for the server to close, and the answer starts so. */
+static void check_refused(const char *text, const char *want)
+{
+    struct client c;
+    client_open(&c);
+    client_send(&c, text);
+    shutdown(c.fd, SHUT_WR);
+    wait_eof(&c);
+    ck_assert_msg(strncmp(text_of(&c), want, strlen(want)) == 0, "got %s", text_of(&c));
+    ck_assert_ptr_nonnull(strstr(text_of(&c), "\r\nConnection: close\r\n"));
+    client_close(&c);
+}
+
+/* --- set-up ----------------------------------------------------------------------------------- */
+
+static struct address tcp_any(void)
+{
+    struct address a;
+    ck_assert_int_eq(address_parse(slice_str("127.0.0.1:0"), &a, NULL), ERR_OK);
+    return a;
+}
+
+static struct address unix_at(const char *name)
+{
+    struct address a;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    ck_assert_int_eq(address_parse(slice_str(path), &a, NULL), ERR_OK);
+    return a;
+}
+
+static struct http_server_options options(void)
+{
+    return (struct http_server_options){
+        .routes = routes, .route_count = sizeof routes / sizeof routes[0], .socket_mode = 0600};
+}
+
+static err_t open_at(struct address a, struct http_server_options opt, struct why *why)
+{
+    return http_server_open(&loop, &a, &opt, &server, why);
+}
+
+static void open_tcp_server(void)
+{
+    struct why why = {0};
+    ck_assert_msg(open_at(tcp_any(), options(), &why) == ERR_OK, "%s", why_text(&why));
+}
+
+static void setup(void)
+{
+    server = NULL;
+    server_closed = false;
+    large = 1000;
+    strcpy(folder, "/tmp/http-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    ck_assert_int_eq(uv_timer_init(&loop, &guard), 0);
+    ck_assert_int_eq(uv_timer_start(&guard, on_guard, 20000, 0), 0);
+    uv_unref((uv_handle_t *)&guard);
+}
+
+static void teardown(void)
+{
+    if (server != NULL && !server_closed)
+        http_server_close(server, on_server_closed, NULL);
+    while (server != NULL && !server_closed)
+        uv_run(&loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&guard, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+START_TEST(test_a_get_is_answered_with_length_and_type)
+{
+    struct client c;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, "GET /hello?a=b HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&c, "hello a=b ", 1);
+    const char *got = text_of(&c);
+    ck_assert_ptr_eq(strstr(got, "HTTP/1.1 200 OK\r\nDate: "), got);
+    ck_assert_ptr_nonnull(strstr(got, " GMT\r\nContent-Type: text/plain; charset=utf-8\r\n"));
+    ck_assert_ptr_nonnull(strstr(got, "\r\nContent-Length: 11\r\n"));
+    ck_assert_ptr_null(strstr(got, "Connection: close"));
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_head_is_a_get_without_the_body)
+{
+    struct client c;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, "HEAD /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    wait_eof(&c);
+    ck_assert_ptr_nonnull(strstr(text_of(&c), "\r\nContent-Length: 8\r\n"));
+    ck_assert_ptr_null(strstr(text_of(&c), "hello"));
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_pipelined_requests_are_answered_in_order_on_one_connection)
+{
+    struct client c;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, "POST /hello2?1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nb1"
+                    "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
+                    "GET /hello?3 HTTP/1.1\r\nHost: x\r\n\r\nGET /hel");
+    wait_for(&c, "HTTP/1.1 ", 3);
+    client_send(&c, "lo?4 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    wait_eof(&c);
+    const char *first = strstr(text_of(&c), "hello 1 b1");
+    const char *second = strstr(text_of(&c), "HTTP/1.1 404 Not Found");
+    const char *third = strstr(text_of(&c), "hello 3 ");
+    const char *fourth = strstr(text_of(&c), "hello 4 ");
+    ck_assert_ptr_nonnull(first);
+    ck_assert(first < second && second < third && third < fourth);
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_a_wrong_method_is_told_the_right_one)
+{
+    struct client c;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c,
+                "POST /hello HTTP/1.1\r\nHost: x\r\n\r\nGET /hello2 HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&c, "HTTP/1.1 405 Method Not Allowed\r\n", 2);
+    ck_assert_uint_eq(times_in(&c, "\r\nAllow: GET, HEAD\r\n"), 1);
+    ck_assert_uint_eq(times_in(&c, "\r\nAllow: POST\r\n"), 1);
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_bad_requests_get_their_status_and_an_end)
+{
+    char big[HTTP_HEAD_MAX + 200];
+    open_tcp_server();
+    check_refused("\x16\x03\x01\x02\x01\x01", "HTTP/1.1 400 ");
+    check_refused("GET /hello HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ");
+    check_refused("GET /hello HTTP/2.0\r\nHost: a\r\n\r\n", "HTTP/1.1 505 ");
+    check_refused("POST /hello2 HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\nabc",
+                  "HTTP/1.1 413 ");
+    memset(big, 'a', sizeof big - 1);
+    memcpy(big, "GET /", 5);
+    big[sizeof big - 1] = '\0';
+    check_refused(big, "HTTP/1.1 431 ");
+}
+END_TEST
+
+START_TEST(test_a_large_answer_arrives_whole)
+{
+    struct client c;
+    large = HTTP_RESPONSE_MAX;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, "GET /large HTTP/1.0\r\n\r\n");
+    wait_eof(&c);
+    const char *body = strstr(text_of(&c), "\r\n\r\n");
+    ck_assert_uint_eq(strlen(body + 4), large);
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_a_handler_may_close_the_server_and_still_answer)
+{
+    struct client c, idle;
+    open_tcp_server();
+    client_open(&idle);
+    client_open(&c);
+    client_send(&c, "POST /quit HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_eof(&c);
+    ck_assert_ptr_nonnull(strstr(text_of(&c), "bye\n"));
+    wait_eof(&idle);
+    client_close(&c);
+    client_close(&idle);
+}
+END_TEST
+
+/* --- bounds ----------------------------------------------------------------------------------- */
+
+START_TEST(test_a_slow_request_is_cut_off)
+{
+    struct client c;
+    struct http_server_options opt = options();
+    opt.request_ms = 50;
+    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
+    client_open(&c);
+    client_send(&c, "GET /hello HTTP/1.1\r\nHos");
+    wait_eof(&c);
+    ck_assert_ptr_nonnull(strstr(text_of(&c), "HTTP/1.1 408 Request Timeout\r\n"));
+    client_close(&c);
+    client_open(&c); /* says nothing at all */
+    wait_eof(&c);
+    ck_assert_uint_eq(c.got.len, 0);
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_an_idle_connection_ends)
+{
+    struct client c;
+    struct http_server_options opt = options();
+    opt.idle_ms = 50;
+    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
+    client_open(&c);
+    client_send(&c, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_eof(&c);
+    ck_assert_uint_eq(times_in(&c, "HTTP/1.1 "), 1);
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_a_peer_that_takes_no_answer_is_cut_off)
+{
+    struct client c, other;
+    struct http_server_options opt = options();
+    opt.answer_ms = 50;
+    opt.max_connections = 1;
+    large = HTTP_RESPONSE_MAX;
+    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
+    client_open(&c);
+    uv_poll_stop(&c.poll);
+    client_send(&c, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    large = 10;
+    for (;;) { /* the one place is taken until then */
+        client_open(&other);
+        (void)send(other.fd, "GET /large HTTP/1.0\r\n\r\n", 23, MSG_NOSIGNAL);
+        wait_eof(&other);
+        bool answered = other.got.len > 0;
+        client_close(&other);
+        if (answered)
+            break;
+    }
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_at_the_cap_an_idle_connection_makes_room)
+{
+    struct client first, second, third;
+    struct http_server_options opt = options();
+    opt.max_connections = 2;
+    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
+    client_open(&first);
+    client_send(&first, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for(&first, "hello", 1);
+    client_open(&second);
+    client_send(&second, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\nGET");
+    wait_for(&second, "hello", 1);
+    client_open(&third);
+    wait_eof(&first);
+    client_send(&third, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\nGET");
+    wait_for(&third, "hello", 1);
+    client_close(&first);
+    client_open(&first); /* both places are in a request now */
+    wait_eof(&first);
+    ck_assert_uint_eq(first.got.len, 0);
+    client_close(&first);
+    client_close(&second);
+    client_close(&third);
+}
+END_TEST
+
+START_TEST(test_without_memory_a_request_fails_and_the_next_one_is_served)
+{
+    struct client c;
+    open_tcp_server();
+    for (long n = 0;; n++) {
+        client_open(&c);
+        client_send(&c, "POST /hello2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                        "Content-Length: 3\r\n\r\nabc");
+        mem_fail_after(n);
+        /* The client's own memory must not fail: it waits with its poll handle stopped. */
+        uv_poll_stop(&c.poll);
+        for (int turn = 0; turn < 6; turn++)
+            uv_run(&loop, UV_RUN_NOWAIT);
+        int failed = mem_did_fail();
+        mem_fail_after(-1);
+        ck_assert_int_eq(uv_poll_start(&c.poll, UV_READABLE, on_readable), 0);
+        wait_eof(&c);
+        bool served = times_in(&c, "hello  abc") == 1;
+        client_close(&c);
+        if (!failed && served)
+            break;
+        ck_assert_int_lt(n, 100);
+    }
+}
+END_TEST
+
+/* --- listening -------------------------------------------------------------------------------- */
+
+START_TEST(test_a_port_that_is_taken_is_named)
+{
+    struct why why = {0};
+    struct address a;
+    char text[ADDRESS_TEXT_LEN];
+    open_tcp_server();
+    http_server_address(server, &a);
+    ck_assert_int_ne(a.port, 0);
+    struct http_server_options opt = options();
+    struct http_server *second = NULL;
+    ck_assert_int_eq(http_server_open(&loop, &a, &opt, &second, &why), ERR_IO);
+    ck_assert_ptr_null(second);
+    ck_assert_ptr_nonnull(strstr(why_text(&why), address_text(&a, text)));
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "in use"));
+}
+END_TEST
+
+START_TEST(test_a_unix_socket_has_its_mode_and_goes_with_the_server)
+{
+    struct stat st;
+    struct client c;
+    struct http_server_options opt = options();
+    opt.owner_only = true;
+    mode_t old = umask(0);
+    ck_assert_int_eq(open_at(unix_at("a.sock"), opt, NULL), ERR_OK);
+    umask(old);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 07777, 0600);
+    client_open(&c);
+    client_send(&c, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for(&c, "hello", 1);
+    client_close(&c);
+    http_server_close(server, on_server_closed, NULL);
+    ck_assert_int_ne(stat(path, &st), 0);
+}
+END_TEST
+
+START_TEST(test_a_left_over_socket_is_replaced_and_a_live_one_is_not)
+{
+    struct why why = {0};
+    struct http_server *second = NULL;
+    struct http_server_options opt = options();
+    struct address a = unix_at("a.sock");
+    struct sockaddr_storage sa;
+    socklen_t len;
+    ck_assert_int_eq(address_sockaddr(&a, &sa, &len), ERR_OK);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+    close(fd); /* as after kill -9 */
+    ck_assert_msg(open_at(a, opt, &why) == ERR_OK, "%s", why_text(&why));
+    ck_assert_int_eq(http_server_open(&loop, &a, &opt, &second, &why), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "another process listens there"));
+}
+END_TEST
+
+START_TEST(test_a_file_that_is_no_socket_is_left_alone)
+{
+    struct why why = {0};
+    struct address a = unix_at("a.sock");
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+    struct http_server_options opt = options();
+    ck_assert_int_eq(http_server_open(&loop, &a, &opt, &server, &why), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "is not a socket"));
+    ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
+START_TEST(test_another_users_process_is_refused)
+{
+    struct http_server_options opt = options();
+    if (geteuid() != 0)
+        return; /* only root can be somebody else */
+    opt.owner_only = true;
+    opt.socket_mode = 0666;
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+    ck_assert_int_eq(open_at(unix_at("a.sock"), opt, NULL), ERR_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        struct sockaddr_un sun = {.sun_family = AF_UNIX};
+        char in[512] = "";
+        strcpy(sun.sun_path, path);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (setresuid(65534, 65534, 65534) != 0 ||
+            connect(fd, (struct sockaddr *)&sun, sizeof sun) != 0)
+            _exit(2);
+        ssize_t n = recv(fd, in, sizeof in - 1, 0);
+        _exit(n > 0 && strncmp(in, "HTTP/1.1 403 ", 13) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    while (waitpid(child, &status, WNOHANG) == 0)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("http_server");
+    TCase *t = tcase_create("http_server");
+    tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_a_get_is_answered_with_length_and_type);
+    tcase_add_test(t, test_head_is_a_get_without_the_body);
+    tcase_add_test(t, test_pipelined_requests_are_answered_in_order_on_one_connection);
+    tcase_add_test(t, test_a_wrong_method_is_told_the_right_one);
+    tcase_add_test(t, test_bad_requests_get_their_status_and_an_end);
+    tcase_add_test(t, test_a_large_answer_arrives_whole);
+    tcase_add_test(t, test_a_handler_may_close_the_server_and_still_answer);
+    tcase_add_test(t, test_a_slow_request_is_cut_off);
+    tcase_add_test(t, test_an_idle_connection_ends);
+    tcase_add_test(t, test_a_peer_that_takes_no_answer_is_cut_off);
+    tcase_add_test(t, test_at_the_cap_an_idle_connection_makes_room);
+    tcase_add_test(t, test_without_memory_a_request_fails_and_the_next_one_is_served);
+    tcase_add_test(t, test_a_port_that_is_taken_is_named);
+    tcase_add_test(t, test_a_unix_socket_has_its_mode_and_goes_with_the_server);
+    tcase_add_test(t, test_a_left_over_socket_is_replaced_and_a_live_one_is_not);
+    tcase_add_test(t, test_a_file_that_is_no_socket_is_left_alone);
+    tcase_add_test(t, test_another_users_process_is_refused);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
