@@ -9,12 +9,12 @@ INCLUDE = r'^\s*#\s*include\s+([<"])([^>"]+)[>"]'
 # Header, the files that may see it. tests/ may see them all.
 THIRD_PARTY = [
     (r"grpc/", r"common/rpc_server\.c"),
-    (r"nghttp2/", r"common/rpc_client\.c"),
+    (r"nghttp2/", r"common/rpc_session\.c"),
     (r"llhttp\.h", r"(common|sidecar)/http\w*\.c"),
     (r"yaml\.h", r"common/yaml\.c"),
     (r"(seccomp|linux/landlock|linux/seccomp)\.h", r"common/sandbox\w*\.c"),
-    (r"wolfssl/", r"common/(key|signer|sha256|x509\w*|svid_verify|tls\w*|der|rand|metrics_table)\.[ch]"),
-    (r"pthread\.h", r"common/(rand|rpc_server|mailbox|cell|metric)\.[ch]"),
+    (r"wolfssl/", r"common/(key|signer|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand|metrics_table)\.[ch]"),
+    (r"pthread\.h", r"common/(rand|rpc_server|mailbox|cell|metric|tls)\.[ch]|sidecar/worker\.[ch]"),
     (r"check\.h", r""),
 ]
 # Pure modules: no event loop in them.
@@ -26,7 +26,7 @@ PURE = (r"common/(der|pem|x509\w*|svid_verify|spiffeid|bundle|key|signer|slice|b
 def complaint(path, quote, header):
     """Why this file may not include this header; None when it may."""
     top = path.split("/")[0]
-    if quote == '"' and "/" not in header:
+    if quote == '"' and "/" not in header and not header.endswith(".pb-c.h"):
         return "include by the path from the root"
     if top not in ("common", "agent", "sidecar"):
         return None

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 
 CHECKS = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.MULTILINE)
 OUTPUT = re.compile(r"^(\d+): (.*)$")
+NOISE = re.compile(r"Test command: |Working Directory: |Test timeout computed|Environment variables:| CK_FORK=| [AU]\w*SAN_OPTIONS=")
 RESULT = re.compile(r"^\s*\d+/\d+ Test +#(\d+): (\S+) \.*\s*(\*\*\*)?\s*(.*?)\s+[\d.]+ sec")
 
 
@@ -16,9 +17,11 @@ def tally_ctest(text):
     """(passed, failed, skipped, output of the failed)."""
     output, results = {}, []
     for line in text.splitlines():
-        if m := OUTPUT.match(line):
+        m = OUTPUT.match(line)
+        if m and not NOISE.match(m[2]):
             output.setdefault(m[1], []).append(m[2])
-        elif m := RESULT.match(line):
+        m = RESULT.match(line)
+        if m:
             results.append((m[1], m[2], m[4]))
     passed = failed = skipped = 0
     shown = []

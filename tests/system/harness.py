@@ -26,6 +26,7 @@ import yaml
 
 import certs
 
+__tracebackhide__ = True  # pytest: a failure points at the test's line, not in here
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("SPINDLE_BIN", ROOT / "build/bin")).resolve()
 # Sanitizers and slow machines: SPINDLE_SLOW=4 multiplies every deadline.
