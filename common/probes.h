@@ -1,22 +1,26 @@
-/* /metrics, /live and /ready of a program, on one HTTP listener. Loop thread only. */
+/* What a program tells the machine around it over HTTP: /metrics for Prometheus, /live and /ready
+ * for whoever restarts it or sends it traffic. Loop thread only. */
 #ifndef SPINDLE_COMMON_PROBES_H
 #define SPINDLE_COMMON_PROBES_H
 
-#include "common/address.h"
-#include "common/buf.h"
+#include "common/http_server.h"
 #include "common/metric.h"
 
-#include <uv.h>
-
+struct probes_options {
+    struct metrics *metrics; /* borrowed */
+    /* Answers /ready: 200 or 503. May append lines to `text` that say why. */
+    bool (*is_ready)(void *arg, struct buf *text);
+    void *arg;
+};
 struct probes; /* opaque */
 
-/* Says whether the program is ready, and appends why (a few lines) to `words`. */
-typedef bool (*probes_ready)(void *arg, struct buf *words);
-
-/* Logs `listening kind=metrics address=...`. Borrows `metrics`. ERR_IO naming the address. */
-err_t probes_open(uv_loop_t *loop, const struct address *listen, struct metrics *metrics,
-                  probes_ready ready, void *arg, struct probes **ret, struct why *why) MUST_CHECK;
-/* Frees itself in the last close callback, then calls done (may be NULL). */
+/* ERR_IO and ERR_CONFIG as http_server_open. */
+err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
+                  const struct probes_options *opt, struct probes **ret,
+                  struct why *why) MUST_CHECK;
+/* With the port the kernel picked. */
+void probes_address(const struct probes *p, struct address *ret);
+/* Frees itself when the sockets are closed, then calls done (may be NULL). */
 void probes_close(struct probes *p, void (*done)(void *arg), void *arg);
 
 #endif
