@@ -1,12 +1,13 @@
 /* The agent's configuration, as read from YAML and --set. Filled by the option engine from
  * agent/options.def; strings are owned by the config. Immutable once loaded; a reload makes a new
- * one. Loop thread only. */
+ * one and asks agent_config_check_reload before it takes over. Loop thread only. */
 #ifndef SPINDLE_AGENT_CONFIG_H
 #define SPINDLE_AGENT_CONFIG_H
 
 #include "common/address.h"
 #include "common/buf.h"
 #include "common/log.h"
+#include "common/option.h"
 
 enum authority_kind { AUTHORITY_SELF, AUTHORITY_DISK, AUTHORITY_SPIRE, AUTHORITY_VAULT,
                       AUTHORITY_CERT_MANAGER };
@@ -17,7 +18,7 @@ struct agent_config {
     char *workload_api_socket; /* workload_api.socket */
     char *admin_socket;        /* admin.socket */
     struct address metrics_listen; /* metrics.listen */
-    bool metrics_on;           /* metrics section present */
+    bool metrics_on;           /* false: metrics: {listen: off} */
     char *metrics_prefix;      /* metrics.prefix, "spindle_" */
     int64_t x509_ttl_s;        /* svid.x509_ttl */
     int64_t jwt_ttl_s;         /* svid.jwt_ttl */
@@ -29,13 +30,21 @@ struct agent_config {
     enum log_level log_level;
     enum log_format log_format;
     bool sandbox;              /* sandbox: true | false */
+    struct option_origins *origins; /* owned; where each value was written, for error texts */
 };
 
-/* Reads, validates and copies. All problems go to `report`, one line each, with file, line and
- * key; ERR_CONFIG when there was any. path may be NULL (defaults and --set only).
- * sets: NULL-terminated "key.path=value", or NULL. */
+extern const struct option_table agent_options;
+
+/* Reads, validates and copies. Every problem is one line of `report`, with file, line and key, and
+ * ERR_CONFIG with `why` left empty; on success the lines are warnings. path may be NULL (defaults
+ * and --set only). sets: NULL-terminated "key.path=value", or NULL. */
 err_t agent_config_load(const char *path, const char *const *sets, struct buf *report,
                         struct agent_config **ret, struct why *why) MUST_CHECK;
+/* What `config check` looks at beyond the file itself, reading only: folders that must exist. */
+err_t agent_config_check_files(const struct agent_config *c, struct buf *report) MUST_CHECK;
+/* May `next` take over from `now` without a restart? If not ERR_CONFIG, with a line a key. */
+err_t agent_config_check_reload(const struct agent_config *now, const struct agent_config *next,
+                                struct buf *report) MUST_CHECK;
 void agent_config_free(struct agent_config *c);
 
 #endif

@@ -1,6 +1,6 @@
 #include "common/nearest.h"
 
-#define WORD_MAX 64
+#define WORD_MAX NEAREST_WORD_MAX
 
 static size_t min3(size_t a, size_t b, size_t c)
 {
@@ -35,7 +35,7 @@ static size_t edits(struct slice a, struct slice b)
 
 struct nearest nearest_to(struct slice text)
 {
-    return (struct nearest){.text = text, .best = NULL, .distance = SIZE_MAX};
+    return (struct nearest){.text = text, .distance = SIZE_MAX};
 }
 
 void nearest_offer(struct nearest *n, const char *word)
@@ -46,12 +46,12 @@ void nearest_offer(struct nearest *n, const char *word)
     size_t distance = edits(n->text, w);
     if (distance < n->distance) {
         n->distance = distance;
-        n->best = word;
+        memcpy(n->best, word, w.len + 1);
     }
 }
 
 const char *nearest_best(const struct nearest *n)
 {
-    size_t limit = n->text.len <= 3 ? 1 : n->text.len / 3;
-    return n->best != NULL && n->distance <= limit ? n->best : NULL;
+    size_t limit = n->text.len <= 3 ? 1 : n->text.len / 4 + 1;
+    return n->distance <= limit ? n->best : NULL;
 }

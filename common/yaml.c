@@ -277,6 +277,24 @@ err_t yaml_parse(const char *name, struct slice text, const struct yaml_options 
     return err;
 }
 
+err_t yaml_of_text(struct slice text, struct yaml **ret)
+{
+    struct yaml *doc = mem_alloc(sizeof *doc);
+    struct owned_node *o = mem_alloc(sizeof *o + text.len + 1);
+    if (doc == NULL || o == NULL) {
+        mem_free(doc);
+        mem_free(o);
+        return ERR_NO_MEMORY;
+    }
+    memcpy(o->bytes, text.data, text.len);
+    o->node = (struct yaml_node){
+        .kind = YAML_SCALAR, .line = 1, .quoted = true, .text = slice_of(o->bytes, text.len)};
+    doc->newest = o;
+    doc->root = &o->node;
+    *ret = doc;
+    return ERR_OK;
+}
+
 static err_t read_all(int fd, const char *path, struct buf *ret, struct why *why)
 {
     for (;;) {

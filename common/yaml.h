@@ -46,6 +46,8 @@ err_t yaml_read_file(const char *path, const struct yaml_options *opt, struct ya
                      struct why *why) MUST_CHECK;
 err_t yaml_parse(const char *name, struct slice text, const struct yaml_options *opt,
                  struct yaml **ret, struct why *why) MUST_CHECK;
+/* A document that is one scalar, the text as it stands. */
+err_t yaml_of_text(struct slice text, struct yaml **ret) MUST_CHECK;
 /* NULL is fine. (libyaml exports a yaml_free of its own.) */
 void yaml_close(struct yaml *doc);
 

@@ -7,6 +7,7 @@
 #include "common/address.h"
 #include "common/buf.h"
 #include "common/log.h"
+#include "common/option.h"
 #include "common/spiffeid.h"
 
 enum route_direction { ROUTE_INBOUND, ROUTE_OUTBOUND };
@@ -48,9 +49,17 @@ struct sidecar_config {
     enum log_level log_level;
     enum log_format log_format;
     bool sandbox;
-};
 
-/* As agent_config_load. */
+    struct option_origins *origins;       /* owned; where each value was written (option_where) */
+    struct option_items inbound, outbound; /* own what `routes` borrows; for config.c alone */
+    unsigned refs;                         /* atomic; for config.c alone */
+};
+extern const struct option_table sidecar_options;
+
+/* Reads, validates and copies. Every problem is one line of `report`, with file, line and key, and
+ * ERR_CONFIG with `why` left empty; on success the lines are warnings. path may be NULL (defaults
+ * and --set only). sets: NULL-terminated "key.path=value", or NULL. SPIFFE_ENDPOINT_SOCKET of the
+ * environment stands in for an absent identity. */
 err_t sidecar_config_load(const char *path, const char *const *sets, struct buf *report,
                           struct sidecar_config **ret, struct why *why) MUST_CHECK;
 /* May `next` take over from `now` without a restart? If not: ERR_CONFIG, one line in `report` for
@@ -58,6 +67,9 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
 err_t sidecar_config_check_reload(const struct sidecar_config *now,
                                   const struct sidecar_config *next, struct buf *report,
                                   struct why *why) MUST_CHECK;
+/* What `config check` looks at beyond the file itself, reading only: certificate, key and bundle can
+ * be read, the key by its owner alone. */
+err_t sidecar_config_check_files(const struct sidecar_config *c, struct buf *report) MUST_CHECK;
 /* Counted atomically: connections of every worker thread hold one. */
 struct sidecar_config *sidecar_config_ref(struct sidecar_config *c);
 void sidecar_config_unref(struct sidecar_config *c);

@@ -1,0 +1,10 @@
+/* The words of log.level and log.format, for the option tables of both programs. */
+#ifndef SPINDLE_COMMON_LOG_WORDS_H
+#define SPINDLE_COMMON_LOG_WORDS_H
+
+#include "common/option_table.h"
+
+extern const struct option_word log_levels[];
+extern const struct option_word log_formats[];
+
+#endif

@@ -1,0 +1,585 @@
+#include "common/option.h"
+
+#include "common/mem.h"
+#include "common/nearest.h"
+#include "common/option_type.h"
+#include "common/yaml.h"
+
+#include <stdarg.h>
+
+#define KEY_LEN 256
+#define SETS_MAX 128
+#define LIST_MAX 4096 /* elements of a list, sections of one key */
+#define ORIGINS_MAX 65536
+
+struct origin {
+    char *key;   /* owned */
+    bool by_set; /* written by --set */
+    unsigned line;
+};
+
+struct option_origins {
+    char *file; /* owned; what error lines call the file */
+    struct origin *items;
+    size_t count, cap;
+};
+
+/* The file, or one --set with the key it sets; later ones win. */
+struct source {
+    struct yaml *doc; /* owned */
+    char at[KEY_LEN]; /* the key of a --set, "" for the file */
+};
+
+struct loader {
+    struct source sources[SETS_MAX + 1];
+    size_t source_count;
+    struct option_origins *origins;
+    struct buf *report;
+    err_t err; /* ERR_CONFIG when there was a problem; anything else ends the work */
+};
+
+/* Rows that are read at one place: the root, or one item of a list of sections. */
+struct scope {
+    const struct option_table *table;
+    const char *prefix;           /* "" or "inbound[0]." */
+    const struct yaml_node *item; /* NULL: the root, whose values come from all sources */
+    bool by_set;                  /* the item was written by --set */
+};
+
+/* A value and who wrote it. */
+struct found {
+    const struct yaml_node *node;
+    bool by_set;
+};
+
+static void set_err(err_t *err, err_t next)
+{
+    if (*err == ERR_OK || *err == ERR_CONFIG)
+        *err = next;
+}
+
+static void report_line(struct buf *report, err_t *err, const char *where, const char *text)
+{
+    err_t put = buf_printf(report, "%s: %s\n", where, text);
+    if (put != ERR_OK && put != ERR_TOO_LARGE)
+        set_err(err, put);
+}
+
+/* A line about a node: its own line, not that of the key it belongs to. */
+__attribute__((format(printf, 5, 6))) static void
+problem(struct loader *l, bool by_set, unsigned line, const char *key, const char *fmt, ...)
+{
+    char text[sizeof((struct why *)0)->text + KEY_LEN], where[OPTION_WHERE_LEN];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (by_set)
+        snprintf(where, sizeof where, "--set: %s", key);
+    else
+        snprintf(where, sizeof where, "%s:%u: %s", l->origins->file, line, key);
+    set_err(&l->err, ERR_CONFIG);
+    report_line(l->report, &l->err, where, text);
+}
+
+static bool stopped(const struct loader *l)
+{
+    return l->err != ERR_OK && l->err != ERR_CONFIG;
+}
+
+static void note_origin(struct loader *l, const char *key, bool by_set, unsigned line)
+{
+    struct option_origins *o = l->origins;
+    if (o->count == o->cap) {
+        size_t cap = o->cap > 0 ? o->cap * 2 : 32;
+        struct origin *items =
+            cap <= ORIGINS_MAX ? mem_resize(o->items, cap * sizeof *items) : NULL;
+        if (items == NULL) {
+            set_err(&l->err, cap <= ORIGINS_MAX ? ERR_NO_MEMORY : ERR_TOO_LARGE);
+            return;
+        }
+        o->items = items;
+        o->cap = cap;
+    }
+    char *copy = mem_strdup(key);
+    if (copy == NULL) {
+        set_err(&l->err, ERR_NO_MEMORY);
+        return;
+    }
+    o->items[o->count++] = (struct origin){.key = copy, .by_set = by_set, .line = line};
+}
+
+static const struct origin *find_origin(const struct option_origins *o, const char *key)
+{
+    for (size_t i = o->count; i > 0; i--) {
+        if (strcmp(o->items[i - 1].key, key) == 0)
+            return &o->items[i - 1];
+    }
+    return NULL;
+}
+
+/* What is behind "a." in "a.b", or NULL when `key` does not start so. */
+static const char *below(const char *key, const char *section, size_t len)
+{
+    return strncmp(key, section, len) == 0 && key[len] == '.' ? key + len + 1 : NULL;
+}
+
+static const struct option *find_row(const struct option_table *t, const char *key)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (strcmp(t->rows[i].key, key) == 0)
+            return &t->rows[i];
+    }
+    return NULL;
+}
+
+static bool is_section(const struct option_table *t, const char *key)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (below(t->rows[i].key, key, strlen(key)) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static size_t depth_of(const char *key)
+{
+    size_t dots = 0;
+    for (; *key != '\0'; key++)
+        dots += *key == '.' ? 1 : 0;
+    return dots;
+}
+
+/* Offers a key, or the section of it that is as deep as the wrong one: "metrics" for "metrcs". */
+static void offer_key(struct nearest *near, const char *key, size_t depth)
+{
+    char part[KEY_LEN];
+    size_t n = strcspn(key, ".");
+    for (size_t i = 0; i < depth && key[n] != '\0'; i++)
+        n += 1 + strcspn(key + n + 1, ".");
+    snprintf(part, sizeof part, "%.*s", (int)n, key);
+    if (depth_of(part) == depth)
+        nearest_offer(near, part);
+}
+
+/* Hints at a near key, or at one of the same name in another section. */
+static void unknown_key(struct loader *l, const struct scope *s, bool by_set, unsigned line,
+                        const char *path)
+{
+    char key[KEY_LEN * 2];
+    struct nearest near = nearest_to(slice_str(path));
+    const char *dot = strrchr(path, '.'), *moved = NULL;
+    const char *last = dot != NULL ? dot + 1 : path;
+    for (size_t i = 0; i < s->table->count; i++) {
+        const char *known = s->table->rows[i].key, *tail = strrchr(known, '.');
+        offer_key(&near, known, depth_of(path));
+        if (moved == NULL && strcmp(tail != NULL ? tail + 1 : known, last) == 0)
+            moved = known;
+    }
+    const char *best = nearest_best(&near) != NULL ? nearest_best(&near) : moved;
+    snprintf(key, sizeof key, "%s%s", s->prefix, path);
+    if (best != NULL)
+        problem(l, by_set, line, key, "unknown key, did you mean %s%s?", s->prefix, best);
+    else
+        problem(l, by_set, line, key, "unknown key; `config check --help` lists the known ones");
+}
+
+/* Is every key below `node` one of the table's? Notes where each was written. */
+static void check_keys(struct loader *l, const struct scope *s, const char *base,
+                       const struct yaml_node *node, bool by_set)
+{
+    for (const struct yaml_node *n = yaml_first(node); n != NULL && !stopped(l); n = n->next) {
+        char path[KEY_LEN], full[KEY_LEN];
+        snprintf(path, sizeof path, "%s%s%.100s", base, base[0] != '\0' ? "." : "", n->key);
+        snprintf(full, sizeof full, "%s%s", s->prefix, path);
+        bool known = find_row(s->table, path) != NULL, section = is_section(s->table, path);
+        if (known || (section && n->kind == YAML_MAPPING))
+            note_origin(l, full, by_set, n->line);
+        if (!known && section && n->kind == YAML_MAPPING) {
+            check_keys(l, s, path, n, by_set);
+        } else if (!known && section) {
+            char shown[YAML_SHOW_LEN];
+            problem(l, by_set, n->line, full, "expected a mapping of keys, found %s",
+                    yaml_show(n, shown));
+        } else if (!known) {
+            for (char *c = path; *c != '\0'; c++)
+                *c = *c < ' ' ? '?' : *c;
+            unknown_key(l, s, by_set, n->line, path);
+        }
+    }
+}
+
+/* "a.b" below a node; "" is the node itself. */
+static const struct yaml_node *walk(const struct yaml_node *node, const char *path)
+{
+    while (node != NULL && *path != '\0') {
+        char key[KEY_LEN];
+        size_t n = strcspn(path, ".");
+        snprintf(key, sizeof key, "%.*s", (int)n, path);
+        node = yaml_get(node, key);
+        path += n + (path[n] == '.' ? 1 : 0);
+    }
+    return node;
+}
+
+static struct found find_value(const struct loader *l, const struct scope *s, const char *key)
+{
+    if (s->item != NULL)
+        return (struct found){.node = walk(s->item, key), .by_set = s->by_set};
+    for (size_t i = l->source_count; i > 0; i--) {
+        const struct source *source = &l->sources[i - 1];
+        const char *rest = key;
+        if (source->at[0] != '\0')
+            rest = strcmp(key, source->at) == 0 ? "" : below(key, source->at, strlen(source->at));
+        const struct yaml_node *node = rest != NULL ? walk(yaml_root(source->doc), rest) : NULL;
+        if (node != NULL)
+            return (struct found){.node = node, .by_set = source->at[0] != '\0'};
+    }
+    return (struct found){.node = NULL};
+}
+
+static void load_list(struct loader *l, const struct option *o, const char *key,
+                      const struct found *f, char ***field)
+{
+    char expected[OPTION_EXPECTED_LEN], shown[YAML_SHOW_LEN];
+    size_t count = yaml_count(f->node), i = 0;
+    if (f->node->kind != YAML_LIST) {
+        problem(l, f->by_set, f->node->line, key, "expected %s, found %s",
+                option_expected(o, expected), yaml_show(f->node, shown));
+        return;
+    }
+    if (count > LIST_MAX) {
+        problem(l, f->by_set, f->node->line, key, "more than %d elements", LIST_MAX);
+        return;
+    }
+    char **list = mem_array(count + 1, sizeof *list);
+    *field = list;
+    if (list == NULL) {
+        set_err(&l->err, ERR_NO_MEMORY);
+        return;
+    }
+    for (const struct yaml_node *n = yaml_first(f->node); n != NULL; n = n->next) {
+        struct why why = {0};
+        if (option_element_check(o, n, &why) != ERR_OK) {
+            problem(l, f->by_set, n->line, key, "%s", why_text(&why));
+            continue;
+        }
+        list[i] = mem_strdup((const char *)n->text.data);
+        if (list[i++] == NULL) {
+            set_err(&l->err, ERR_NO_MEMORY);
+            return;
+        }
+    }
+}
+
+static void load_rows(struct loader *l, const struct scope *s, void *config);
+
+static void load_items(struct loader *l, const struct option *o, const char *key,
+                       const struct found *f, struct option_items *field)
+{
+    char shown[YAML_SHOW_LEN];
+    size_t count = yaml_count(f->node);
+    if (f->node->kind != YAML_LIST || count > LIST_MAX) {
+        problem(l, f->by_set, f->node->line, key,
+                "expected a list of at most %d sections, found %s", LIST_MAX,
+                yaml_show(f->node, shown));
+        return;
+    }
+    field->items = mem_array(count, o->items->size);
+    if (field->items == NULL) {
+        set_err(&l->err, ERR_NO_MEMORY);
+        return;
+    }
+    field->count = count;
+    size_t i = 0;
+    for (const struct yaml_node *n = yaml_first(f->node); n != NULL && !stopped(l); n = n->next) {
+        char name[KEY_LEN], prefix[KEY_LEN];
+        snprintf(name, sizeof name, "%.200s[%zu]", key, i);
+        snprintf(prefix, sizeof prefix, "%.240s.", name);
+        struct scope item = {.table = o->items, .prefix = prefix, .item = n, .by_set = f->by_set};
+        if (n->kind != YAML_MAPPING) {
+            problem(l, f->by_set, n->line, name, "expected a mapping of keys, found %s",
+                    yaml_show(n, shown));
+        } else {
+            note_origin(l, name, f->by_set, n->line);
+            check_keys(l, &item, "", n, f->by_set);
+            load_rows(l, &item, (char *)field->items + i * o->items->size);
+        }
+        i++;
+    }
+}
+
+/* A table's default is our own text: what it says is checked by option_table_flaw. */
+static void load_default(struct loader *l, const struct option *o, void *field)
+{
+    struct yaml_node word = {.kind = YAML_SCALAR, .quoted = true};
+    struct yaml_node list = {.kind = YAML_LIST, .child = o->need.text[0] != '\0' ? &word : NULL};
+    struct found f = {.node = &list};
+    word.text = slice_str(o->need.text);
+    if (option_is_scalar(o)) {
+        err_t err = option_value_read(o, &word, field, NULL);
+        if (err != ERR_OK)
+            set_err(&l->err, err == ERR_NO_MEMORY ? err : ERR_INTERNAL);
+    } else if (o->type != OPTION_ITEMS) {
+        load_list(l, o, o->key, &f, field);
+    }
+}
+
+static void load_missing(struct loader *l, const struct option *o, const char *key, void *field)
+{
+    char section[KEY_LEN], expected[OPTION_EXPECTED_LEN];
+    bool required = o->need.kind == NEED_REQUIRED;
+    if (o->need.kind == NEED_DEFAULT)
+        load_default(l, o, field);
+    snprintf(section, sizeof section, "%s", key);
+    char *dot = strrchr(section, '.');
+    if (o->need.kind == NEED_WITH_SECTION && dot != NULL) {
+        *dot = '\0';
+        required = option_given(l->origins, section);
+    }
+    if (required)
+        option_problem(l->origins, l->report, &l->err, key, "is missing: expected %s",
+                       option_expected(o, expected));
+}
+
+static void load_row(struct loader *l, const struct scope *s, const struct option *o, void *field)
+{
+    char key[KEY_LEN];
+    struct why why = {0};
+    snprintf(key, sizeof key, "%s%s", s->prefix, o->key);
+    struct found f = find_value(l, s, o->key);
+    if (f.node == NULL) {
+        load_missing(l, o, key, field);
+    } else if (o->type == OPTION_ITEMS) {
+        load_items(l, o, key, &f, field);
+    } else if (!option_is_scalar(o)) {
+        load_list(l, o, key, &f, field);
+    } else {
+        err_t err = option_value_read(o, f.node, field, &why);
+        if (err == ERR_NO_MEMORY)
+            set_err(&l->err, err);
+        else if (err != ERR_OK)
+            problem(l, f.by_set, f.node->line, key, "%s", why_text(&why));
+    }
+}
+
+static void load_rows(struct loader *l, const struct scope *s, void *config)
+{
+    for (size_t i = 0; i < s->table->count && !stopped(l); i++)
+        load_row(l, s, &s->table->rows[i], (char *)config + s->table->rows[i].offset);
+}
+
+static void add_source(struct loader *l, struct yaml *doc, const char *at)
+{
+    struct source *s = &l->sources[l->source_count++];
+    s->doc = doc;
+    snprintf(s->at, sizeof s->at, "%s", at);
+}
+
+/* A line that already names its place. */
+static void plain_problem(struct loader *l, const char *text)
+{
+    err_t put = buf_printf(l->report, "%s\n", text);
+    set_err(&l->err, put == ERR_NO_MEMORY ? put : ERR_CONFIG);
+}
+
+static void read_file(struct loader *l, const struct option_table *t, const char *path)
+{
+    struct yaml_options opt = {0};
+    char example[KEY_LEN];
+    struct yaml *doc = NULL;
+    struct why why = {0};
+    snprintf(example, sizeof example, "configuration keys, such as %.*s: ...",
+             (int)strcspn(t->rows[0].key, "."), t->rows[0].key);
+    opt.expected = example;
+    err_t err = yaml_read_file(path, &opt, &doc, &why);
+    if (err == ERR_NO_MEMORY)
+        set_err(&l->err, err);
+    else if (err != ERR_OK)
+        plain_problem(l, why_text(&why));
+    else
+        add_source(l, doc, "");
+}
+
+/* The value of a --set is YAML, so that lists and mappings can be given; where the key takes one
+ * word, text that is no YAML scalar ([::1]:80, a#b) is taken as it stands. */
+static void read_set(struct loader *l, const struct option_table *t, const char *set)
+{
+    size_t len = strcspn(set, "=");
+    char key[KEY_LEN], name[KEY_LEN + 8];
+    struct yaml *doc = NULL;
+    struct why why = {0};
+    struct scope root = {.table = t, .prefix = ""};
+    if (set[len] == '\0' || len == 0 || len >= sizeof key || l->source_count > SETS_MAX) {
+        problem(l, true, 0, "expected KEY=VALUE", "found \"%.64s\"", set);
+        return;
+    }
+    snprintf(key, sizeof key, "%.*s", (int)len, set);
+    snprintf(name, sizeof name, "--set %s", key);
+    const struct option *o = find_row(t, key);
+    if (o == NULL && !is_section(t, key)) {
+        unknown_key(l, &root, true, 0, key);
+        return;
+    }
+    struct slice value = slice_str(set + len + 1);
+    err_t err = yaml_parse(name, value, NULL, &doc, &why);
+    bool word = err == ERR_OK && yaml_root(doc)->kind == YAML_SCALAR;
+    if (o != NULL && option_is_scalar(o) && !word && err != ERR_NO_MEMORY) {
+        yaml_close(doc);
+        doc = NULL;
+        err = yaml_of_text(value, &doc);
+    }
+    if (err == ERR_OK)
+        add_source(l, doc, key);
+    else if (err == ERR_NO_MEMORY)
+        set_err(&l->err, err);
+    else
+        plain_problem(l, why_text(&why));
+}
+
+static void check_sources(struct loader *l, const struct option_table *t)
+{
+    struct scope root = {.table = t, .prefix = ""};
+    char shown[YAML_SHOW_LEN];
+    for (size_t i = 0; i < l->source_count && !stopped(l); i++) {
+        const struct source *s = &l->sources[i];
+        const struct yaml_node *node = yaml_root(s->doc);
+        bool by_set = s->at[0] != '\0';
+        if (by_set)
+            note_origin(l, s->at, true, 0);
+        if (by_set && find_row(t, s->at) != NULL)
+            continue;
+        if (node->kind == YAML_MAPPING)
+            check_keys(l, &root, s->at, node, by_set);
+        else
+            problem(l, by_set, node->line, s->at, "expected a mapping of keys, found %s",
+                    yaml_show(node, shown));
+    }
+}
+
+err_t option_load(const struct option_table *t, const char *path, const char *const *sets,
+                  void *config, struct buf *report, struct option_origins **ret_origins,
+                  struct why *why)
+{
+    struct loader *l = mem_alloc(sizeof *l);
+    struct scope root = {.table = t, .prefix = ""};
+    struct option_origins *origins = mem_alloc(sizeof *origins);
+    if (l == NULL || origins == NULL) {
+        mem_free(l);
+        mem_free(origins);
+        return why_set(why, ERR_NO_MEMORY, "reading the configuration");
+    }
+    l->origins = origins;
+    l->report = report;
+    origins->file = mem_strdup(path != NULL ? path : "configuration");
+    if (origins->file == NULL)
+        l->err = ERR_NO_MEMORY;
+    if (path != NULL && !stopped(l))
+        read_file(l, t, path);
+    bool readable = l->err == ERR_OK;
+    for (size_t i = 0; sets != NULL && sets[i] != NULL && !stopped(l); i++)
+        read_set(l, t, sets[i]);
+    if (readable) /* without its file every other line would only be noise */
+        check_sources(l, t);
+    if (readable && !stopped(l))
+        load_rows(l, &root, config);
+    err_t err = l->err;
+    for (size_t i = 0; i < l->source_count; i++)
+        yaml_close(l->sources[i].doc);
+    mem_free(l);
+    if (readable && (err == ERR_OK || err == ERR_CONFIG)) {
+        *ret_origins = origins;
+        return err;
+    }
+    option_origins_free(origins);
+    if (err == ERR_CONFIG)
+        return err;
+    return why_set(why, err, "reading the configuration: %s", err_text(err));
+}
+
+void option_free(const struct option_table *t, void *config)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        const struct option *o = &t->rows[i];
+        void *field = (char *)config + o->offset;
+        if (o->type != OPTION_ITEMS) {
+            option_value_free(o, field);
+            continue;
+        }
+        struct option_items *items = field;
+        for (size_t j = 0; j < items->count; j++)
+            option_free(o->items, (char *)items->items + j * o->items->size);
+        mem_free(items->items);
+        *items = (struct option_items){0};
+    }
+}
+
+void option_origins_free(struct option_origins *o)
+{
+    if (o == NULL)
+        return;
+    for (size_t i = 0; i < o->count; i++)
+        mem_free(o->items[i].key);
+    mem_free(o->items);
+    mem_free(o->file);
+    mem_free(o);
+}
+
+const char *option_where(const struct option_origins *o, const char *key,
+                         char out[static OPTION_WHERE_LEN])
+{
+    char near[KEY_LEN];
+    const struct origin *from = find_origin(o, key);
+    snprintf(near, sizeof near, "%s", key);
+    for (size_t n = strlen(near); from == NULL && n > 0; n--) {
+        if (near[n] != '.' && near[n] != '[')
+            continue;
+        near[n] = '\0';
+        from = find_origin(o, near);
+    }
+    if (from == NULL)
+        snprintf(out, OPTION_WHERE_LEN, "%.250s: %.250s", o->file, key);
+    else if (from->by_set)
+        snprintf(out, OPTION_WHERE_LEN, "--set: %.250s", key);
+    else
+        snprintf(out, OPTION_WHERE_LEN, "%.240s:%u: %.240s", o->file, from->line, key);
+    return out;
+}
+
+bool option_given(const struct option_origins *o, const char *key)
+{
+    size_t len = strlen(key);
+    for (size_t i = 0; i < o->count; i++) {
+        if (strcmp(o->items[i].key, key) == 0 || below(o->items[i].key, key, len) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void add_line(const struct option_origins *o, struct buf *report, err_t *err,
+                     const char *key, const char *prefix, const char *fmt, va_list args)
+{
+    char text[512], where[OPTION_WHERE_LEN];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", prefix);
+    vsnprintf(text + n, sizeof text - n, fmt, args);
+    report_line(report, err, option_where(o, key, where), text);
+}
+
+void option_problem(const struct option_origins *o, struct buf *report, err_t *err, const char *key,
+                    const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    set_err(err, ERR_CONFIG);
+    add_line(o, report, err, key, "", fmt, args);
+    va_end(args);
+}
+
+void option_warning(const struct option_origins *o, struct buf *report, err_t *err, const char *key,
+                    const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    add_line(o, report, err, key, "warning: ", fmt, args);
+    va_end(args);
+}

@@ -1,0 +1,281 @@
+#include "sidecar/config.h"
+
+#include "common/log_words.h"
+#include "common/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct option_word protocols[] = {
+    {"tcp", PROTOCOL_TCP, true}, {"http", PROTOCOL_HTTP, false}, {NULL, 0, false}};
+static const struct option_word client_auths[] = {
+    {"require", CLIENT_AUTH_REQUIRE, true},
+    {"optional", CLIENT_AUTH_OPTIONAL, false},
+    {"none", CLIENT_AUTH_NONE, false},
+    {NULL, 0, false},
+};
+static const struct option_word tunnels[] = {
+    {"direct", TUNNEL_DIRECT, true}, {"pooled", TUNNEL_POOLED, false}, {NULL, 0, false}};
+static const struct option_word revocation_policies[] = {
+    {"off", REVOCATION_OFF, true},
+    {"soft", REVOCATION_SOFT, true},
+    {"hard", REVOCATION_HARD, true},
+    {NULL, 0, false},
+};
+
+#define TABLE(rows_, struct_)                                                                      \
+    {                                                                                              \
+        .rows = (rows_), .count = sizeof(rows_) / sizeof((rows_)[0]), .size = sizeof(struct_)      \
+    }
+
+#define OPTION_STRUCT struct route_config
+static const struct option inbound_rows[] = {
+#include "sidecar/inbound.def"
+};
+static const struct option outbound_rows[] = {
+#include "sidecar/outbound.def"
+};
+#undef OPTION_STRUCT
+static const struct option_table inbound_table = TABLE(inbound_rows, struct route_config);
+static const struct option_table outbound_table = TABLE(outbound_rows, struct route_config);
+
+#define OPTION_STRUCT struct sidecar_config
+static const struct option rows[] = {
+#include "sidecar/options.def"
+};
+#undef OPTION_STRUCT
+const struct option_table sidecar_options = TABLE(rows, struct sidecar_config);
+
+/* The checks across keys: where they write, and the worst they met. */
+struct checks {
+    const struct sidecar_config *config;
+    const struct option_origins *origins;
+    struct buf *report;
+    err_t err;
+};
+
+#define PROBLEM(c, ...) option_problem((c)->origins, (c)->report, &(c)->err, __VA_ARGS__)
+#define WARNING(c, ...) option_warning((c)->origins, (c)->report, &(c)->err, __VA_ARGS__)
+
+static void check_identity(struct checks *c)
+{
+    bool api = option_given(c->origins, "identity.workload_api") || c->config->workload_api != NULL;
+    bool files = option_given(c->origins, "identity.files");
+    if (!api && !files)
+        PROBLEM(c, "identity",
+                "is missing: expected workload_api: unix:///run/spindle/public/api.sock, or "
+                "files: {certificate: tls.crt, key: tls.key, bundle: ca.crt}");
+    if (api && files)
+        PROBLEM(c, "identity.files", "expected either workload_api or files, found both");
+    if (option_given(c->origins, "identity.hint") && option_given(c->origins, "identity.spiffe_id"))
+        PROBLEM(c, "identity.spiffe_id", "expected either hint or spiffe_id, found both");
+    if (files && option_given(c->origins, "identity.hint"))
+        WARNING(c, "identity.hint", "has no effect: files hold one identity");
+}
+
+static bool same_address(const struct address *a, const struct address *b)
+{
+    return a->host[0] != '\0' && a->kind == b->kind && a->port == b->port &&
+           strcmp(a->host, b->host) == 0 && (a->kind == ADDRESS_UNIX || a->port != 0);
+}
+
+/* The key of a route as the user wrote it: inbound[0].listen. */
+static const char *route_key(const struct sidecar_config *c, size_t route, const char *key,
+                             char out[static 64])
+{
+    bool in = route < c->inbound.count;
+    snprintf(out, 64, "%s[%zu].%s", in ? "inbound" : "outbound",
+             in ? route : route - c->inbound.count, key);
+    return out;
+}
+
+static void check_listen(struct checks *c, const char *key, const struct address *listen,
+                         size_t before)
+{
+    char other[64], text[ADDRESS_TEXT_LEN];
+    for (size_t i = 0; i < before; i++) {
+        if (same_address(&c->config->routes[i].listen, listen)) {
+            PROBLEM(c, key, "%s is taken by %s", address_text(listen, text),
+                    route_key(c->config, i, "listen", other));
+            return;
+        }
+    }
+}
+
+static void check_routes(struct checks *c)
+{
+    const struct sidecar_config *config = c->config;
+    char key[64];
+    if (!option_given(c->origins, "inbound") && !option_given(c->origins, "outbound"))
+        PROBLEM(c, "inbound", "is missing, outbound too: expected at least one route");
+    else if (config->route_count == 0 && c->err == ERR_OK)
+        PROBLEM(c, "inbound", "is empty, outbound too: expected at least one route");
+    for (size_t i = 0; i < config->route_count; i++) {
+        const struct route_config *r = &config->routes[i];
+        bool in = r->direction == ROUTE_INBOUND;
+        check_listen(c, route_key(config, i, "listen", key), &r->listen, i);
+        if (same_address(&r->listen, &r->forward))
+            PROBLEM(c, route_key(config, i, "forward", key), "is its own listen address");
+        if (r->peers != NULL && r->peers[0] == NULL)
+            WARNING(c, route_key(config, i, in ? "allow" : "expect", key),
+                    "is empty and admits nobody");
+    }
+    check_listen(c, "metrics.listen", &config->metrics_listen, config->route_count);
+    struct address admin = {.kind = ADDRESS_UNIX};
+    if (config->admin_socket != NULL)
+        snprintf(admin.host, sizeof admin.host, "%s", config->admin_socket);
+    check_listen(c, "admin.socket", &admin, config->route_count);
+}
+
+/* SPIFFE_ENDPOINT_SOCKET stands in for an identity that the configuration does not name (EP-4). */
+static err_t take_environment(struct sidecar_config *c, struct checks *checks)
+{
+    const char *text = getenv("SPIFFE_ENDPOINT_SOCKET");
+    struct address address;
+    struct why why = {0};
+    if (text == NULL || text[0] == '\0' || c->workload_api != NULL ||
+        option_given(c->origins, "identity.workload_api") ||
+        option_given(c->origins, "identity.files"))
+        return ERR_OK;
+    if (address_parse_endpoint(slice_str(text), &address, &why) != ERR_OK) {
+        PROBLEM(checks, "identity", "SPIFFE_ENDPOINT_SOCKET=%.120s: %s", text, why_text(&why));
+        return ERR_CONFIG;
+    }
+    c->workload_api = mem_strdup(text);
+    return c->workload_api != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static err_t parse_rules(struct route_config *r, struct why *why)
+{
+    size_t count = 0;
+    while (r->peers != NULL && r->peers[count] != NULL)
+        count++;
+    r->rules = mem_array(count, sizeof *r->rules);
+    if (r->rules == NULL)
+        return why_set(why, ERR_NO_MEMORY, "reading the configuration");
+    for (; r->rule_count < count; r->rule_count++) {
+        err_t err =
+            spiffeid_rule_parse(slice_str(r->peers[r->rule_count]), &r->rules[r->rule_count], why);
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static void set_direction(struct option_items *items, enum route_direction direction)
+{
+    struct route_config *routes = items->items;
+    for (size_t i = 0; i < items->count; i++)
+        routes[i].direction = direction;
+}
+
+/* The routes of both sections as one array, which borrows what they own. */
+static err_t join_routes(struct sidecar_config *c, struct why *why)
+{
+    size_t in = c->inbound.count, out = c->outbound.count;
+    c->routes = mem_array(in + out, sizeof *c->routes);
+    if (c->routes == NULL)
+        return why_set(why, ERR_NO_MEMORY, "reading the configuration");
+    set_direction(&c->inbound, ROUTE_INBOUND);
+    set_direction(&c->outbound, ROUTE_OUTBOUND);
+    if (in > 0)
+        memcpy(c->routes, c->inbound.items, in * sizeof *c->routes);
+    if (out > 0)
+        memcpy(c->routes + in, c->outbound.items, out * sizeof *c->routes);
+    c->route_count = in + out;
+    for (size_t i = 0; i < c->route_count; i++) {
+        err_t err = parse_rules(&c->routes[i], why);
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static err_t worse(err_t a, err_t b)
+{
+    return a == ERR_OK || (a == ERR_CONFIG && b != ERR_OK) ? b : a;
+}
+
+err_t sidecar_config_load(const char *path, const char *const *sets, struct buf *report,
+                          struct sidecar_config **ret, struct why *why)
+{
+    struct sidecar_config *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return why_set(why, ERR_NO_MEMORY, "reading the configuration");
+    c->refs = 1;
+    err_t err = option_load(&sidecar_options, path, sets, c, report, &c->origins, why);
+    if (c->origins != NULL) {
+        struct checks checks = {.config = c, .origins = c->origins, .report = report, .err = err};
+        err = worse(err, join_routes(c, why));
+        err = worse(err, take_environment(c, &checks));
+        if (err == ERR_OK || err == ERR_CONFIG) {
+            check_identity(&checks);
+            check_routes(&checks);
+        }
+        err = worse(err, checks.err);
+    }
+    c->metrics_on = c->metrics_listen.host[0] != '\0';
+    if (err == ERR_OK)
+        *ret = c;
+    else
+        sidecar_config_unref(c);
+    return err;
+}
+
+static void check_file(struct checks *c, const char *key, const char *path, bool secret)
+{
+    struct stat st;
+    if (path == NULL)
+        return;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        PROBLEM(c, key, "%s cannot be read: %s", path, strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        PROBLEM(c, key, "%s is no file", path);
+    } else if (secret && (st.st_mode & 077) != 0) {
+        PROBLEM(c, key, "%s holds a key and is open to others: expected mode 0600, found %04o",
+                path, (unsigned)(st.st_mode & 07777));
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+err_t sidecar_config_check_files(const struct sidecar_config *c, struct buf *report)
+{
+    struct checks checks = {.config = c, .origins = c->origins, .report = report};
+    check_file(&checks, "identity.files.certificate", c->file_certificate, false);
+    check_file(&checks, "identity.files.key", c->file_key, true);
+    check_file(&checks, "identity.files.bundle", c->file_bundle, false);
+    return checks.err;
+}
+
+err_t sidecar_config_check_reload(const struct sidecar_config *now,
+                                  const struct sidecar_config *next, struct buf *report,
+                                  struct why *why)
+{
+    (void)why; /* empty: the lines of the report say it all */
+    return option_check_reload(&sidecar_options, now, next, next->origins, report);
+}
+
+struct sidecar_config *sidecar_config_ref(struct sidecar_config *c)
+{
+    __atomic_fetch_add(&c->refs, 1, __ATOMIC_RELAXED);
+    return c;
+}
+
+void sidecar_config_unref(struct sidecar_config *c)
+{
+    if (c == NULL || __atomic_fetch_sub(&c->refs, 1, __ATOMIC_ACQ_REL) > 1)
+        return;
+    for (size_t i = 0; i < c->route_count; i++)
+        mem_free(c->routes[i].rules);
+    mem_free(c->routes);
+    option_free(&sidecar_options, c);
+    option_origins_free(c->origins);
+    mem_free(c);
+}
