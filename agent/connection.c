@@ -207,6 +207,13 @@ struct connection *connections_find(struct connections *t, int fd)
     return t->by_fd[fd];
 }
 
+void connections_each(struct connections *t, void (*fn)(void *arg, struct connection *c), void *arg)
+{
+    for (size_t i = 0; i < t->slots; i++)
+        if (t->by_fd[i] != NULL)
+            fn(arg, t->by_fd[i]);
+}
+
 size_t connections_count(const struct connections *t)
 {
     return t->count;

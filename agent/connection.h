@@ -49,6 +49,8 @@ void connections_close(struct connections *t, void (*done)(void *arg), void *arg
 err_t connections_add(struct connections *t, int fd, struct why *why) MUST_CHECK;
 /* The connection that has the number now; borrowed. NULL when there is none. */
 struct connection *connections_find(struct connections *t, int fd);
+void connections_each(struct connections *t, void (*fn)(void *arg, struct connection *c),
+                      void *arg);
 size_t connections_count(const struct connections *t);
 
 /* One more live call: ERR_LIMIT when its user has too many, ERR_IO, ERR_NO_MEMORY. Each one is

@@ -1,0 +1,384 @@
+#include "agent/audience.h"
+
+#include "agent/x509_message.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <assert.h>
+
+enum { BUCKETS = 1024 };
+
+struct audience {
+    struct audiences *all;
+    struct audience *next; /* of the bucket */
+    struct selector_set selectors;
+    uint64_t hash;
+    unsigned refs;
+    bool lingers;       /* nobody holds it; kept for the next caller */
+    int64_t idle_since; /* when the last one left */
+    void *user;
+
+    const struct entry **entries; /* owned array of borrowed entries; NULL: none, or no memory */
+    struct svid **svids;          /* for each entry, counted, or NULL; NULL: not asked for */
+    size_t count;
+    struct rpc_message *svid_message, *bundle_message;
+    bool svids_stale, bundles_stale; /* encode anew when asked */
+    bool changed;                    /* on_change is due */
+};
+
+struct audiences {
+    struct audience_options opt;
+    const struct entry_set *entries;
+    struct audience *buckets[BUCKETS];
+    size_t lingering;
+    bool reloading; /* changes are told when all is matched */
+};
+
+/* --- pure ------------------------------------------------------------------------------------- */
+
+static uint64_t hash_selectors(const struct selector_set *s)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    for (size_t i = 0; i < s->count; i++)
+        for (const char *c = s->items[i];; c++) {
+            h = (h ^ (uint8_t)*c) * 0x100000001b3u;
+            if (*c == '\0')
+                break;
+        }
+    return h;
+}
+
+/* --- what an audience has --------------------------------------------------------------------- */
+
+/* Puts the new message in place of the old one, unless they say the same: streams compare
+ * pointers first, and two copies are one too many. */
+static err_t keep_message(struct rpc_message **slot, struct rpc_message *m, struct why *why)
+{
+    if (m == NULL)
+        return why_set(why, ERR_NO_MEMORY, "response");
+    if (rpc_message_eq(*slot, m)) {
+        rpc_message_unref(m);
+        return ERR_OK;
+    }
+    rpc_message_unref(*slot);
+    *slot = m;
+    return ERR_OK;
+}
+
+static void release_svids(struct audiences *all, const struct entry **entries, struct svid **svids,
+                          size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (svids[i] != NULL)
+            svid_unref(svids[i]);
+        minter_release(all->opt.minter, entries[i]->id);
+    }
+    mem_free(svids);
+}
+
+/* One subscription with the minter for each entry, all or none. */
+static err_t acquire_svids(struct audiences *all, const struct entry **entries, size_t count,
+                           struct svid ***ret, struct why *why)
+{
+    struct svid **svids = mem_array(count, sizeof *svids);
+    if (svids == NULL)
+        return why_set(why, ERR_NO_MEMORY, "SVIDs");
+    for (size_t i = 0; i < count; i++) {
+        struct svid *svid = NULL;
+        err_t err = minter_acquire(all->opt.minter, entries[i], &svid, why);
+        if (err != ERR_OK) {
+            release_svids(all, entries, svids, i);
+            return why_add(why, err, "entry %s", entries[i]->id);
+        }
+        svids[i] = svid != NULL ? svid_ref(svid) : NULL;
+    }
+    *ret = svids;
+    return ERR_OK;
+}
+
+static void drop_svids(struct audience *a)
+{
+    if (a->svids != NULL)
+        release_svids(a->all, a->entries, a->svids, a->count);
+    a->svids = NULL;
+}
+
+/* The entries of the current set, with their callers' hints unique (WA-14). */
+static err_t match(struct audience *a, const struct entry ***ret, size_t *ret_count)
+{
+    const struct entry *some[64];
+    size_t room = sizeof some / sizeof *some;
+    size_t found = entries_match(a->all->entries, &a->selectors, some, room);
+    size_t count = found < AUDIENCE_ENTRIES_MAX ? found : AUDIENCE_ENTRIES_MAX;
+    const struct entry **list = mem_array(count, sizeof *list);
+    if (list == NULL)
+        return ERR_NO_MEMORY;
+    if (count <= room)
+        memcpy(list, some, count * sizeof *list);
+    else
+        entries_match(a->all->entries, &a->selectors, list, count);
+    *ret = list;
+    *ret_count = entries_drop_same_hints(list, count);
+    if (count < found)
+        log_warn("identities_left_out", log_int("matching", found), log_int("limit", count),
+                 log_str("first_entry", list[0]->id));
+    if (*ret_count < count)
+        log_warn("same_hint_left_out", log_int("matching", count), log_int("kept", *ret_count),
+                 log_str("first_entry", list[0]->id));
+    return ERR_OK;
+}
+
+/* Takes what the current set gives; with SVIDs when it had them. Without memory it has nothing. */
+static void rematch(struct audience *a)
+{
+    const struct entry **entries = NULL;
+    struct svid **svids = NULL;
+    size_t count = 0;
+    bool wanted = a->svids != NULL;
+    if (a->all->entries != NULL && match(a, &entries, &count) == ERR_OK && wanted && count > 0 &&
+        acquire_svids(a->all, entries, count, &svids, NULL) != ERR_OK)
+        svids = NULL; /* tried again when asked for */
+    drop_svids(a);
+    mem_free(a->entries);
+    a->entries = entries;
+    a->count = count;
+    a->svids = svids;
+    a->svids_stale = a->bundles_stale = true;
+    a->changed = true;
+}
+
+static void warn_too_large(const struct audience *a)
+{
+    size_t len = rpc_message_bytes(a->svid_message).len;
+    if (len > X509_MESSAGE_CLIENT_MAX)
+        log_error("response_too_large", log_int("bytes", len), log_int("identities", a->count),
+                  log_int("client_limit", X509_MESSAGE_CLIENT_MAX),
+                  log_str("first_entry", a->entries[0]->id),
+                  log_str("help", "clients refuse it: give this caller fewer entries"));
+}
+
+static bool has_svid(const struct audience *a)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->svids[i] != NULL)
+            return true;
+    return false;
+}
+
+static err_t check_entitled(const struct audience *a, struct why *why)
+{
+    if (a->all->entries == NULL)
+        return why_set(why, ERR_NOT_SYNCED, "registration entries are not loaded yet");
+    if (a->entries == NULL)
+        return why_set(why, ERR_NO_MEMORY, "entries of the caller");
+    if (a->count == 0)
+        return why_set(why, ERR_NO_ENTRY, "no registration entry matches the caller");
+    return ERR_OK;
+}
+
+err_t audience_svids(struct audience *a, struct rpc_message **ret, struct why *why)
+{
+    err_t err = check_entitled(a, why);
+    if (err == ERR_OK && a->svids == NULL) {
+        err = acquire_svids(a->all, a->entries, a->count, &a->svids, why);
+        a->svids_stale = true;
+    }
+    if (err != ERR_OK)
+        return err;
+    if (!has_svid(a))
+        return why_set(why, ERR_SIGNER, "the SVIDs ran out and cannot be renewed");
+    if (a->svids_stale) {
+        struct slice roots = authority_bundle(a->all->opt.authority);
+        err = keep_message(&a->svid_message,
+                           x509_svid_message(a->entries, a->svids, a->count, roots), why);
+        if (err != ERR_OK)
+            return err;
+        a->svids_stale = false;
+        warn_too_large(a);
+    }
+    *ret = a->svid_message;
+    return ERR_OK;
+}
+
+err_t audience_bundles(struct audience *a, struct rpc_message **ret, struct why *why)
+{
+    err_t err = check_entitled(a, why);
+    if (err == ERR_OK && a->bundles_stale) {
+        struct slice roots = authority_bundle(a->all->opt.authority);
+        err = keep_message(&a->bundle_message,
+                           x509_bundles_message(a->all->opt.trust_domain, roots), why);
+        a->bundles_stale = err != ERR_OK;
+    }
+    if (err == ERR_OK)
+        *ret = a->bundle_message;
+    return err;
+}
+
+void audience_set_user(struct audience *a, void *user)
+{
+    a->user = user;
+}
+
+void *audience_user(const struct audience *a)
+{
+    return a->user;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void audience_free(struct audience *a)
+{
+    struct audience **at = &a->all->buckets[a->hash % BUCKETS];
+    while (*at != a)
+        at = &(*at)->next;
+    *at = a->next;
+    if (a->refs == 0 && a->lingers)
+        a->all->lingering--;
+    drop_svids(a);
+    mem_free(a->entries);
+    rpc_message_unref(a->svid_message);
+    rpc_message_unref(a->bundle_message);
+    selector_set_done(&a->selectors);
+    mem_free(a);
+}
+
+err_t audience_get(struct audiences *all, struct selector_set *selectors, struct audience **ret,
+                   struct why *why)
+{
+    uint64_t hash = hash_selectors(selectors);
+    struct audience *a = all->buckets[hash % BUCKETS];
+    while (a != NULL && (a->hash != hash || !selector_set_eq(&a->selectors, selectors)))
+        a = a->next;
+    if (a != NULL) {
+        selector_set_done(selectors);
+    } else {
+        a = mem_alloc(sizeof *a);
+        if (a == NULL)
+            return why_set(why, ERR_NO_MEMORY, "caller");
+        a->all = all;
+        a->hash = hash;
+        a->selectors = *selectors;
+        a->next = all->buckets[hash % BUCKETS];
+        all->buckets[hash % BUCKETS] = a;
+        rematch(a);
+        a->changed = false;
+    }
+    selector_set_init(selectors);
+    if (a->lingers)
+        all->lingering--;
+    a->lingers = false;
+    a->refs++;
+    *ret = a;
+    return ERR_OK;
+}
+
+void audience_release(struct audience *a, int64_t now_s)
+{
+    assert(a->refs > 0);
+    if (--a->refs > 0)
+        return;
+    if (a->svids == NULL || a->all->lingering >= AUDIENCE_LINGERING_MAX) {
+        audience_free(a);
+        return;
+    }
+    a->lingers = true;
+    a->all->lingering++;
+    a->idle_since = now_s;
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+/* on_change may release and make audiences, so the walk starts over after each. */
+static struct audience *next_changed(struct audiences *all, size_t *bucket)
+{
+    for (; *bucket < BUCKETS; ++*bucket)
+        for (struct audience *a = all->buckets[*bucket]; a != NULL; a = a->next)
+            if (a->changed)
+                return a;
+    return NULL;
+}
+
+static void tell_changed(struct audiences *all)
+{
+    size_t bucket = 0;
+    if (all->reloading)
+        return;
+    for (struct audience *a; (a = next_changed(all, &bucket)) != NULL;) {
+        a->changed = false;
+        if (a->refs > 0)
+            all->opt.on_change(all->opt.arg, a);
+    }
+}
+
+void audiences_set_entries(struct audiences *all, const struct entry_set *entries)
+{
+    all->entries = entries;
+    all->reloading = true;
+    if (entries != NULL)
+        minter_entries_changed(all->opt.minter, entries);
+    all->reloading = false;
+    for (size_t b = 0; b < BUCKETS; b++)
+        for (struct audience *a = all->buckets[b]; a != NULL; a = a->next)
+            rematch(a);
+    tell_changed(all);
+}
+
+static void take_svid(struct audience *a, const char *entry_id, struct svid *svid)
+{
+    for (size_t i = 0; i < a->count && a->svids != NULL; i++) {
+        if (strcmp(a->entries[i]->id, entry_id) != 0)
+            continue;
+        if (a->svids[i] != NULL)
+            svid_unref(a->svids[i]);
+        a->svids[i] = svid != NULL ? svid_ref(svid) : NULL;
+        a->svids_stale = a->changed = true;
+    }
+}
+
+void audiences_svid_changed(struct audiences *all, const char *entry_id, struct svid *svid)
+{
+    for (size_t b = 0; b < BUCKETS; b++)
+        for (struct audience *a = all->buckets[b]; a != NULL; a = a->next)
+            take_svid(a, entry_id, svid);
+    tell_changed(all);
+}
+
+void audiences_bundle_changed(struct audiences *all)
+{
+    for (size_t b = 0; b < BUCKETS; b++)
+        for (struct audience *a = all->buckets[b]; a != NULL; a = a->next)
+            a->svids_stale = a->bundles_stale = a->changed = true;
+    tell_changed(all);
+}
+
+void audiences_tick(struct audiences *all, int64_t now_s)
+{
+    for (size_t b = 0; b < BUCKETS && all->lingering > 0; b++)
+        for (struct audience *a = all->buckets[b], *next; a != NULL; a = next) {
+            next = a->next;
+            if (a->lingers && now_s - a->idle_since >= AUDIENCE_LINGER_S)
+                audience_free(a);
+        }
+}
+
+err_t audiences_new(const struct audience_options *opt, struct audiences **ret, struct why *why)
+{
+    struct audiences *all = mem_alloc(sizeof *all);
+    if (all == NULL)
+        return why_set(why, ERR_NO_MEMORY, "audiences");
+    all->opt = *opt;
+    *ret = all;
+    return ERR_OK;
+}
+
+void audiences_free(struct audiences *all)
+{
+    if (all == NULL)
+        return;
+    for (size_t b = 0; b < BUCKETS; b++)
+        while (all->buckets[b] != NULL) {
+            assert(all->buckets[b]->refs == 0);
+            audience_free(all->buckets[b]);
+        }
+    mem_free(all);
+}

@@ -1,0 +1,220 @@
+#include "agent/endpoint.h"
+
+#include "agent/listener.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <unistd.h>
+
+enum {
+    REQUEST_MAX = 64 * 1024,
+    LOG_INTERVAL_S = 10, /* refused connections: one line in so long */
+};
+
+struct endpoint {
+    struct endpoint_options opt;
+    struct connections *connections;
+    struct rpc_server *server;
+    struct listener *listener;
+    int64_t refused_logged_at;
+    uint64_t refused_unlogged;
+    bool closing;
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+/* A flood of connections must not become a flood of lines. */
+static void report_refused(struct endpoint *e, err_t err, const struct why *why)
+{
+    int64_t now = clock_wall_s();
+    agent_count_refused(e->opt.metrics, err);
+    e->refused_unlogged++;
+    if (e->refused_logged_at != 0 && now - e->refused_logged_at < LOG_INTERVAL_S)
+        return;
+    log_warn("connection_refused", log_err("reason", err), log_str("cause", why_text(why)),
+             log_int("count", e->refused_unlogged));
+    e->refused_logged_at = now;
+    e->refused_unlogged = 0;
+}
+
+static void on_accept(void *arg, int fd)
+{
+    struct endpoint *e = arg;
+    struct why why = {.err = ERR_OK};
+    err_t err = connections_add(e->connections, fd, &why);
+    if (err != ERR_OK) {
+        close(fd);
+        report_refused(e, err, &why);
+        return;
+    }
+    metric_set(e->opt.metrics, M_CONNECTIONS, 0, 0, 0, (double)connections_count(e->connections));
+    rpc_server_add(e->server, fd);
+}
+
+static void on_accept_error(void *arg, err_t err, const struct why *why)
+{
+    report_refused(arg, err, why);
+}
+
+static void end_calls(struct connection *c, err_t err, const char *text)
+{
+    for (struct call *call = c->calls; call != NULL; call = call->next)
+        call_end(call, err, text);
+}
+
+static void on_process_exit(void *arg, struct connection *c)
+{
+    (void)arg;
+    log_debug("process_ended", log_int("pid", c->peer.pid), log_int("uid", c->peer.uid),
+              log_int("calls", c->streams));
+    connection_doom(c);
+    end_calls(c, ERR_ATTESTATION, "the process that made the connection has ended");
+}
+
+static void on_drain(void *arg, struct connection *c)
+{
+    (void)arg;
+    end_calls(c, ERR_DRAINING, "the agent is shutting down");
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+/* EP-2: exactly one, and exactly "true". */
+static bool has_security_header(const struct rpc_call *call)
+{
+    struct slice value, second;
+    return rpc_call_header(call, "workload.spiffe.io", 0, &value) &&
+           !rpc_call_header(call, "workload.spiffe.io", 1, &second) && slice_eq_str(value, "true");
+}
+
+static bool wants_security_header(const char *path)
+{
+    static const char service[] = "/SpiffeWorkloadAPI/";
+    return strncmp(path, service, sizeof service - 1) == 0;
+}
+
+static void refuse(struct endpoint *e, struct rpc_call *call, enum agent_method method, err_t err,
+                   const char *text)
+{
+    agent_count_request(e->opt.metrics, method, err);
+    rpc_call_finish(call, agent_outcome_code(err), text);
+}
+
+static void on_call(void *arg, struct rpc_call *call)
+{
+    struct endpoint *e = arg;
+    const char *path = rpc_call_method(call);
+    enum agent_method method = agent_method_of(path);
+    struct connection *c = connections_find(e->connections, rpc_call_fd(call));
+    if (wants_security_header(path) && !has_security_header(call)) {
+        log_info("call_refused", log_err("reason", ERR_SECURITY_HEADER), log_str("method", path),
+                 log_int("pid", c != NULL ? c->peer.pid : 0),
+                 log_int("uid", c != NULL ? (int64_t)c->peer.uid : -1));
+        refuse(e, call, method, ERR_SECURITY_HEADER, err_text(ERR_SECURITY_HEADER));
+        return;
+    }
+    if (c == NULL) { /* closed meanwhile: nobody reads this */
+        refuse(e, call, method, ERR_ATTESTATION, "workload attestation failed");
+        return;
+    }
+    switch (method) {
+    case METHOD_FETCH_X509_SVID:
+    case METHOD_FETCH_X509_BUNDLES:
+        workload_api_serve(e->opt.api, call, c, method);
+        break;
+    case METHOD_HEALTH_CHECK:
+    case METHOD_HEALTH_WATCH:
+        health_serve(e->opt.health, call, c, method);
+        break;
+    case METHOD_OTHER:
+        refuse(e, call, method, ERR_UNSUPPORTED, "this agent does not serve this method");
+        break;
+    }
+}
+
+static void on_sent(void *arg, struct rpc_call *call)
+{
+    (void)arg;
+    struct call *c = rpc_call_user(call);
+    if (c != NULL)
+        call_sent(c);
+}
+
+static void on_end(void *arg, struct rpc_call *call)
+{
+    (void)arg;
+    struct call *c = rpc_call_user(call);
+    if (c != NULL)
+        call_gone(c);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void on_last_part(void *arg)
+{
+    struct endpoint *e = arg;
+    void (*done)(void *arg) = e->done;
+    void *done_arg = e->done_arg;
+    mem_free(e);
+    if (done != NULL)
+        done(done_arg);
+}
+
+/* Listener first, then gRPC with all calls, then the table that the calls look into. */
+static void on_server_closed(void *arg)
+{
+    struct endpoint *e = arg;
+    connections_close(e->connections, on_last_part, e);
+}
+
+static void on_listener_closed(void *arg)
+{
+    struct endpoint *e = arg;
+    rpc_server_close(e->server, on_server_closed, e);
+}
+
+void endpoint_close(struct endpoint *e, void (*done)(void *arg), void *arg)
+{
+    if (e->closing)
+        return;
+    e->closing = true;
+    e->done = done;
+    e->done_arg = arg;
+    connections_each(e->connections, on_drain, e);
+    listener_close(e->listener, on_listener_closed, e);
+}
+
+err_t endpoint_open(uv_loop_t *loop, const struct endpoint_options *opt, struct endpoint **ret,
+                    struct why *why)
+{
+    struct endpoint *e = mem_alloc(sizeof *e);
+    if (e == NULL)
+        return why_set(why, ERR_NO_MEMORY, "Workload Endpoint");
+    e->opt = *opt;
+    struct connection_options connection = {
+        .limits = opt->limits, .mode = opt->peer_mode, .on_exit = on_process_exit, .arg = e};
+    struct rpc_server_events events = {
+        .on_call = on_call, .on_sent = on_sent, .on_end = on_end, .arg = e};
+    struct listener_events accepts = {
+        .on_accept = on_accept, .on_error = on_accept_error, .arg = e};
+    err_t err = connections_open(loop, &connection, &e->connections, why);
+    if (err != ERR_OK) {
+        mem_free(e);
+        return err;
+    }
+    err = rpc_server_open(loop, &events, REQUEST_MAX, &e->server, why);
+    if (err != ERR_OK) {
+        connections_close(e->connections, on_last_part, e);
+        return err;
+    }
+    err = listener_open(loop, opt->socket, &accepts, &e->listener, why);
+    if (err != ERR_OK) {
+        rpc_server_close(e->server, on_server_closed, e);
+        return err;
+    }
+    *ret = e;
+    return ERR_OK;
+}

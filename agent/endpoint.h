@@ -1,0 +1,29 @@
+/* The Workload Endpoint (SPIFFE_Workload_Endpoint): accepts on the socket, remembers who connected,
+ * hands connections to gRPC, traces each call back to its peer, checks the security header (EP-2)
+ * and routes the call to its service. Ends the calls of processes that end (AG-6). Loop thread
+ * only. */
+#ifndef SPINDLE_AGENT_ENDPOINT_H
+#define SPINDLE_AGENT_ENDPOINT_H
+
+#include "agent/connection.h"
+#include "agent/health.h"
+#include "agent/workload_api.h"
+
+struct endpoint; /* opaque */
+
+struct endpoint_options {
+    const char *socket;         /* path */
+    struct workload_api *api;   /* borrowed, all of them */
+    struct health *health;
+    struct metrics *metrics;
+    struct connection_limits limits;
+    enum peer_mode peer_mode;
+};
+
+err_t endpoint_open(uv_loop_t *loop, const struct endpoint_options *opt, struct endpoint **ret,
+                    struct why *why) MUST_CHECK;
+/* Stops accepting, ends calls with Unavailable (WA-7), frees itself when all are gone, then calls
+ * done. */
+void endpoint_close(struct endpoint *e, void (*done)(void *arg), void *arg);
+
+#endif

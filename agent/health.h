@@ -1,0 +1,19 @@
+/* grpc.health.v1.Health on the Workload API socket. The empty service is SERVING once entries are
+ * in use; a named one is InvalidArgument, as with SPIRE (AG-9). No security header, no attestation.
+ * Loop thread only. */
+#ifndef SPINDLE_AGENT_HEALTH_H
+#define SPINDLE_AGENT_HEALTH_H
+
+#include "agent/call.h"
+
+struct health; /* opaque */
+
+err_t health_new(struct metrics *metrics, struct health **ret, struct why *why) MUST_CHECK;
+void health_free(struct health *h); /* no call may be left */
+/* Tells those who watch. */
+void health_set(struct health *h, bool serving);
+/* Serves a call of one of its two methods; `request` is its message. */
+void health_serve(struct health *h, struct rpc_call *rpc, struct connection *connection,
+                  enum agent_method method);
+
+#endif

@@ -1,0 +1,27 @@
+/* The Workload API's Unix socket: makes the folder (0755) and the socket (0777), removes a stale
+ * one, accepts. It survives running out of descriptors: it pauses, counts, and goes on. Loop
+ * thread only. AG-7. */
+#ifndef SPINDLE_AGENT_LISTENER_H
+#define SPINDLE_AGENT_LISTENER_H
+
+#include "common/why.h"
+
+#include <uv.h>
+
+struct listener; /* opaque */
+
+struct listener_events {
+    /* A connection, non-blocking, O_CLOEXEC; the callee's to close. */
+    void (*on_accept)(void *arg, int fd);
+    /* accept failed: out of descriptors or memory. */
+    void (*on_error)(void *arg, err_t err, const struct why *why);
+    void *arg;
+};
+
+/* ERR_LOCKED when another process answers on the socket, ERR_IO naming the path. */
+err_t listener_open(uv_loop_t *loop, const char *path, const struct listener_events *events,
+                    struct listener **ret, struct why *why) MUST_CHECK;
+/* Removes the socket, frees itself in the last close callback, then calls done. */
+void listener_close(struct listener *l, void (*done)(void *arg), void *arg);
+
+#endif

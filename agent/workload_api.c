@@ -1,0 +1,283 @@
+#include "agent/workload_api.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <assert.h>
+
+enum { TICK_MS = 5000 };
+
+/* One stream. */
+struct subscriber {
+    struct call call;
+    struct workload_api *api;
+    struct audience *audience;      /* counted; NULL until attested */
+    struct subscriber *prev, *next; /* of the audience */
+    struct subscriber *all_prev, *all_next;
+    uint64_t attest_id;      /* under way, or 0 */
+    uint64_t attest_started; /* ns */
+    unsigned kinds;          /* SELECTOR_KIND_* it was attested for */
+};
+
+struct workload_api {
+    struct workload_api_options opt;
+    struct audiences *audiences;
+    struct subscriber *all;
+    unsigned kinds; /* of the entries in use */
+    uv_timer_t tick;
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+/* --- subscribers ------------------------------------------------------------------------------ */
+
+static void join(struct subscriber *s, struct audience *a)
+{
+    s->audience = a;
+    s->prev = NULL;
+    s->next = audience_user(a);
+    if (s->next != NULL)
+        s->next->prev = s;
+    audience_set_user(a, s);
+}
+
+static void leave(struct subscriber *s)
+{
+    if (s->audience == NULL)
+        return;
+    if (s->prev != NULL)
+        s->prev->next = s->next;
+    else
+        audience_set_user(s->audience, s->next);
+    if (s->next != NULL)
+        s->next->prev = s->prev;
+    audience_release(s->audience, clock_wall_s());
+    s->audience = NULL;
+}
+
+static void on_end(struct call *c)
+{
+    struct subscriber *s = (struct subscriber *)c; /* its first member */
+    if (s->attest_id != 0)
+        attest_unix_cancel(s->api->opt.attest, s->attest_id);
+    leave(s);
+    if (s->all_prev != NULL)
+        s->all_prev->all_next = s->all_next;
+    else
+        s->api->all = s->all_next;
+    if (s->all_next != NULL)
+        s->all_next->all_prev = s->all_prev;
+    mem_free(s);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static const char *client_text(err_t err)
+{
+    switch (err) {
+    case ERR_ATTESTATION:
+        return "workload attestation failed";
+    case ERR_NO_ENTRY:
+        return "no identity issued";
+    case ERR_NOT_SYNCED:
+        return "registration entries are not loaded yet";
+    case ERR_SIGNER:
+        return "the authority cannot sign now";
+    default:
+        return err_text(err);
+    }
+}
+
+/* The cause goes to the log; the client gets one sentence that gives nothing away. */
+static void refuse(struct subscriber *s, err_t err, const struct why *why)
+{
+    const struct peer *p = &s->call.connection->peer;
+    enum log_level level = err == ERR_NO_ENTRY ? LOG_INFO : LOG_WARN;
+    if (s->call.ended)
+        return;
+    LOG_EVENT(level, "identity_refused", log_err("reason", err), log_int("pid", p->pid),
+              log_int("uid", p->uid), log_int("gid", p->gid),
+              log_str("code", rpc_code_name((int)agent_outcome_code(err))),
+              log_str("cause", why_text(why)));
+    call_end(&s->call, err, client_text(err));
+}
+
+/* Was it attested for all that the entries ask for? If not it is about to be attested anew. */
+static bool is_current(const struct subscriber *s)
+{
+    return (s->api->kinds & ~s->kinds) == 0;
+}
+
+static void push(struct subscriber *s)
+{
+    struct rpc_message *m = NULL;
+    struct why why = {.err = ERR_OK};
+    err_t err = s->call.method == METHOD_FETCH_X509_SVID ? audience_svids(s->audience, &m, &why)
+                                                         : audience_bundles(s->audience, &m, &why);
+    if (err == ERR_OK)
+        call_offer(&s->call, m);
+    else
+        refuse(s,
+               err == ERR_NO_ENTRY || err == ERR_NOT_SYNCED || err == ERR_NO_MEMORY ? err
+                                                                                    : ERR_SIGNER,
+               &why);
+}
+
+/* --- attestation ------------------------------------------------------------------------------ */
+
+static void attest(struct subscriber *s);
+
+static void on_attested(void *arg, err_t err, struct selector_set *selectors, const struct why *why)
+{
+    struct subscriber *s = arg;
+    struct audience *a = NULL;
+    struct why own = {.err = ERR_OK};
+    s->attest_id = 0;
+    if (!is_current(s)) { /* the entries changed meanwhile */
+        attest(s);
+        return;
+    }
+    metric_observe_ns(s->api->opt.metrics, M_ATTESTATION_DURATION, ATTESTOR_UNIX, err != ERR_OK, 0,
+                      clock_mono_ns() - s->attest_started);
+    if (err == ERR_OK) {
+        why = &own;
+        err = peer_check(&s->call.connection->peer, &own); /* what was read is its own */
+    }
+    if (err == ERR_OK)
+        err = audience_get(s->api->audiences, selectors, &a, &own);
+    if (err != ERR_OK) {
+        if (err != ERR_NO_MEMORY && err != ERR_LIMIT)
+            err = ERR_ATTESTATION;
+        refuse(s, err, why);
+        return;
+    }
+    leave(s);
+    join(s, a);
+    push(s);
+}
+
+static void attest(struct subscriber *s)
+{
+    struct connection *c = s->call.connection;
+    struct why why = {.err = ERR_OK};
+    if (peer_check(&c->peer, &why) != ERR_OK) {
+        connection_doom(c); /* whoever holds it did not make it (AG-2) */
+        refuse(s, ERR_ATTESTATION, &why);
+        return;
+    }
+    struct attest_subject who = {.pid = c->peer.pid, .uid = c->peer.uid, .gid = c->peer.gid};
+    s->kinds = s->api->kinds;
+    s->attest_started = clock_mono_ns();
+    uint64_t id = attest_unix_start(s->api->opt.attest, &who, s->kinds, on_attested, s);
+    if (id != 0)
+        s->attest_id = id;
+}
+
+void workload_api_serve(struct workload_api *w, struct rpc_call *rpc, struct connection *connection,
+                        enum agent_method method)
+{
+    struct why why = {.err = ERR_OK};
+    struct subscriber *s = mem_alloc(sizeof *s);
+    err_t err = s == NULL
+                    ? ERR_NO_MEMORY
+                    : call_init(&s->call, rpc, connection, method, w->opt.metrics, on_end, &why);
+    if (err != ERR_OK) {
+        mem_free(s);
+        log_warn("call_refused", log_err("reason", err), log_int("pid", connection->peer.pid),
+                 log_int("uid", connection->peer.uid), log_str("cause", why_text(&why)));
+        agent_count_request(w->opt.metrics, method, err);
+        rpc_call_finish(rpc, agent_outcome_code(err), client_text(err));
+        return;
+    }
+    s->api = w;
+    s->all_next = w->all;
+    if (s->all_next != NULL)
+        s->all_next->all_prev = s;
+    w->all = s;
+    attest(s);
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+/* push only asks gRPC to send or to end; nothing leaves the list here. */
+static void on_audience_change(void *arg, struct audience *a)
+{
+    (void)arg;
+    for (struct subscriber *s = audience_user(a); s != NULL; s = s->next)
+        if (is_current(s))
+            push(s);
+}
+
+void workload_api_set_entries(struct workload_api *w, const struct entry_set *entries)
+{
+    w->kinds = entries != NULL ? entries->kinds_used : 0;
+    audiences_set_entries(w->audiences, entries);
+    /* Who was attested for less than the entries now ask for may be entitled to more. */
+    for (struct subscriber *s = w->all; s != NULL; s = s->all_next)
+        if (!is_current(s) && s->attest_id == 0 && !s->call.ended)
+            attest(s);
+}
+
+void workload_api_svid_changed(struct workload_api *w, const char *entry_id, struct svid *svid)
+{
+    audiences_svid_changed(w->audiences, entry_id, svid);
+}
+
+void workload_api_bundle_changed(struct workload_api *w)
+{
+    audiences_bundle_changed(w->audiences);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void on_tick(uv_timer_t *h)
+{
+    struct workload_api *w = h->data;
+    audiences_tick(w->audiences, clock_wall_s());
+}
+
+err_t workload_api_open(uv_loop_t *loop, const struct workload_api_options *opt,
+                        struct workload_api **ret, struct why *why)
+{
+    struct workload_api *w = mem_alloc(sizeof *w);
+    if (w == NULL)
+        return why_set(why, ERR_NO_MEMORY, "Workload API");
+    w->opt = *opt;
+    struct audience_options a = {.minter = opt->minter,
+                                 .authority = opt->authority,
+                                 .trust_domain = opt->trust_domain,
+                                 .on_change = on_audience_change,
+                                 .arg = w};
+    err_t err = audiences_new(&a, &w->audiences, why);
+    if (err != ERR_OK) {
+        mem_free(w);
+        return err;
+    }
+    int rc = uv_timer_init(loop, &w->tick);
+    assert(rc == 0);
+    w->tick.data = w;
+    rc = uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    assert(rc == 0);
+    (void)rc;
+    *ret = w;
+    return ERR_OK;
+}
+
+static void on_tick_closed(uv_handle_t *h)
+{
+    struct workload_api *w = h->data;
+    void (*done)(void *arg) = w->done;
+    void *arg = w->done_arg;
+    audiences_free(w->audiences);
+    mem_free(w);
+    done(arg);
+}
+
+void workload_api_close(struct workload_api *w, void (*done)(void *arg), void *arg)
+{
+    assert(w->all == NULL);
+    w->done = done;
+    w->done_arg = arg;
+    uv_close((uv_handle_t *)&w->tick, on_tick_closed);
+}
