@@ -33,6 +33,7 @@ struct agent_config {
     struct option_origins *origins; /* owned; where each value was written, for error texts */
 };
 
+#define AGENT_CONFIG_DEFAULT "/etc/spindle/agent.yaml"
 extern const struct option_table agent_options;
 
 /* Reads, validates and copies. Every problem is one line of `report`, with file, line and key, and

@@ -1,5 +1,7 @@
 #include "sidecar/commands.h"
 
+#include "sidecar/config.h"
+
 static const struct command commands[] = {
 #define COMMAND(words, arguments, flags, function, summary)                                        \
     {words, arguments, flags, function, summary},
@@ -13,6 +15,11 @@ static const struct command_flag flags[] = {
 #undef FLAG
 };
 
+static void help_keys(FILE *out)
+{
+    option_help(&sidecar_options, out);
+}
+
 const struct command_program sidecar_program = {
     .name = "spindle-sidecar",
     .about = "carries an app's traffic over mutual TLS with its SPIFFE identity.",
@@ -20,6 +27,7 @@ const struct command_program sidecar_program = {
     .command_count = sizeof commands / sizeof commands[0],
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
+    .help_keys = help_keys,
 };
 
 err_t cli_docs_commands(const struct command_line *line, struct why *why)

@@ -54,6 +54,7 @@ struct sidecar_config {
     struct option_items inbound, outbound; /* own what `routes` borrows; for config.c alone */
     unsigned refs;                         /* atomic; for config.c alone */
 };
+#define SIDECAR_CONFIG_DEFAULT "/etc/spindle/sidecar.yaml"
 extern const struct option_table sidecar_options;
 
 /* Reads, validates and copies. Every problem is one line of `report`, with file, line and key, and
