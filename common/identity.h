@@ -20,6 +20,8 @@ void identity_unref(struct identity *id); /* NULL is fine; wipes the key at the 
 
 const struct spiffeid *identity_id(const struct identity *id);
 const struct x509 *identity_leaf(const struct identity *id);
+size_t identity_cert_count(const struct identity *id);      /* leaf included */
+const struct x509 *identity_cert(const struct identity *id, size_t index);
 struct slice identity_chain(const struct identity *id);     /* concatenated DER */
 struct slice identity_key_pkcs8(const struct identity *id);
 const char *identity_hint(const struct identity *id);       /* "" when none */
