@@ -5,9 +5,7 @@ import socket
 import ssl
 import threading
 
-import certs
 import pytest
-from harness import wait_until
 
 WEB = "spiffe://example.org/web"        # who the peer must be, in each test
 ME = "spiffe://example.org/me"          # the sidecar under test
@@ -24,8 +22,8 @@ def flip_last_byte(leaf):
 
 
 def long_chain(ca):
-    for _ in range(9):
-        ca = ca.intermediate()
+    for depth in range(9):
+        ca = ca.intermediate(f"i{depth}")
     return ca.leaf(WEB)
 
 
@@ -38,7 +36,7 @@ BAD_CERTIFICATES = [
     ("cert_not_yet_valid", "not yet valid", lambda ours, other: ours.leaf(WEB, not_before=600, not_after=3600)),
     ("leaf_is_ca", "a CA certificate",
      lambda ours, other: ours.leaf(WEB, basic="CA:TRUE", key_usage="critical,digitalSignature,keyCertSign")),
-    ("leaf_is_ca", "no CA but may sign certificates",
+    ("cert_key_usage", "no CA but may sign certificates (X5-12)",
      lambda ours, other: ours.leaf(WEB, key_usage="critical,digitalSignature,keyCertSign")),
     ("leaf_uri_count", "two URI names", lambda ours, other: ours.leaf(WEB, "spiffe://example.org/other")),
     ("leaf_uri_count", "a second URI of another scheme", lambda ours, other: ours.leaf(WEB, "https://example.org/web")),
