@@ -214,8 +214,9 @@ void connections_each(struct connections *t, void (*fn)(void *arg, struct connec
             fn(arg, t->by_fd[i]);
 }
 
-size_t connections_count(const struct connections *t)
+size_t connections_count(struct connections *t)
 {
+    sweep(t);
     return t->count;
 }
 

@@ -51,7 +51,7 @@ err_t connections_add(struct connections *t, int fd, struct why *why) MUST_CHECK
 struct connection *connections_find(struct connections *t, int fd);
 void connections_each(struct connections *t, void (*fn)(void *arg, struct connection *c),
                       void *arg);
-size_t connections_count(const struct connections *t);
+size_t connections_count(struct connections *t); /* open now */
 
 /* One more live call: ERR_LIMIT when its user has too many, ERR_IO, ERR_NO_MEMORY. Each one is
  * given back with connection_leave, which may free the connection. */

@@ -151,6 +151,11 @@ static void on_end(void *arg, struct rpc_call *call)
         call_gone(c);
 }
 
+size_t endpoint_connections(struct endpoint *e)
+{
+    return connections_count(e->connections);
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void on_last_part(void *arg)

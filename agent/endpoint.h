@@ -26,4 +26,6 @@ err_t endpoint_open(uv_loop_t *loop, const struct endpoint_options *opt, struct 
  * done. */
 void endpoint_close(struct endpoint *e, void (*done)(void *arg), void *arg);
 
+size_t endpoint_connections(struct endpoint *e);
+
 #endif

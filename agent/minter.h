@@ -1,26 +1,16 @@
 /* One SVID per entry that has a live subscriber: minted on demand, renewed by rotation.h, forgotten
- * when the last subscriber leaves (users.md: never sign what nobody uses). A failed renewal keeps
- * the old SVID until it expires and retries with backoff; an expired one is never served (AG-15).
+ * when the last subscriber leaves (never sign what nobody uses). A failed renewal keeps the old
+ * SVID until it expires and retries with backoff; an expired one is never served (AG-15). Renewals
+ * go by the wall clock, looked at least once a minute, so that sleep and clock jumps are noticed.
  * Loop thread only. */
 #ifndef SPINDLE_AGENT_MINTER_H
 #define SPINDLE_AGENT_MINTER_H
 
-#include "agent/authority.h"
-#include "agent/entries.h"
+#include "agent/svid.h"
 
 #include <uv.h>
 
-/* Immutable, counted. */
-struct svid {
-    unsigned refs;
-    char *entry_id, *spiffe_id, *hint;
-    uint8_t *chain; size_t chain_len; /* leaf first, concatenated DER */
-    uint8_t *key;   size_t key_len;   /* PKCS#8, wiped on free */
-    int64_t issued_at, not_before, not_after, renew_at;
-    uint8_t serial[16];
-};
-struct svid *svid_ref(struct svid *s);
-void svid_unref(struct svid *s);
+#define MINTER_BATCH 128 /* renewals in one turn of the loop; more follow in the next ones */
 
 struct minter; /* opaque */
 struct metrics;
@@ -28,25 +18,37 @@ struct metrics;
 struct minter_options {
     struct authority *authority; /* borrowed */
     int64_t x509_ttl_s;          /* for entries that name none */
-    /* An entry's SVID was replaced (new != NULL) or could not be renewed and ran out (NULL). */
+    /* An entry's SVID was replaced (svid != NULL), or could not be renewed and ran out (NULL).
+     * From the loop, minter_check or minter_entries_changed; may acquire and release. svid is
+     * borrowed. */
     void (*on_change)(void *arg, const char *entry_id, struct svid *svid);
     void *arg;
-    struct metrics *metrics;
+    struct metrics *metrics;          /* may be NULL */
+    int64_t (*wall_ms)(void);         /* the wall clock; NULL: clock_wall_ms */
 };
 err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct minter **ret,
                   struct why *why) MUST_CHECK;
+/* Frees in the close callback, then calls done. on_change is not called any more. */
 void minter_close(struct minter *m, void (*done)(void *arg), void *arg);
 
 /* One more subscriber for the entry: its current SVID (borrowed: svid_ref keeps it), minted now if
- * need be, in which case on_change is not called. Release once for each success; a release for an
- * entry that minter_entries_changed dropped is ignored. */
+ * need be; on_change then tells the other subscribers, if any, later. Release once for each
+ * success, also when minter_entries_changed has dropped the entry meanwhile. */
 err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
                      struct why *why) MUST_CHECK;
 void minter_release(struct minter *m, const char *entry_id);
-/* The entries were reloaded: those that changed are minted anew (on_change), gone ones dropped. */
+/* The entries were reloaded: those whose SVID would differ are minted anew, a new hint gives the
+ * same SVID anew (on_change, soon). Gone ones are dropped without a call; their subscribers still
+ * release them. */
 void minter_entries_changed(struct minter *m, const struct entry_set *entries);
-/* For listings: calls fn for each live SVID. */
+/* x509_ttl_s for SVIDs minted from now on. */
+void minter_set_ttl(struct minter *m, int64_t x509_ttl_s);
+/* Does what is due; the timer calls it. Call it when the clock may have jumped. */
+void minter_check(struct minter *m);
+/* For listings: calls fn for each live SVID; fn changes nothing. */
 void minter_each(struct minter *m, void (*fn)(void *arg, const struct svid *s, unsigned subscribers),
                  void *arg);
+/* When the first of the live SVIDs expires (unix s); 0: there is none. */
+int64_t minter_min_not_after(const struct minter *m);
 
 #endif

@@ -279,10 +279,13 @@ static void load_items(struct loader *l, const struct option *o, const char *key
 {
     char shown[YAML_SHOW_LEN];
     size_t count = yaml_count(f->node);
-    if (f->node->kind != YAML_LIST || count > LIST_MAX) {
-        problem(l, f->by_set, f->node->line, key,
-                "expected a list of at most %d sections, found %s", LIST_MAX,
+    if (f->node->kind != YAML_LIST) {
+        problem(l, f->by_set, f->node->line, key, "expected a list of sections, found %s",
                 yaml_show(f->node, shown));
+        return;
+    }
+    if (count > LIST_MAX) {
+        problem(l, f->by_set, f->node->line, key, "more than %d sections", LIST_MAX);
         return;
     }
     field->items = mem_array(count, o->items->size);
@@ -406,23 +409,23 @@ static void read_file(struct loader *l, const struct option_table *t, const char
 static void read_set(struct loader *l, const struct option_table *t, const char *set)
 {
     size_t len = strcspn(set, "=");
-    char key[KEY_LEN], name[KEY_LEN + 8];
+    char key[KEY_LEN], text[128];
     struct yaml *doc = NULL;
     struct why why = {0};
     struct scope root = {.table = t, .prefix = ""};
     if (set[len] == '\0' || len == 0 || len >= sizeof key || l->source_count > SETS_MAX) {
-        problem(l, true, 0, "expected KEY=VALUE", "found \"%.64s\"", set);
+        snprintf(text, sizeof text, "--set: expected KEY=VALUE, found \"%.64s\"", set);
+        plain_problem(l, text);
         return;
     }
     snprintf(key, sizeof key, "%.*s", (int)len, set);
-    snprintf(name, sizeof name, "--set %s", key);
     const struct option *o = find_row(t, key);
     if (o == NULL && !is_section(t, key)) {
         unknown_key(l, &root, true, 0, key);
         return;
     }
     struct slice value = slice_str(set + len + 1);
-    err_t err = yaml_parse(name, value, NULL, &doc, &why);
+    err_t err = yaml_parse("", value, NULL, &doc, &why);
     bool word = err == ERR_OK && yaml_root(doc)->kind == YAML_SCALAR;
     if (o != NULL && option_is_scalar(o) && !word && err != ERR_NO_MEMORY) {
         yaml_close(doc);
@@ -433,8 +436,8 @@ static void read_set(struct loader *l, const struct option_table *t, const char 
         add_source(l, doc, key);
     else if (err == ERR_NO_MEMORY)
         set_err(&l->err, err);
-    else
-        plain_problem(l, why_text(&why));
+    else /* without the line of the value, ":1: " */
+        problem(l, true, 0, key, "%s", why.text + 1 + strspn(why.text + 1, "0123456789: "));
 }
 
 static void check_sources(struct loader *l, const struct option_table *t)

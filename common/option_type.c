@@ -73,7 +73,7 @@ static err_t unexpected(const struct option *o, const struct yaml_node *node, co
                         struct why *why)
 {
     char expected[OPTION_EXPECTED_LEN], shown[YAML_SHOW_LEN], reason[sizeof why->text] = "";
-    if (because != NULL)
+    if (because != NULL && strncmp(because, "expected ", 9) != 0) /* else said already */
         snprintf(reason, sizeof reason, ": %s", because);
     return why_set(why, ERR_CONFIG, "expected %s, found %s%s", option_expected(o, expected),
                    yaml_show(node, shown), reason);

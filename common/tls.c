@@ -494,8 +494,17 @@ const char *tls_group_name(const struct tls *t)
     return name != NULL ? name : "unknown";
 }
 
+/* RFC 8446 B.4 */
 const char *tls_suite_name(const struct tls *t)
 {
-    const char *name = wolfSSL_get_cipher_name(t->wolf);
-    return name != NULL ? name : "unknown";
+    switch (wolfSSL_get_current_cipher_suite(t->wolf)) {
+    case 0x1301:
+        return "TLS_AES_128_GCM_SHA256";
+    case 0x1302:
+        return "TLS_AES_256_GCM_SHA384";
+    case 0x1303:
+        return "TLS_CHACHA20_POLY1305_SHA256";
+    default:
+        return "unknown";
+    }
 }

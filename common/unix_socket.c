@@ -16,7 +16,7 @@ static err_t fill(const char *path, struct sockaddr_un *sun, struct why *why)
     if (strlen(path) >= sizeof sun->sun_path)
         return why_set(why, ERR_IO, "%s: longer than the %zu bytes a socket's path may have", path,
                        sizeof sun->sun_path - 1);
-    strncpy(sun->sun_path, path, sizeof sun->sun_path - 1);
+    memcpy(sun->sun_path, path, strlen(path) + 1);
     return ERR_OK;
 }
 

@@ -212,11 +212,12 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
     if (c->origins != NULL) {
         struct checks checks = {.config = c, .origins = c->origins, .report = report, .err = err};
         err = worse(err, join_routes(c, why));
-        err = worse(err, take_environment(c, &checks));
-        if (err == ERR_OK || err == ERR_CONFIG) {
+        err_t environment = take_environment(c, &checks);
+        if (environment == ERR_OK)
             check_identity(&checks);
+        err = worse(err, environment);
+        if (err == ERR_OK || err == ERR_CONFIG)
             check_routes(&checks);
-        }
         err = worse(err, checks.err);
     }
     c->metrics_on = c->metrics_listen.host[0] != '\0';

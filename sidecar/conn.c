@@ -147,7 +147,7 @@ static err_t verify_peer(void *arg, const struct slice *chain, size_t count, str
         .now = clock_wall_s(),
     };
     struct svid_peer seen = {.leaf_parsed = false};
-    err_t err = svid_verify(chain, count, &options, &seen, why);
+    err_t err = verify_cache_check(&c->worker->verified, chain, count, &options, &seen, why);
     conn_peer_note(&c->peer, &seen);
     if (err == ERR_OK)
         err = policy_check(c->route, &seen.id, why);

@@ -21,6 +21,7 @@ struct dial {
     struct address to;
     uv_getaddrinfo_t resolver;
     uv_timer_t later; /* what cannot be said inside dial_start is said from here */
+    int start_error;  /* errno to say then */
     uv_poll_t poll;   /* the attempt under way */
     bool polling;
     unsigned busy; /* handles and requests that libuv still has; 0: free */
@@ -84,7 +85,7 @@ static void attempt_failed(struct dial *d, int error)
     errno = error;
     why_errno(&d->why, ERR_CONNECT, "connect to %s",
               sockaddr_text((const struct sockaddr *)&d->targets[d->next - 1].sa, text));
-    if (d->next == d->count) {
+    if (d->next == d->count || !d->polling) {
         finish(d, -1);
         return;
     }
@@ -119,28 +120,34 @@ static int open_socket(int family)
     return fd;
 }
 
-/* Runs from the loop, never inside dial_start; d->poll is free. */
-static void try_next(struct dial *d)
+/* Starts on the next address; 0, or the errno of what failed at once. d->poll is free. */
+static int attempt(struct dial *d)
 {
     const struct target *t = &d->targets[d->next++];
     d->fd = open_socket(t->sa.ss_family);
-    if (d->fd < 0 || uv_poll_init(d->loop, &d->poll, d->fd) != 0) {
-        why_errno(&d->why, ERR_CONNECT, "no socket to connect with");
-        finish(d, -1);
-        return;
-    }
+    if (d->fd < 0)
+        return errno;
+    if (uv_poll_init(d->loop, &d->poll, d->fd) != 0)
+        return ENOMEM;
     d->poll.data = d;
     d->polling = true;
     d->busy++;
     if (connect(d->fd, (const struct sockaddr *)&t->sa, t->len) != 0 && errno != EINPROGRESS)
-        attempt_failed(d, errno);
-    else if (uv_poll_start(&d->poll, UV_WRITABLE, on_writable) != 0)
-        attempt_failed(d, ENOMEM);
+        return errno;
+    return uv_poll_start(&d->poll, UV_WRITABLE, on_writable) == 0 ? 0 : ENOMEM;
+}
+
+static void try_next(struct dial *d)
+{
+    int error = attempt(d);
+    if (error != 0)
+        attempt_failed(d, error);
 }
 
 static void on_later(uv_timer_t *timer)
 {
-    try_next(timer->data);
+    struct dial *d = timer->data;
+    attempt_failed(d, d->start_error);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -206,8 +213,9 @@ err_t dial_start(uv_loop_t *loop, const struct address *to, dial_done done, void
     } else {
         err = address_sockaddr(to, &d->targets[0].sa, &d->targets[0].len);
         d->count = 1;
-        if (err == ERR_OK && uv_timer_start(&d->later, on_later, 0, 0) != 0)
-            err = ERR_INTERNAL;
+        d->start_error = err == ERR_OK ? attempt(d) : 0;
+        if (d->start_error != 0)
+            uv_timer_start(&d->later, on_later, 0, 0);
     }
     if (err != ERR_OK) {
         uv_close((uv_handle_t *)&d->later, on_later_closed);

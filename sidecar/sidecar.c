@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DRAIN_LOOK_MS 20 /* between looks at what is left */
@@ -35,6 +36,7 @@ struct sidecar {
     struct probes *probes;
     struct http_server *admin;
     struct file_watch *watch;
+    struct stat stamp; /* of the configuration file when it was last read */
     uv_signal_t signals[3];
     uv_timer_t drain;
     bool loop_handles; /* signals and timer are initialised */
@@ -224,9 +226,24 @@ static void reload(struct sidecar *s)
     buf_done(&report);
 }
 
+/* The watch only says that something happened in the folder; a log beside the file is enough. */
+static bool stamp_config(struct sidecar *s)
+{
+    struct stat now = {0};
+    if (stat(s->config_path, &now) != 0)
+        return false; /* between two versions: the next hint comes */
+    bool same = now.st_ino == s->stamp.st_ino && now.st_dev == s->stamp.st_dev &&
+                now.st_size == s->stamp.st_size && now.st_mtim.tv_sec == s->stamp.st_mtim.tv_sec &&
+                now.st_mtim.tv_nsec == s->stamp.st_mtim.tv_nsec;
+    s->stamp = now;
+    return !same;
+}
+
 static void on_config_hint(void *arg)
 {
-    reload(arg);
+    struct sidecar *s = arg;
+    if (stamp_config(s))
+        reload(s);
 }
 
 /* --- loop glue -------------------------------------------------------------------------------- */
@@ -340,18 +357,29 @@ static err_t open_workers(struct sidecar *s, struct why *why)
     return err;
 }
 
+static err_t open_probes(struct sidecar *s, struct why *why)
+{
+    struct probes_options options = {.metrics = s->metrics, .is_ready = on_ready_probe, .arg = s};
+    struct address bound;
+    char text[ADDRESS_TEXT_LEN];
+    err_t err = probes_open(&s->loop, &s->config->metrics_listen, &options, &s->probes, why);
+    if (err != ERR_OK)
+        return why_add(why, err, "metrics");
+    probes_address(s->probes, &bound);
+    log_info("listening", log_str("kind", "metrics"), log_str("address", address_text(&bound, text)));
+    return ERR_OK;
+}
+
 static err_t open_metrics(struct sidecar *s, struct why *why)
 {
     err_t err = metrics_new(sidecar_metrics, SIDECAR_METRIC_COUNT, s->config->metrics_prefix,
                             &s->metrics, why);
     if (err == ERR_OK)
         err = process_metrics_new(s->metrics, &s->process, why);
-    if (err == ERR_OK &&
-        metrics_on_scrape(s->metrics, sidecar_metrics_scrape, s->metrics) != ERR_OK)
+    if (err == ERR_OK && metrics_on_scrape(s->metrics, sidecar_metrics_scrape, s->metrics) != ERR_OK)
         err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
     if (err == ERR_OK && s->config->metrics_on)
-        err = probes_open(&s->loop, &s->config->metrics_listen, s->metrics, on_ready_probe, s,
-                          &s->probes, why);
+        err = open_probes(s, why);
     return err;
 }
 
@@ -363,6 +391,8 @@ static err_t start(struct sidecar *s, struct why *why)
         err = open_workers(s, why);
     if (err == ERR_OK && s->config->admin_socket != NULL)
         err = sidecar_admin_open(&s->loop, s->config->admin_socket, s, &s->admin, why);
+    if (err == ERR_OK && s->config_path != NULL)
+        (void)stamp_config(s);
     if (err == ERR_OK && s->config_path != NULL)
         err = file_watch_open(&s->loop, &s->config_path, 1, on_config_hint, s, &s->watch, why);
     if (err == ERR_OK)

@@ -77,6 +77,7 @@ static void drop_contexts(struct worker *w)
     tls_context_unref(w->server_tls);
     tls_context_unref(w->client_tls);
     w->server_tls = w->client_tls = NULL;
+    verify_cache_clear(&w->verified);
 }
 
 /* Both contexts or none; connections that waited go on. */

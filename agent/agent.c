@@ -1,0 +1,566 @@
+#include "agent/agent.h"
+
+#include "agent/admin.h"
+#include "agent/agent_gauges.h"
+#include "agent/data_lock.h"
+#include "agent/endpoint.h"
+#include "agent/reload.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/probes.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REPORT_MAX (64 * 1024)
+
+enum {
+    FDS_RESERVED = 256,      /* for everything but connections */
+    FDS_PER_CONNECTION = 2,  /* socket and pidfd */
+    USER_CONNECTIONS = 8192, /* at least, where the descriptor limit allows */
+    TICK_MAX_MS = 60 * 1000, /* the wall clock may jump */
+    TICK_MIN_MS = 1000,
+    SIGNALS = 3,
+};
+
+struct agent {
+    uv_loop_t loop;
+    const char *config_path; /* borrowed */
+    const char *const *sets; /* borrowed */
+    struct agent_config *config;
+    int lock_fd;
+    struct metrics *metrics;
+    struct agent_gauges *gauges;
+    struct authority *authority;
+    uv_timer_t authority_timer;
+    struct reload *reload;
+    struct entry_set *entries;
+    struct attest_unix *attest;
+    struct minter *minter;
+    struct workload_api *api;
+    struct health *health;
+    struct endpoint *endpoint;
+    struct probes *probes;
+    struct admin *admin;
+    uv_signal_t signals[SIGNALS];
+    char *reload_problem; /* owned; the first line of what was wrong, NULL: nothing */
+    size_t parts;         /* how many are open; closed from the last */
+    unsigned handles;     /* of the part that is closing */
+    bool serving, closing;
+};
+
+/* --- small ones ------------------------------------------------------------------------------- */
+
+static void close_next(struct agent *a);
+
+/* Every part ends its close with this. */
+static void on_part_closed(void *arg)
+{
+    close_next(arg);
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+    struct agent *a = h->data;
+    if (--a->handles == 0)
+        close_next(a);
+}
+
+static void log_report(enum log_level level, const char *event, struct slice report)
+{
+    while (report.len > 0) {
+        const uint8_t *end = memchr(report.data, '\n', report.len);
+        size_t len = end != NULL ? (size_t)(end - report.data) : report.len;
+        if (len > 0)
+            LOG_EVENT(level, event, log_slice("problem", slice_of(report.data, len)));
+        size_t step = end != NULL ? len + 1 : len;
+        report = slice_of(report.data + step, report.len - step);
+    }
+}
+
+static void stop(struct agent *a)
+{
+    if (a->closing)
+        return;
+    a->closing = true;
+    a->serving = false;
+    if (a->health != NULL)
+        health_set(a->health, false);
+    close_next(a);
+}
+
+/* --- lock, limits, metrics -------------------------------------------------------------------- */
+
+static err_t open_lock(struct agent *a, struct why *why)
+{
+    return data_lock_take(a->config->data_dir, &a->lock_fd, why);
+}
+
+static void close_lock(struct agent *a)
+{
+    close(a->lock_fd);
+    close_next(a);
+}
+
+/* Half of the descriptors that connections may take are pidfds. One user gets a share. */
+static struct connection_limits connection_limits(const struct agent_config *c)
+{
+    struct rlimit files = {.rlim_cur = 1024};
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    getrlimit(RLIMIT_NOFILE, &files);
+    size_t usable =
+        files.rlim_cur > 2 * FDS_RESERVED ? files.rlim_cur - FDS_RESERVED : files.rlim_cur / 2;
+    size_t total = usable / FDS_PER_CONNECTION;
+    size_t user = total / 4 > USER_CONNECTIONS ? total / 4 : USER_CONNECTIONS;
+    size_t most = total - total / 16; /* others always get in */
+    if (user > most)
+        user = most;
+    if (c->streams_per_user > 0)
+        user = (size_t)c->streams_per_user;
+    return (struct connection_limits){.per_user = user, .total = total};
+}
+
+static err_t open_metrics(struct agent *a, struct why *why)
+{
+    err_t err =
+        metrics_new(agent_metrics, AGENT_METRIC_COUNT, a->config->metrics_prefix, &a->metrics, why);
+    if (err != ERR_OK)
+        return err;
+    err = agent_gauges_new(a->metrics, &a->gauges, why);
+    if (err != ERR_OK) {
+        metrics_free(a->metrics);
+        a->metrics = NULL;
+    }
+    return err;
+}
+
+static void close_metrics(struct agent *a)
+{
+    agent_gauges_free(a->gauges);
+    metrics_free(a->metrics);
+    close_next(a);
+}
+
+/* --- authority -------------------------------------------------------------------------------- */
+
+static void on_authority_due(uv_timer_t *h);
+
+static void schedule_authority(struct agent *a)
+{
+    int64_t ms = (authority_next_tick(a->authority) - clock_wall_s()) * 1000;
+    ms = ms < TICK_MIN_MS ? TICK_MIN_MS : ms > TICK_MAX_MS ? TICK_MAX_MS : ms;
+    uv_timer_start(&a->authority_timer, on_authority_due, (uint64_t)ms, 0);
+}
+
+/* A new issuer changes nothing for those who have an SVID: bundles hold roots alone. */
+static void on_authority_due(uv_timer_t *h)
+{
+    struct agent *a = h->data;
+    struct why why = {.err = ERR_OK};
+    bool renewed = false;
+    err_t err = authority_tick(a->authority, clock_wall_s(), &renewed, &why);
+    if (err != ERR_OK)
+        log_error("issuer_renewal_failed", log_err("reason", err), log_str("cause", why_text(&why)),
+                  log_time("keeping_until", authority_issuer_not_after(a->authority)));
+    else if (renewed)
+        log_info("issuer_renewed", log_time("not_after", authority_issuer_not_after(a->authority)));
+    if (err != ERR_OK || renewed)
+        metric_add(a->metrics, M_ISSUER_ROTATIONS, err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE,
+                   0, 0, 1);
+    schedule_authority(a);
+}
+
+static err_t open_authority(struct agent *a, struct why *why)
+{
+    char dir[PATH_MAX];
+    if (snprintf(dir, sizeof dir, "%s/authority", a->config->data_dir) >= (int)sizeof dir)
+        return why_set(why, ERR_CONFIG, "data_dir is longer than a path may be");
+    err_t err = authority_open(dir, a->config->trust_domain, a->config->issuer_ttl_s,
+                               clock_wall_s(), &a->authority, why);
+    if (err != ERR_OK)
+        return err;
+    int rc = uv_timer_init(&a->loop, &a->authority_timer);
+    assert(rc == 0);
+    (void)rc;
+    a->authority_timer.data = a;
+    schedule_authority(a);
+    return ERR_OK;
+}
+
+static void on_authority_timer_closed(uv_handle_t *h)
+{
+    struct agent *a = h->data;
+    authority_close(a->authority);
+    close_next(a);
+}
+
+static void close_authority(struct agent *a)
+{
+    uv_close((uv_handle_t *)&a->authority_timer, on_authority_timer_closed);
+}
+
+/* --- entries and reload ----------------------------------------------------------------------- */
+
+static void count_reload(struct agent *a, enum result result)
+{
+    metric_add(a->metrics, M_ENTRIES_RELOADS, result, 0, 0, 1);
+    if (result == RESULT_SUCCESS)
+        metric_set(a->metrics, M_ENTRIES_LAST_RELOAD, 0, 0, 0, (double)clock_wall_s());
+}
+
+static void set_problem(struct agent *a, struct slice report)
+{
+    mem_free(a->reload_problem);
+    a->reload_problem = NULL;
+    if (report.len == 0)
+        return;
+    const uint8_t *end = memchr(report.data, '\n', report.len);
+    size_t len = end != NULL ? (size_t)(end - report.data) : report.len;
+    a->reload_problem = mem_alloc(len + 1);
+    if (a->reload_problem != NULL)
+        memcpy(a->reload_problem, report.data, len);
+}
+
+static void on_reload_failed(void *arg, struct slice report)
+{
+    struct agent *a = arg;
+    log_report(LOG_ERROR, "reload_problem", report);
+    log_error("reload_failed", log_int("entries", a->entries != NULL ? a->entries->count : 0),
+              log_str("help", "the last good configuration and entries stay in use"));
+    set_problem(a, report);
+    count_reload(a, RESULT_FAILURE);
+}
+
+static void on_reloaded(void *arg, struct agent_config *config, struct entry_set *entries)
+{
+    struct agent *a = arg;
+    struct agent_config *old_config = a->config;
+    struct entry_set *old_entries = a->entries;
+    if (!a->serving) {
+        agent_config_free(config);
+        entries_free(entries);
+        return;
+    }
+    a->config = config;
+    a->entries = entries;
+    reload_set_config(a->reload, config);
+    log_setup(config->log_level, config->log_format);
+    minter_set_ttl(a->minter, config->x509_ttl_s);
+    workload_api_set_entries(a->api, entries);
+    agent_gauges_set_entries(a->gauges, entries);
+    set_problem(a, slice_of(NULL, 0));
+    count_reload(a, RESULT_SUCCESS);
+    log_info("reloaded", log_int("entries", entries->count));
+    entries_free(old_entries);
+    agent_config_free(old_config);
+}
+
+static err_t open_reload(struct agent *a, struct why *why)
+{
+    struct reload_options opt = {.config_path = a->config_path,
+                                 .sets = a->sets,
+                                 .config = a->config,
+                                 .on_loaded = on_reloaded,
+                                 .on_failed = on_reload_failed,
+                                 .arg = a};
+    return reload_open(&a->loop, &opt, &a->reload, why);
+}
+
+static void close_reload(struct agent *a)
+{
+    reload_close(a->reload, on_part_closed, a);
+}
+
+static err_t open_entries(struct agent *a, struct why *why)
+{
+    struct buf report;
+    buf_init(&report, REPORT_MAX);
+    err_t err = reload_read_entries(a->config, &report, &a->entries, why);
+    log_report(err == ERR_OK ? LOG_WARN : LOG_ERROR,
+               err == ERR_OK ? "entries_warning" : "entries_problem", buf_slice(&report));
+    buf_done(&report);
+    if (err != ERR_OK)
+        return err;
+    agent_gauges_set_entries(a->gauges, a->entries);
+    count_reload(a, RESULT_SUCCESS);
+    return ERR_OK;
+}
+
+static void close_entries(struct agent *a)
+{
+    agent_gauges_set_entries(a->gauges, NULL);
+    entries_free(a->entries);
+    a->entries = NULL;
+    close_next(a);
+}
+
+/* --- who is calling, what they get ------------------------------------------------------------ */
+
+static err_t open_attest(struct agent *a, struct why *why)
+{
+    return attest_unix_open(&a->loop, 0, &a->attest, why);
+}
+
+static void close_attest(struct agent *a)
+{
+    attest_unix_close(a->attest, on_part_closed, a);
+}
+
+static void on_svid_change(void *arg, const char *entry_id, struct svid *svid)
+{
+    struct agent *a = arg;
+    workload_api_svid_changed(a->api, entry_id, svid);
+}
+
+static err_t open_minter(struct agent *a, struct why *why)
+{
+    struct minter_options opt = {.authority = a->authority,
+                                 .x509_ttl_s = a->config->x509_ttl_s,
+                                 .on_change = on_svid_change,
+                                 .arg = a,
+                                 .metrics = a->metrics};
+    return minter_open(&a->loop, &opt, &a->minter, why);
+}
+
+static void close_minter(struct agent *a)
+{
+    minter_close(a->minter, on_part_closed, a);
+}
+
+static err_t open_api(struct agent *a, struct why *why)
+{
+    struct workload_api_options opt = {.attest = a->attest,
+                                       .minter = a->minter,
+                                       .authority = a->authority,
+                                       .trust_domain = a->config->trust_domain,
+                                       .metrics = a->metrics};
+    err_t err = workload_api_open(&a->loop, &opt, &a->api, why);
+    if (err == ERR_OK)
+        workload_api_set_entries(a->api, a->entries);
+    return err;
+}
+
+static void close_api(struct agent *a)
+{
+    workload_api_close(a->api, on_part_closed, a);
+}
+
+static err_t open_health(struct agent *a, struct why *why)
+{
+    return health_new(a->metrics, &a->health, why);
+}
+
+static void close_health(struct agent *a)
+{
+    health_free(a->health);
+    a->health = NULL;
+    close_next(a);
+}
+
+/* --- sockets ---------------------------------------------------------------------------------- */
+
+static err_t open_endpoint(struct agent *a, struct why *why)
+{
+    struct endpoint_options opt = {.socket = a->config->workload_api_socket,
+                                   .api = a->api,
+                                   .health = a->health,
+                                   .metrics = a->metrics,
+                                   .limits = connection_limits(a->config)};
+    err_t err = endpoint_open(&a->loop, &opt, &a->endpoint, why);
+    if (err != ERR_OK)
+        return err;
+    char address[PATH_MAX];
+    snprintf(address, sizeof address, "unix:%s", a->config->workload_api_socket);
+    log_info("listening", log_str("kind", "workload_api"), log_str("address", address));
+    return ERR_OK;
+}
+
+static void close_endpoint(struct agent *a)
+{
+    agent_gauges_watch(a->gauges, NULL, NULL, NULL, NULL);
+    endpoint_close(a->endpoint, on_part_closed, a);
+}
+
+static bool is_ready(void *arg, struct buf *text)
+{
+    struct agent *a = arg;
+    err_t err = ERR_OK;
+    if (a->reload_problem != NULL)
+        err = buf_printf(text, "degraded: reload failed, the last good entries are in use: %s\n",
+                         a->reload_problem);
+    return err == ERR_OK && a->serving;
+}
+
+static err_t open_probes(struct agent *a, struct why *why)
+{
+    struct probes_options opt = {.metrics = a->metrics, .is_ready = is_ready, .arg = a};
+    char text[ADDRESS_TEXT_LEN];
+    struct address bound;
+    if (!a->config->metrics_on)
+        return ERR_OK;
+    err_t err = probes_open(&a->loop, &a->config->metrics_listen, &opt, &a->probes, why);
+    if (err != ERR_OK)
+        return err;
+    probes_address(a->probes, &bound);
+    log_info("listening", log_str("kind", "metrics"),
+             log_str("address", address_text(&bound, text)));
+    return ERR_OK;
+}
+
+static void close_probes(struct agent *a)
+{
+    if (a->probes != NULL)
+        probes_close(a->probes, on_part_closed, a);
+    else
+        close_next(a);
+}
+
+static const struct entry_set *on_admin_entries(void *arg)
+{
+    struct agent *a = arg;
+    return a->entries;
+}
+
+static err_t open_admin(struct agent *a, struct why *why)
+{
+    struct admin_sources sources = {.entries = on_admin_entries, .arg = a, .minter = a->minter};
+    err_t err = admin_open(&a->loop, a->config->admin_socket, &sources, &a->admin, why);
+    if (err == ERR_OK)
+        log_info("listening", log_str("kind", "admin"),
+                 log_str("address", a->config->admin_socket));
+    return err;
+}
+
+static void close_admin(struct agent *a)
+{
+    admin_close(a->admin, on_part_closed, a);
+}
+
+/* --- signals ---------------------------------------------------------------------------------- */
+
+static void on_signal(uv_signal_t *h, int number)
+{
+    struct agent *a = h->data;
+    if (number == SIGHUP) {
+        reload_now(a->reload);
+        return;
+    }
+    log_info("stopping", log_str("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    stop(a);
+}
+
+static err_t open_signals(struct agent *a, struct why *why)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    (void)why;
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < SIGNALS; i++) {
+        int rc = uv_signal_init(&a->loop, &a->signals[i]);
+        assert(rc == 0);
+        a->signals[i].data = a;
+        rc = uv_signal_start(&a->signals[i], on_signal, numbers[i]);
+        assert(rc == 0);
+    }
+    return ERR_OK;
+}
+
+static void close_signals(struct agent *a)
+{
+    a->handles = SIGNALS;
+    for (int i = 0; i < SIGNALS; i++)
+        uv_close((uv_handle_t *)&a->signals[i], on_handle_closed);
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+/* Opened in this order, closed in reverse: what a part uses is above it. */
+static const struct part {
+    err_t (*open)(struct agent *a, struct why *why);
+    void (*close)(struct agent *a);
+} parts[] = {
+    {open_lock, close_lock},       {open_metrics, close_metrics}, {open_authority, close_authority},
+    {open_reload, close_reload}, /* before the entries: what changes from here on is seen */
+    {open_entries, close_entries}, {open_attest, close_attest},   {open_minter, close_minter},
+    {open_api, close_api},         {open_health, close_health},   {open_signals, close_signals},
+    {open_probes, close_probes},   {open_admin, close_admin},     {open_endpoint, close_endpoint},
+};
+
+static void close_next(struct agent *a)
+{
+    if (a->parts > 0)
+        parts[--a->parts].close(a);
+}
+
+static err_t open_parts(struct agent *a, struct why *why)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        err_t err = parts[i].open(a, why);
+        if (err != ERR_OK)
+            return err;
+        a->parts = i + 1;
+    }
+    return ERR_OK;
+}
+
+static void log_started(const struct agent *a)
+{
+    char fingerprint[AGENT_FINGERPRINT_LEN];
+    log_info(
+        "started", log_str("version", SPINDLE_VERSION),
+        log_str("trust_domain", a->config->trust_domain), log_int("entries", a->entries->count),
+        log_str("root_sha256", agent_root_fingerprint(authority_bundle(a->authority), fingerprint)),
+        log_time("root_not_after", authority_root_not_after(a->authority)));
+}
+
+static err_t run(struct agent *a, struct why *why)
+{
+    int rc = uv_loop_init(&a->loop);
+    if (rc != 0)
+        return why_set(why, ERR_IO, "event loop: %s", uv_strerror(rc));
+    err_t err = open_parts(a, why);
+    if (err == ERR_OK) {
+        agent_gauges_watch(a->gauges, a->authority, a->minter, a->endpoint,
+                           a->config->trust_domain);
+        a->serving = true;
+        health_set(a->health, true);
+        log_started(a);
+    } else {
+        stop(a);
+    }
+    uv_run(&a->loop, UV_RUN_DEFAULT);
+    rc = uv_loop_close(&a->loop);
+    assert(rc == 0);
+    mem_free(a->reload_problem);
+    if (err == ERR_OK)
+        log_info("stopped");
+    return err;
+}
+
+err_t agent_run(const char *config_path, const char *const *sets, struct why *why)
+{
+    struct agent a = {.config_path = config_path, .sets = sets, .lock_fd = -1};
+    struct buf report;
+    buf_init(&report, REPORT_MAX);
+    err_t err = agent_config_load(config_path, sets, &report, &a.config, why);
+    if (err == ERR_OK)
+        log_setup(a.config->log_level, a.config->log_format);
+    log_report(err == ERR_OK ? LOG_WARN : LOG_ERROR,
+               err == ERR_OK ? "config_warning" : "config_problem", buf_slice(&report));
+    buf_done(&report);
+    if (err != ERR_OK)
+        return err;
+    umask(umask(0777) | 0027);
+    mallopt(M_ARENA_MAX, 1); /* gRPC's threads would each take an arena: 2 MiB more when idle */
+    err = run(&a, why);
+    agent_config_free(a.config);
+    return err;
+}

@@ -1,0 +1,244 @@
+#include "agent/authority_file.h"
+
+#include "common/mem.h"
+#include "common/pem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char magic[] = "spindle-authority ";
+static const char version[] = "1";
+static const char sum_word[] = "sha256 ";
+enum { SUM_LINE_LEN = sizeof sum_word - 1 + 2 * SHA256_LEN + 1 };
+
+void authority_cert_done(struct authority_cert *c)
+{
+    key_free(c->key);
+    buf_done(&c->der);
+    *c = (struct authority_cert){0};
+}
+
+/* Reading. */
+
+static err_t damaged(struct why *why, const char *what)
+{
+    return why_set(why, ERR_PARSE, "the file is cut short or damaged: %s", what);
+}
+
+static void sum_line(struct slice text, char out[static SUM_LINE_LEN + 1])
+{
+    uint8_t digest[SHA256_LEN];
+    sha256_of(text, digest);
+    size_t at = sizeof sum_word - 1;
+    memcpy(out, sum_word, at);
+    for (size_t i = 0; i < SHA256_LEN; i++, at += 2)
+        snprintf(out + at, 3, "%02x", digest[i]);
+    memcpy(out + at, "\n", 2);
+}
+
+static err_t check_header(struct slice text, struct why *why)
+{
+    size_t len = sizeof magic - 1;
+    if (text.len < len || memcmp(text.data, magic, len) != 0)
+        return damaged(why, "it does not begin with \"spindle-authority\" and a version");
+    const uint8_t *word = text.data + len, *end = memchr(word, '\n', text.len - len);
+    if (end == NULL)
+        return damaged(why, "the first line has no end");
+    struct slice found = slice_of(word, (size_t)(end - word));
+    if (!slice_eq_str(found, version))
+        return why_set(why, ERR_UNSUPPORTED,
+                       "expected version %s, found \"%.*s\": use the program that wrote it",
+                       version, found.len < 16 ? (int)found.len : 16, (const char *)found.data);
+    return ERR_OK;
+}
+
+static err_t check_sum(struct slice text, struct why *why)
+{
+    char want[SUM_LINE_LEN + 1];
+    if (text.len < SUM_LINE_LEN)
+        return damaged(why, "its check sum is missing");
+    struct slice body = slice_of(text.data, text.len - SUM_LINE_LEN);
+    sum_line(body, want);
+    if (!slice_eq_str(slice_of(text.data + body.len, SUM_LINE_LEN), want))
+        return damaged(why, "its check sum is missing or wrong");
+    return ERR_OK;
+}
+
+static err_t next_block(struct slice *text, const char *label, struct buf *der, struct why *why)
+{
+    struct slice found;
+    err_t err = pem_next(text, &found, der, why);
+    if (err != ERR_OK)
+        return why_add(why, err == ERR_NO_MEMORY ? err : ERR_PARSE, "block %s", label);
+    if (!slice_eq_str(found, label))
+        return why_set(why, ERR_PARSE, "expected a block %s, found %.*s", label,
+                       found.len < 32 ? (int)found.len : 32, (const char *)found.data);
+    return ERR_OK;
+}
+
+err_t authority_file_parse(struct slice text, struct authority_cert *ret, struct why *why)
+{
+    struct authority_cert c = {0};
+    struct buf key_der;
+    buf_init(&c.der, AUTHORITY_FILE_MAX);
+    buf_init(&key_der, AUTHORITY_FILE_MAX);
+    err_t err = check_header(text, why);
+    if (err == ERR_OK)
+        err = check_sum(text, why);
+    if (err == ERR_OK)
+        err = next_block(&text, "CERTIFICATE", &c.der, why);
+    if (err == ERR_OK)
+        err = next_block(&text, "PRIVATE KEY", &key_der, why);
+    if (err == ERR_OK)
+        err = x509_parse(buf_slice(&c.der), &c.cert, why);
+    if (err == ERR_OK)
+        err = key_parse(buf_slice(&key_der), &c.key, why);
+    if (err == ERR_OK && !slice_eq(key_spki(c.key), c.cert.spki))
+        err = why_set(why, ERR_KEY_MISMATCH, "the key is not the certificate's");
+    buf_wipe(&key_der);
+    if (err == ERR_OK)
+        *ret = c;
+    else
+        authority_cert_done(&c);
+    return err;
+}
+
+static err_t check_mode(int fd, struct why *why)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return why_errno(why, ERR_IO, "cannot look at the file");
+    if (!S_ISREG(st.st_mode))
+        return why_set(why, ERR_PARSE, "expected a file, found something else");
+    if ((st.st_mode & 077) != 0)
+        return why_set(why, ERR_FILE_MODE,
+                       "expected mode 0600, found %04o: chmod 600, and take "
+                       "the key as known to others",
+                       (unsigned)(st.st_mode & 07777));
+    if (st.st_size > (off_t)AUTHORITY_FILE_MAX)
+        return damaged(why, "it is too large");
+    return ERR_OK;
+}
+
+static err_t read_whole(int fd, struct buf *text, struct why *why)
+{
+    err_t err = buf_reserve(text, AUTHORITY_FILE_MAX);
+    if (err != ERR_OK)
+        return why_set(why, err, "no memory to read the file");
+    for (;;) {
+        ssize_t n = read(fd, text->data + text->len, text->cap - text->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return why_errno(why, ERR_IO, "cannot read the file");
+        if (n == 0)
+            return ERR_OK;
+        text->len += (size_t)n;
+    }
+}
+
+err_t authority_file_read(const char *path, struct authority_cert *ret, struct why *why)
+{
+    struct buf text;
+    buf_init(&text, AUTHORITY_FILE_MAX);
+    err_t err = ERR_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        err = why_set(why, ERR_NOT_FOUND, "no such file");
+    else if (fd < 0)
+        err = why_errno(why, ERR_IO, "cannot open the file");
+    if (err == ERR_OK)
+        err = check_mode(fd, why);
+    if (err == ERR_OK)
+        err = read_whole(fd, &text, why);
+    if (err == ERR_OK)
+        err = authority_file_parse(buf_slice(&text), ret, why);
+    if (fd >= 0)
+        close(fd);
+    buf_wipe(&text);
+    return err == ERR_OK ? ERR_OK : why_add(why, err, "%s", path);
+}
+
+/* Writing. */
+
+static err_t compose(struct slice cert_der, const struct key *key, struct buf *text)
+{
+    char sum[SUM_LINE_LEN + 1];
+    err_t err = buf_printf(text, "%s%s\n", magic, version);
+    if (err == ERR_OK)
+        err = pem_write(text, "CERTIFICATE", cert_der);
+    if (err == ERR_OK)
+        err = pem_write(text, "PRIVATE KEY", key_pkcs8(key));
+    if (err != ERR_OK)
+        return err;
+    sum_line(buf_slice(text), sum);
+    return buf_append(text, sum, SUM_LINE_LEN);
+}
+
+static err_t write_whole(int fd, struct slice text, const char *path, struct why *why)
+{
+    while (text.len > 0) {
+        ssize_t n = write(fd, text.data, text.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return why_errno(why, ERR_IO, "cannot write %s", path);
+        text = slice_of(text.data + n, text.len - (size_t)n);
+    }
+    if (fsync(fd) != 0)
+        return why_errno(why, ERR_IO, "cannot sync %s", path);
+    return ERR_OK;
+}
+
+static err_t sync_dir(const char *dir, struct why *why)
+{
+    int fd = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (fd < 0)
+        return why_errno(why, ERR_IO, "cannot open %s", dir);
+    err_t err = fsync(fd) == 0 ? ERR_OK : why_errno(why, ERR_IO, "cannot sync %s", dir);
+    close(fd);
+    return err;
+}
+
+/* What a crash left of an earlier try is in nobody's way. */
+static err_t write_new(const char *path, struct slice text, struct why *why)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        return why_errno(why, ERR_IO, "cannot remove %s", path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return why_errno(why, ERR_IO, "cannot make %s", path);
+    err_t err = write_whole(fd, text, path, why);
+    if (close(fd) != 0 && err == ERR_OK)
+        err = why_errno(why, ERR_IO, "cannot write %s", path);
+    return err;
+}
+
+err_t authority_file_write(const char *dir, const char *name, struct slice cert_der,
+                           const struct key *key, struct why *why)
+{
+    char path[PATH_MAX], temp[PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/%s", dir, name);
+    int temp_len = snprintf(temp, sizeof temp, "%s/.%s.new", dir, name);
+    if (len >= PATH_MAX || temp_len >= PATH_MAX)
+        return why_set(why, ERR_TOO_LARGE, "the path of the authority's files is too long");
+    struct buf text;
+    buf_init(&text, AUTHORITY_FILE_MAX);
+    err_t err = compose(cert_der, key, &text);
+    if (err != ERR_OK)
+        why_set(why, err, "cannot compose %s", path);
+    if (err == ERR_OK)
+        err = write_new(temp, buf_slice(&text), why);
+    if (err == ERR_OK && rename(temp, path) != 0)
+        err = why_errno(why, ERR_IO, "cannot rename %s to %s", temp, path);
+    if (err == ERR_OK)
+        err = sync_dir(dir, why);
+    else
+        unlink(temp);
+    buf_wipe(&text);
+    return err;
+}

@@ -1,0 +1,25 @@
+/* Chains that were verified before: a peer that connects again costs no signature check. Belongs to
+ * one identity snapshot (its bundles) and dies with it; never holds a refusal. A hit is as good as a
+ * new verification: entries end with the first certificate, shown or anchor, that runs out. Policy
+ * is not cached. Fixed size, allocates nothing after birth. Worker thread only. */
+#ifndef SPINDLE_SIDECAR_VERIFY_CACHE_H
+#define SPINDLE_SIDECAR_VERIFY_CACHE_H
+
+#include "common/svid_verify.h"
+
+#define VERIFY_CACHE_SLOTS 256
+
+struct verify_cache {
+    struct {
+        uint8_t hash[SHA256_LEN]; /* of role and chain */
+        int64_t from, until;      /* unix seconds; 0 and 0: empty */
+    } slot[VERIFY_CACHE_SLOTS];
+};
+
+void verify_cache_clear(struct verify_cache *c);
+/* As svid_verify. */
+err_t verify_cache_check(struct verify_cache *c, const struct slice *chain, size_t count,
+                         const struct svid_verify_options *opt, struct svid_peer *ret_peer,
+                         struct why *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,43 @@
+#include "tests/support/config_case.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void config_case_folder(void)
+{
+    char folder[] = "/tmp/spindle_config.XXXXXX";
+    if (mkdtemp(folder) == NULL || chdir(folder) != 0)
+        abort();
+}
+
+void config_case_file(const char *name, const char *text, unsigned mode)
+{
+    int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    ck_assert_int_eq(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+void config_case_write(const struct config_case *c)
+{
+    if (c->text != NULL)
+        config_case_file("x.yaml", c->text, 0600);
+    else
+        unlink("x.yaml");
+}
+
+void config_case_check(const struct config_case *c, err_t err, const struct buf *report)
+{
+    char text[16384];
+    ck_assert_uint_lt(report->len, sizeof text);
+    if (report->len > 0)
+        memcpy(text, report->data, report->len);
+    text[report->len] = '\0';
+    ck_assert_msg(strcmp(text, c->want) == 0, "expected\n%sfound\n%s", c->want, text);
+    ck_assert_msg(err == c->err, "expected %s, found %s\n%s", err_name(c->err), err_name(err),
+                  text);
+}
