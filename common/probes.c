@@ -4,9 +4,7 @@
 #include "common/metric_text.h"
 
 struct probes {
-    struct metrics *metrics; /* borrowed */
-    bool (*is_ready)(void *arg, struct buf *text);
-    void *arg;
+    struct probes_options opt;
     struct http_server *server;
     void (*done)(void *arg);
     void *done_arg;
@@ -23,7 +21,7 @@ static void answer_metrics(void *arg, const struct http_request *req, struct htt
     struct probes *p = arg;
     enum metric_format format = metric_format_of(req->accept);
     res->content_type = metric_format_type(format);
-    if (metric_text_write(p->metrics, format, &res->body) != ERR_OK)
+    if (metric_text_write(p->opt.metrics, format, &res->body) != ERR_OK)
         fail(res);
 }
 
@@ -39,7 +37,7 @@ static void answer_ready(void *arg, const struct http_request *req, struct http_
 {
     struct probes *p = arg;
     (void)req;
-    bool ready = p->is_ready(p->arg, &res->body);
+    bool ready = p->opt.is_ready(p->opt.arg, &res->body);
     res->status = ready ? 200 : 503;
     if (res->body.len == 0 &&
         buf_append_str(&res->body, ready ? "ready\n" : "not ready\n") != ERR_OK)
@@ -52,16 +50,13 @@ static const struct http_route routes[] = {
     {"GET", "/ready", answer_ready},
 };
 
-err_t probes_open(uv_loop_t *loop, const struct address *listen_on, struct metrics *metrics,
-                  bool (*is_ready)(void *arg, struct buf *text), void *arg, struct probes **ret,
-                  struct why *why)
+err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
+                  const struct probes_options *opt, struct probes **ret, struct why *why)
 {
     struct probes *p = mem_alloc(sizeof *p);
     if (p == NULL)
         return why_set(why, ERR_NO_MEMORY, "metrics listener");
-    p->metrics = metrics;
-    p->is_ready = is_ready;
-    p->arg = arg;
+    p->opt = *opt;
     const struct http_server_options server = {.routes = routes,
                                                .route_count = sizeof routes / sizeof routes[0],
                                                .arg = p,

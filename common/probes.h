@@ -6,12 +6,17 @@
 #include "common/http_server.h"
 #include "common/metric.h"
 
+struct probes_options {
+    struct metrics *metrics; /* borrowed */
+    /* Answers /ready: 200 or 503. May append lines to `text` that say why. */
+    bool (*is_ready)(void *arg, struct buf *text);
+    void *arg;
+};
 struct probes; /* opaque */
 
-/* is_ready answers /ready: true is 200, false 503; it may append lines to `text` that say why.
- * `metrics` is borrowed. ERR_IO and ERR_CONFIG as http_server_open. */
-err_t probes_open(uv_loop_t *loop, const struct address *listen_on, struct metrics *metrics,
-                  bool (*is_ready)(void *arg, struct buf *text), void *arg, struct probes **ret,
+/* ERR_IO and ERR_CONFIG as http_server_open. */
+err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
+                  const struct probes_options *opt, struct probes **ret,
                   struct why *why) MUST_CHECK;
 /* With the port the kernel picked. */
 void probes_address(const struct probes *p, struct address *ret);

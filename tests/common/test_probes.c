@@ -41,6 +41,7 @@ static void setup(void)
 {
     struct address any;
     struct why why = {0};
+    const struct probes_options opt = {.is_ready = is_ready, .arg = &ready};
     closed = ready = false;
     reason = NULL;
     ck_assert_uint_eq(METRIC_COUNT_OF(open_label), 2);
@@ -48,8 +49,9 @@ static void setup(void)
     ck_assert_int_eq(metrics_new(table, COMMON_METRIC_COUNT, "spindle_", &m, NULL), ERR_OK);
     ck_assert_int_eq(process_metrics_new(m, &process, &why), ERR_OK);
     ck_assert_int_eq(address_parse(slice_str("127.0.0.1:0"), &any, NULL), ERR_OK);
-    ck_assert_msg(probes_open(&loop, &any, m, is_ready, &ready, &probes, &why) == ERR_OK, "%s",
-                  why_text(&why));
+    struct probes_options with = opt;
+    with.metrics = m;
+    ck_assert_msg(probes_open(&loop, &any, &with, &probes, &why) == ERR_OK, "%s", why_text(&why));
 }
 
 static void teardown(void)
