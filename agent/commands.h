@@ -1,5 +1,5 @@
-/* The functions behind spindle-agent's commands, one for each row of commands.def, and the program as
- * the engine of common/command.h wants it. Main thread only. */
+/* The functions behind spindle-agent's commands, one for each row of commands.def, and the program
+ * as the engine of common/command.h wants it. Main thread only. */
 #ifndef SPINDLE_AGENT_COMMANDS_H
 #define SPINDLE_AGENT_COMMANDS_H
 

@@ -9,27 +9,32 @@
 #include "common/log.h"
 #include "common/option.h"
 
-enum authority_kind { AUTHORITY_SELF, AUTHORITY_DISK, AUTHORITY_SPIRE, AUTHORITY_VAULT,
-                      AUTHORITY_CERT_MANAGER };
+enum authority_kind {
+    AUTHORITY_SELF,
+    AUTHORITY_DISK,
+    AUTHORITY_SPIRE,
+    AUTHORITY_VAULT,
+    AUTHORITY_CERT_MANAGER
+};
 
 struct agent_config {
     char *trust_domain;
     char *data_dir;
-    char *workload_api_socket; /* workload_api.socket */
-    char *admin_socket;        /* admin.socket */
+    char *workload_api_socket;     /* workload_api.socket */
+    char *admin_socket;            /* admin.socket */
     struct address metrics_listen; /* metrics.listen */
-    bool metrics_on;           /* false: metrics: {listen: off} */
-    char *metrics_prefix;      /* metrics.prefix, "spindle_" */
-    int64_t x509_ttl_s;        /* svid.x509_ttl */
-    int64_t jwt_ttl_s;         /* svid.jwt_ttl */
-    int64_t issuer_ttl_s;      /* authority.issuer_ttl, 24h; the issuing intermediate's life */
+    bool metrics_on;               /* false: metrics: {listen: off} */
+    char *metrics_prefix;          /* metrics.prefix, "spindle_" */
+    int64_t x509_ttl_s;            /* svid.x509_ttl */
+    int64_t jwt_ttl_s;             /* svid.jwt_ttl */
+    int64_t issuer_ttl_s;          /* authority.issuer_ttl, 24h; the issuing intermediate's life */
     enum authority_kind authority_kind; /* authority.kind */
-    char **attestors;          /* NULL-terminated */
-    char *entries;             /* file or folder; NULL: none */
-    int64_t streams_per_user;  /* limits.streams_per_user, 0: from the descriptor limit */
+    char **attestors;                   /* NULL-terminated */
+    char *entries;                      /* file or folder; NULL: none */
+    int64_t streams_per_user;           /* limits.streams_per_user, 0: from the descriptor limit */
     enum log_level log_level;
     enum log_format log_format;
-    bool sandbox;              /* sandbox: true | false */
+    bool sandbox;                   /* sandbox: true | false */
     struct option_origins *origins; /* owned; where each value was written, for error texts */
 };
 

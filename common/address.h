@@ -10,8 +10,8 @@
 
 struct address {
     enum { ADDRESS_IP, ADDRESS_NAME, ADDRESS_UNIX } kind;
-    char host[256];  /* IP literal without brackets, DNS name, or socket path */
-    uint16_t port;   /* 0 for ADDRESS_UNIX, and allowed for a listener: the kernel picks */
+    char host[256]; /* IP literal without brackets, DNS name, or socket path */
+    uint16_t port;  /* 0 for ADDRESS_UNIX, and allowed for a listener: the kernel picks */
 };
 
 /* ERR_CONFIG with what was expected. A Unix path longer than sun_path allows is refused by name. */

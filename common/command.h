@@ -4,8 +4,8 @@
  * To add a command: one row in PROGRAM/commands.def,
  *     COMMAND("api fetch x509", "", "socket output write", cli_api_fetch_x509, "Fetch ...")
  * (words, arguments, flags it takes, function, one sentence), and the function, which
- * PROGRAM/commands.h declares from that row. Arguments: "ID [NAME] FILE...". A new flag is one row in
- * PROGRAM/flags.def: FLAG("write", "DIR", "Write ... into DIR."), value "" for a plain switch.
+ * PROGRAM/commands.h declares from that row. Arguments: "ID [NAME] FILE...". A new flag is one row
+ * in PROGRAM/flags.def: FLAG("write", "DIR", "Write ... into DIR."), value "" for a plain switch.
  *
  * A function prints results on line->out and returns ERR_OK (exit 0), ERR_USAGE or ERR_CONFIG
  * (exit 2) or another error (exit 1). The engine prints `why` on line->err as one line; when the
@@ -17,9 +17,9 @@
 
 #include <stdio.h>
 
-#define COMMAND_WORDS_MAX 4     /* of one command */
+#define COMMAND_WORDS_MAX 4      /* of one command */
 #define COMMAND_ARGUMENTS_MAX 64 /* words and arguments of one call */
-#define COMMAND_FLAGS_MAX 128   /* flags of one call */
+#define COMMAND_FLAGS_MAX 128    /* flags of one call */
 
 enum command_exit { COMMAND_DONE = 0, COMMAND_FAILED = 1, COMMAND_WRONG_USE = 2 };
 

@@ -58,9 +58,14 @@ static void set_err(err_t *err, err_t next)
         *err = next;
 }
 
+/* One line, whatever the words that were found in it. */
 static void report_line(struct buf *report, err_t *err, const char *where, const char *text)
 {
-    err_t put = buf_printf(report, "%s: %s\n", where, text);
+    char line[OPTION_WHERE_LEN * 3];
+    snprintf(line, sizeof line, "%s%s%s", where, where[0] != '\0' ? ": " : "", text);
+    for (char *c = line; *c != '\0'; c++)
+        *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
+    err_t put = buf_printf(report, "%s\n", line);
     if (put != ERR_OK && put != ERR_TOO_LARGE)
         set_err(err, put);
 }
@@ -202,8 +207,6 @@ static void check_keys(struct loader *l, const struct scope *s, const char *base
             problem(l, by_set, n->line, full, "expected a mapping of keys, found %s",
                     yaml_show(n, shown));
         } else if (!known) {
-            for (char *c = path; *c != '\0'; c++)
-                *c = *c < ' ' ? '?' : *c;
             unknown_key(l, s, by_set, n->line, path);
         }
     }
@@ -382,8 +385,8 @@ static void add_source(struct loader *l, struct yaml *doc, const char *at)
 /* A line that already names its place. */
 static void plain_problem(struct loader *l, const char *text)
 {
-    err_t put = buf_printf(l->report, "%s\n", text);
-    set_err(&l->err, put == ERR_NO_MEMORY ? put : ERR_CONFIG);
+    set_err(&l->err, ERR_CONFIG);
+    report_line(l->report, &l->err, "", text);
 }
 
 static void read_file(struct loader *l, const struct option_table *t, const char *path)

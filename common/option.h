@@ -22,7 +22,8 @@ err_t option_load(const struct option_table *t, const char *path, const char *co
                   struct why *why) MUST_CHECK;
 void option_free(const struct option_table *t, void *config);
 void option_origins_free(struct option_origins *o);
-/* "sidecar.yaml:7: inbound[0].listen" (the line of its section when it was left out), "--set: ..." */
+/* "sidecar.yaml:7: inbound[0].listen" (the line of its section when it was left out), "--set: ..."
+ */
 #define OPTION_WHERE_LEN 512
 const char *option_where(const struct option_origins *o, const char *key,
                          char out[static OPTION_WHERE_LEN]);

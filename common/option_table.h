@@ -26,10 +26,22 @@ struct option_need {
     enum { NEED_DEFAULT, NEED_REQUIRED, NEED_OPTIONAL, NEED_WITH_SECTION } kind;
     const char *text; /* of the default */
 };
-#define OPTION_DEFAULT(text) {NEED_DEFAULT, text}
-#define OPTION_REQUIRED {NEED_REQUIRED, NULL}
-#define OPTION_OPTIONAL {NEED_OPTIONAL, NULL}
-#define OPTION_WITH_SECTION {NEED_WITH_SECTION, NULL} /* required when its section is written */
+#define OPTION_DEFAULT(text)                                                                       \
+    {                                                                                              \
+        NEED_DEFAULT, text                                                                         \
+    }
+#define OPTION_REQUIRED                                                                            \
+    {                                                                                              \
+        NEED_REQUIRED, NULL                                                                        \
+    }
+#define OPTION_OPTIONAL                                                                            \
+    {                                                                                              \
+        NEED_OPTIONAL, NULL                                                                        \
+    }
+#define OPTION_WITH_SECTION                                                                        \
+    {                                                                                              \
+        NEED_WITH_SECTION, NULL                                                                    \
+    } /* required when its section is written */
 #define OPTION_ENUM(words_) OPTION_WORD, .words = (words_)
 #define OPTION_LIST(words_) OPTION_STRINGS, .words = (words_)
 #define OPTION_SECTIONS(table_) OPTION_ITEMS, .items = &(table_)
@@ -37,9 +49,9 @@ struct option_need {
 struct option {
     const char *key;
     enum option_type type;
-    const struct option_word *words;   /* allowed words; NULL: any */
-    const struct option_table *items;  /* OPTION_ITEMS: the rows of one item */
-    size_t offset, size;               /* of the field */
+    const struct option_word *words;  /* allowed words; NULL: any */
+    const struct option_table *items; /* OPTION_ITEMS: the rows of one item */
+    size_t offset, size;              /* of the field */
     struct option_need need;
     const char *range; /* "min..max", each as a user writes it or left out; NULL: none */
     bool reload;       /* may change while the program runs */
@@ -51,7 +63,7 @@ struct option_table {
     size_t size; /* of the config struct, or of one item */
 };
 struct option_items { /* the field of OPTION_ITEMS */
-    void *items; /* owned array */
+    void *items;      /* owned array */
     size_t count;
 };
 

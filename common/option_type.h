@@ -22,7 +22,7 @@ const char *option_title(const struct option *o);
 size_t option_field_size(enum option_type type);
 
 bool option_value_eq(const struct option *o, const void *a, const void *b); /* not ITEMS */
-void option_value_free(const struct option *o, void *field);               /* not ITEMS */
+void option_value_free(const struct option *o, void *field);                /* not ITEMS */
 /* Frees a NULL-terminated list; NULL is fine. */
 void option_strings_free(char **list);
 

@@ -7,8 +7,8 @@
 #include "common/slice.h"
 #include "common/why.h"
 
-#define SPIFFEID_MAX 2048      /* bytes of a whole ID, "spiffe://" included (section 2.3) */
-#define TRUST_DOMAIN_MAX 255   /* bytes of a trust domain name */
+#define SPIFFEID_MAX 2048    /* bytes of a whole ID, "spiffe://" included (section 2.3) */
+#define TRUST_DOMAIN_MAX 255 /* bytes of a trust domain name */
 
 struct spiffeid {
     struct slice text;         /* spiffe://example.org/web */

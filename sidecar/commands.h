@@ -1,5 +1,5 @@
-/* The functions behind spindle-sidecar's commands, one for each row of commands.def, and the program as
- * the engine of common/command.h wants it. Main thread only. */
+/* The functions behind spindle-sidecar's commands, one for each row of commands.def, and the
+ * program as the engine of common/command.h wants it. Main thread only. */
 #ifndef SPINDLE_SIDECAR_COMMANDS_H
 #define SPINDLE_SIDECAR_COMMANDS_H
 

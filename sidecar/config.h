@@ -50,7 +50,7 @@ struct sidecar_config {
     enum log_format log_format;
     bool sandbox;
 
-    struct option_origins *origins;       /* owned; where each value was written (option_where) */
+    struct option_origins *origins;        /* owned; where each value was written (option_where) */
     struct option_items inbound, outbound; /* own what `routes` borrows; for config.c alone */
     unsigned refs;                         /* atomic; for config.c alone */
 };
@@ -68,8 +68,8 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
 err_t sidecar_config_check_reload(const struct sidecar_config *now,
                                   const struct sidecar_config *next, struct buf *report,
                                   struct why *why) MUST_CHECK;
-/* What `config check` looks at beyond the file itself, reading only: certificate, key and bundle can
- * be read, the key by its owner alone. */
+/* What `config check` looks at beyond the file itself, reading only: certificate, key and bundle
+ * can be read, the key by its owner alone. */
 err_t sidecar_config_check_files(const struct sidecar_config *c, struct buf *report) MUST_CHECK;
 /* Counted atomically: connections of every worker thread hold one. */
 struct sidecar_config *sidecar_config_ref(struct sidecar_config *c);
