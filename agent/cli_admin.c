@@ -66,7 +66,7 @@ static void print_list(FILE *out, const json_t *list)
 
 static void print_svid(FILE *out, const json_t *row)
 {
-    fprintf(out, "%s\n  entry %s, serial %s, %s to %s, renewed at %s, %lld subscribers\n",
+    fprintf(out, "%s\n  entry %s, serial %s, %s to %s, renewed at %s, subscribers %lld\n",
             text_of(row, "spiffe_id"), text_of(row, "entry"), text_of(row, "serial"),
             text_of(row, "not_before"), text_of(row, "not_after"), text_of(row, "renew_at"),
             (long long)json_integer_value(json_object_get(row, "subscribers")));
@@ -98,7 +98,7 @@ static err_t list(const struct command_line *line, const char *path, const char 
         size_t i = 0;
         const json_t *row = NULL;
         json_array_foreach(rows, i, row) print(line->out, row);
-        fprintf(line->out, "%zu %s\n", json_array_size(rows), name);
+        fprintf(line->out, "%s: %zu\n", name, json_array_size(rows));
     }
     json_decref(json);
     return ERR_OK;

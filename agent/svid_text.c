@@ -44,11 +44,11 @@ void svid_text_print(FILE *out, const struct workload_svids *svids)
         fprintf(out, "Valid from:    %s\n", clock_format_s(leaf->not_before, text));
         fprintf(out, "Valid until:   %s\n", clock_format_s(leaf->not_after, text));
         fprintf(out, "Serial:        %s\n", x509_serial_text(leaf->serial, text, sizeof text));
-        fprintf(out, "Chain:         %zu certificates\n", count_certificates(identity_chain(id)));
-        fprintf(out, "Bundle:        %zu roots\n", own != NULL ? own->root_count : 0);
+        fprintf(out, "Certificates:  %zu\n", count_certificates(identity_chain(id)));
+        fprintf(out, "Bundle roots:  %zu\n", own != NULL ? own->root_count : 0);
         for (size_t j = 0; j < set->count; j++)
             if (&set->items[j] != own)
-                fprintf(out, "Federated:     %s, %zu roots\n", set->items[j].trust_domain,
+                fprintf(out, "Federated:     %s, bundle roots %zu\n", set->items[j].trust_domain,
                         set->items[j].root_count);
     }
 }
