@@ -22,6 +22,7 @@
 #define OID_RSA_SHA256 OID_PKCS1 "\x0b"
 #define OID_RSA_SHA384 OID_PKCS1 "\x0c"
 #define OID_RSA_SHA512 OID_PKCS1 "\x0d"
+#define OID_ECDSA_SHA1 "\x2a\x86\x48\xce\x3d\x04\x01"
 #define OID_ECDSA_SHA256 "\x2a\x86\x48\xce\x3d\x04\x03\x02"
 #define OID_ECDSA_SHA384 "\x2a\x86\x48\xce\x3d\x04\x03\x03"
 #define OID_ECDSA_SHA512 "\x2a\x86\x48\xce\x3d\x04\x03\x04"

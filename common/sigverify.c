@@ -98,13 +98,12 @@ static err_t parse_rsa_key(struct public_key *k, struct why *why)
     k->e = der_get_integer(&seq);
     if (!der_at_end(&seq) || !der_at_end(&r))
         return refuse(why, "RSA key is malformed");
-    unsigned bits = (unsigned)(k->n.len <= RSA_BITS_MAX / 8 ? k->n.len : RSA_BITS_MAX) * 8;
+    unsigned bits = (unsigned)k->n.len * 8;
     for (unsigned top = k->n.len > 0 ? k->n.data[0] : 0x80; (top & 0x80u) == 0; top <<= 1)
         bits--;
     if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX)
-        return why_set(why, ERR_CERT_ALGORITHM, "RSA key of %s; %u to %u bits are accepted",
-                       bits < RSA_BITS_MIN ? "too few bits" : "too many bits", RSA_BITS_MIN,
-                       RSA_BITS_MAX);
+        return why_set(why, ERR_CERT_ALGORITHM, "RSA key of %u bits; %u to %u are accepted", bits,
+                       RSA_BITS_MIN, RSA_BITS_MAX);
     bool usable = k->e.len > 0 && k->e.len <= 4 && (k->e.data[k->e.len - 1] & 1) == 1 &&
                   (k->e.len > 1 || k->e.data[0] >= 3);
     return usable ? ERR_OK : refuse(why, "RSA key has an unusable public exponent");
@@ -179,15 +178,26 @@ static const struct hash *parse_pss(struct der_reader *algorithm)
     return sound ? hash : NULL;
 }
 
+/* Words for the algorithms that people meet, for the error line only. */
+static const char *old_algorithm(struct slice oid)
+{
+    if (OID_IS(oid, OID_PKCS1 "\x04"))
+        return "RSA with MD5";
+    if (OID_IS(oid, OID_PKCS1 "\x05"))
+        return "RSA with SHA-1";
+    return OID_IS(oid, OID_ECDSA_SHA1) ? "ECDSA with SHA-1" : NULL;
+}
+
 static err_t unknown_algorithm(struct slice oid, struct why *why)
 {
     char hex[2 * 16 + 1] = "";
     for (size_t i = 0; i < oid.len && i < 16; i++)
         snprintf(hex + 2 * i, 3, "%02x", oid.data[i]);
+    const char *word = old_algorithm(oid);
     return why_set(why, ERR_CERT_ALGORITHM,
-                   "signature algorithm (OID in hex %s) is not ECDSA, RSA or Ed25519 with SHA-256, "
-                   "SHA-384 or SHA-512",
-                   hex);
+                   "signature algorithm %s%s is not accepted, only ECDSA, RSA or Ed25519 with "
+                   "SHA-256, SHA-384 or SHA-512",
+                   word != NULL ? "" : "OID ", word != NULL ? word : hex);
 }
 
 static err_t parse_algorithm(struct slice der, struct algorithm *ret, struct why *why)

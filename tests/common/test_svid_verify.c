@@ -244,7 +244,7 @@ static const struct chain_case cases[] = {
      .leaf = {.signature = BYTES("\x30\x06\x02\x01\x00\x02\x01\x00")}},
     {"a signature not in DER", ERR_CERT_SIGNATURE, "DER",
      .leaf = {.signature = BYTES("\x30\x81\x06\x02\x01\x01\x02\x01\x01")}},
-    {"SHA-1", ERR_CERT_ALGORITHM, NULL,
+    {"SHA-1", ERR_CERT_ALGORITHM, "ECDSA with SHA-1",
      .leaf = {.algorithm = BYTES("\x30\x09\x06\x07\x2a\x86\x48\xce\x3d\x04\x01")}},
     {"MD5 with RSA", ERR_CERT_ALGORITHM, NULL,
      .leaf = {.algorithm = BYTES("\x30\x0d\x06\x09" OID_PKCS1 "\x04\x05\x00")}},
@@ -257,7 +257,7 @@ static const struct chain_case cases[] = {
     {"a leaf key on a curve of our dreams", ERR_CERT_ALGORITHM, "curve",
      .leaf = {.spki = BYTES("\x30\x15\x30\x0f\x06\x07" OID_EC_KEY
                             "\x06\x04\x2a\x03\x04\x05\x03\x02\x00\x04")}},
-    {"a leaf with a weak RSA key", ERR_CERT_ALGORITHM, "too few bits",
+    {"a leaf with a weak RSA key", ERR_CERT_ALGORITHM, "RSA key of 8 bits; 2048",
      .leaf = {.spki = BYTES("\x30\x1b\x30\x0d\x06\x09" OID_RSA_KEY
                             "\x05\x00\x03\x0a\x00\x30\x07\x02\x02\x00\xff\x02\x01\x03")}},
 

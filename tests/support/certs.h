@@ -1,5 +1,5 @@
 /* Certificates for tests, good and hostile, made in code. Written apart from x509_build, so that
- * each knob can break a rule. Failures of the maker abort the test.
+ * each knob can break a rule. Failures of the maker abort.
  *
  *   struct cert *root = cert_make(&(struct cert_knobs){.ca = true, .cn = "root"}, NULL);
  *   struct cert *leaf = cert_make(&(struct cert_knobs){.uri = "spiffe://example.org/web"}, root);
