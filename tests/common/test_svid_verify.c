@@ -67,7 +67,7 @@ static struct svid_verify_options options(void)
 
 static err_t verify(struct cert *const *shown, size_t count, const struct svid_verify_options *opt)
 {
-    struct slice chain[16];
+    struct slice chain[16] = {{NULL, 0}};
     for (size_t i = 0; i < count; i++)
         chain[i] = cert_der(shown[i]);
     why = (struct why){0};
