@@ -402,12 +402,12 @@ static bool is_ready(void *arg, struct buf *text)
 
 static err_t open_probes(struct agent *a, struct why *why)
 {
+    struct probes_options opt = {.metrics = a->metrics, .is_ready = is_ready, .arg = a};
     char text[ADDRESS_TEXT_LEN];
     struct address bound;
     if (!a->config->metrics_on)
         return ERR_OK;
-    err_t err = probes_open(&a->loop, &a->config->metrics_listen, a->metrics, is_ready, a,
-                            &a->probes, why);
+    err_t err = probes_open(&a->loop, &a->config->metrics_listen, &opt, &a->probes, why);
     if (err != ERR_OK)
         return err;
     probes_address(a->probes, &bound);

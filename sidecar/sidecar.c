@@ -359,10 +359,10 @@ static err_t open_workers(struct sidecar *s, struct why *why)
 
 static err_t open_probes(struct sidecar *s, struct why *why)
 {
+    struct probes_options options = {.metrics = s->metrics, .is_ready = on_ready_probe, .arg = s};
     struct address bound;
     char text[ADDRESS_TEXT_LEN];
-    err_t err = probes_open(&s->loop, &s->config->metrics_listen, s->metrics, on_ready_probe, s,
-                            &s->probes, why);
+    err_t err = probes_open(&s->loop, &s->config->metrics_listen, &options, &s->probes, why);
     if (err != ERR_OK)
         return why_add(why, err, "metrics");
     probes_address(s->probes, &bound);
