@@ -4,6 +4,8 @@
 #include "agent/agent_gauges.h"
 #include "agent/data_lock.h"
 #include "agent/endpoint.h"
+#include "agent/listener.h"
+#include "agent/privileges.h"
 #include "agent/reload.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -36,6 +38,7 @@ struct agent {
     const char *const *sets; /* borrowed */
     struct agent_config *config;
     int lock_fd;
+    struct connection_limits limits;
     struct metrics *metrics;
     struct agent_gauges *gauges;
     struct authority *authority;
@@ -98,17 +101,6 @@ static void stop(struct agent *a)
 
 /* --- lock, limits, metrics -------------------------------------------------------------------- */
 
-static err_t open_lock(struct agent *a, struct why *why)
-{
-    return data_lock_take(a->config->data_dir, &a->lock_fd, why);
-}
-
-static void close_lock(struct agent *a)
-{
-    close(a->lock_fd);
-    close_next(a);
-}
-
 /* Half of the descriptors that connections may take are pidfds. One user gets a share. */
 static struct connection_limits connection_limits(const struct agent_config *c)
 {
@@ -127,6 +119,18 @@ static struct connection_limits connection_limits(const struct agent_config *c)
     if (c->streams_per_user > 0)
         user = (size_t)c->streams_per_user;
     return (struct connection_limits){.per_user = user, .total = total};
+}
+
+static err_t open_lock(struct agent *a, struct why *why)
+{
+    a->limits = connection_limits(a->config);
+    return data_lock_take(a->config->data_dir, &a->lock_fd, why);
+}
+
+static void close_lock(struct agent *a)
+{
+    close(a->lock_fd);
+    close_next(a);
 }
 
 static err_t open_metrics(struct agent *a, struct why *why)
@@ -368,13 +372,34 @@ static void close_health(struct agent *a)
 
 /* --- sockets ---------------------------------------------------------------------------------- */
 
+/* Last before gRPC starts threads; what is opened later is opened inside. On a loop of its own: it
+ * runs one, and ours must not run while parts are missing. */
+static err_t open_sandbox(struct agent *a, struct why *why)
+{
+    uv_loop_t loop;
+    struct buf notes;
+    err_t err = listener_make_folder(a->config->workload_api_socket, why);
+    if (err != ERR_OK)
+        return err;
+    int rc = uv_loop_init(&loop);
+    if (rc != 0)
+        return why_set(why, ERR_IO, "event loop: %s", uv_strerror(rc));
+    buf_init(&notes, REPORT_MAX);
+    err = agent_privileges_enter(a->config, a->config_path, &loop, &notes, why);
+    log_report(LOG_WARN, "sandbox_note", buf_slice(&notes));
+    buf_done(&notes);
+    rc = uv_loop_close(&loop);
+    assert(rc == 0);
+    return err;
+}
+
 static err_t open_endpoint(struct agent *a, struct why *why)
 {
     struct endpoint_options opt = {.socket = a->config->workload_api_socket,
                                    .api = a->api,
                                    .health = a->health,
                                    .metrics = a->metrics,
-                                   .limits = connection_limits(a->config)};
+                                   .limits = a->limits};
     err_t err = endpoint_open(&a->loop, &opt, &a->endpoint, why);
     if (err != ERR_OK)
         return err;
@@ -487,11 +512,20 @@ static const struct part {
     err_t (*open)(struct agent *a, struct why *why);
     void (*close)(struct agent *a);
 } parts[] = {
-    {open_lock, close_lock},       {open_metrics, close_metrics}, {open_authority, close_authority},
+    {open_lock, close_lock},
+    {open_metrics, close_metrics},
+    {open_authority, close_authority},
     {open_reload, close_reload}, /* before the entries: what changes from here on is seen */
-    {open_entries, close_entries}, {open_attest, close_attest},   {open_minter, close_minter},
-    {open_api, close_api},         {open_health, close_health},   {open_signals, close_signals},
-    {open_probes, close_probes},   {open_admin, close_admin},     {open_endpoint, close_endpoint},
+    {open_entries, close_entries},
+    {open_attest, close_attest},
+    {open_minter, close_minter},
+    {open_api, close_api},
+    {open_health, close_health},
+    {open_signals, close_signals},
+    {open_probes, close_probes},
+    {open_admin, close_admin},
+    {open_sandbox, close_next},
+    {open_endpoint, close_endpoint},
 };
 
 static void close_next(struct agent *a)

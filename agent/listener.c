@@ -26,9 +26,20 @@ struct listener {
 
 /* --- the path --------------------------------------------------------------------------------- */
 
-static err_t make_folder(const char *path, struct why *why)
+static err_t check_length(const char *path, struct why *why)
+{
+    size_t most = sizeof((struct sockaddr_un *)0)->sun_path - 1;
+    if (strlen(path) > most)
+        return why_set(why, ERR_CONFIG, "%s: a socket's path has at most %zu bytes", path, most);
+    return ERR_OK;
+}
+
+err_t listener_make_folder(const char *path, struct why *why)
 {
     char folder[sizeof((struct sockaddr_un *)0)->sun_path];
+    err_t err = check_length(path, why);
+    if (err != ERR_OK)
+        return err;
     memcpy(folder, path, strlen(path) + 1);
     char *slash = strrchr(folder, '/');
     if (slash == NULL || slash == folder)
@@ -160,13 +171,9 @@ err_t listener_open(uv_loop_t *loop, const char *path, const struct listener_eve
     l->fd = -1;
     l->events = *events;
     l->address.sun_family = AF_UNIX;
-    if (strlen(path) >= sizeof l->address.sun_path) {
-        mem_free(l);
-        return why_set(why, ERR_CONFIG, "%s: a socket's path has at most %zu bytes", path,
-                       sizeof l->address.sun_path - 1);
-    }
-    memcpy(l->address.sun_path, path, strlen(path) + 1);
-    err_t err = make_folder(path, why);
+    err_t err = listener_make_folder(path, why);
+    if (err == ERR_OK)
+        memcpy(l->address.sun_path, path, strlen(path) + 1);
     if (err == ERR_OK)
         err = remove_stale(&l->address, why);
     if (err == ERR_OK)

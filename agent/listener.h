@@ -18,6 +18,8 @@ struct listener_events {
     void *arg;
 };
 
+/* Makes the socket's folder if it is not there; its parent must be. */
+err_t listener_make_folder(const char *path, struct why *why) MUST_CHECK;
 /* ERR_LOCKED when another process answers on the socket, ERR_IO naming the path. */
 err_t listener_open(uv_loop_t *loop, const char *path, const struct listener_events *events,
                     struct listener **ret, struct why *why) MUST_CHECK;
