@@ -1,0 +1,23 @@
+/* What commands do with a program's admin socket: fetch a list and print it, or tell it to do
+ * something. Blocking, for a main thread that does nothing else. */
+#ifndef SPINDLE_COMMON_ADMIN_CLIENT_H
+#define SPINDLE_COMMON_ADMIN_CLIENT_H
+
+#include "common/address.h"
+#include "common/command.h"
+
+#include <jansson.h>
+
+/* GET `path`: a JSON object with the array `name` in it. Prints it whole with --output json, else
+ * each row with `print` and the count. Errors name the socket and what to do. */
+err_t admin_client_list(const struct command_line *line, const struct address *socket,
+                        const char *path, const char *name,
+                        void (*print)(FILE *out, const json_t *row), struct why *why) MUST_CHECK;
+/* POST `path`; prints the answer's text. Any status from 200 to 299 is a success. */
+err_t admin_client_post(const struct command_line *line, const struct address *socket,
+                        const char *path, struct why *why) MUST_CHECK;
+/* For `print`: the text under `key`, "-" when there is none. Borrowed. */
+const char *admin_client_text(const json_t *row, const char *key);
+long long admin_client_number(const json_t *row, const char *key);
+
+#endif
