@@ -60,6 +60,7 @@ config_sidecar() {
     cat >"$STAGE/$1.yaml" <<EOF
 identity: {workload_api: "unix://$STAGE/run/api.sock"}
 metrics: {listen: 127.0.0.1:0}
+drain_delay: 0s
 $2
 EOF
 }

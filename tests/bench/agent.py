@@ -16,6 +16,7 @@ AGENT = """trust_domain: {trust_domain}
 data_dir: {folder}/data
 workload_api: {{socket: {folder}/api/api.sock}}
 admin: {{socket: {folder}/admin.sock}}
+metrics: {{listen: 127.0.0.1:0}}
 entries: {folder}/entries.yaml
 log: {{level: warn}}
 """
@@ -25,6 +26,7 @@ ENTRIES = """entries:
 """
 SIDECAR = """identity: {{workload_api: "unix://{socket}"}}
 workers: 1
+drain_delay: 0s
 log: {{level: warn}}
 inbound:
   - {{listen: "127.0.0.1:{listen}", forward: "127.0.0.1:{forward}",

@@ -165,6 +165,7 @@ def start_envoy(shop, app):
 SIDECAR = """identity:
   files: {{certificate: {folder}/{name}.pem, key: {folder}/{name}.key, bundle: {folder}/ca.pem}}
 workers: 1
+drain_delay: 0s
 log: {{level: error}}
 {direction}:
   - listen: 127.0.0.1:{listen}
