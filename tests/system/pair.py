@@ -60,7 +60,7 @@ class Pair:
         self.changes = {"svid": {"x509_ttl": ttl}, "authority": {"issuer_ttl": issuer_ttl},
                         "log": {"level": log_level}}
         mine = [f"unix:uid:{os.getuid()}"]
-        self.entries = [{"spiffe_id": WEB, "selectors": mine}, {"spiffe_id": CLIENT, "selectors": mine}]
+        self.entries = [{"spiffe_id": WEB, "selectors": [*mine]}, {"spiffe_id": CLIENT, "selectors": [*mine]}]
         self.agent = site.agent(entries=self.entries, **self.changes)
         self.inbound = site.sidecar(
             "inbound", identity={"spiffe_id": WEB}, log={"level": log_level},
@@ -74,7 +74,7 @@ class Pair:
     def restart_agent(self):
         """SIGKILL and a new one on the same data."""
         self.agent.kill()
-        self.agent = self.site.agent(entries=self.entries, **self.changes)
+        self.agent = self.site.agent(entries=self.entries, name="agent-again", **self.changes)
 
     def rotations(self):
         """Of the sidecar that has had fewer."""
