@@ -1,0 +1,382 @@
+/* Signatures by wolfCrypt's own signing half, of every algorithm accepted, and near misses. */
+#include "common/der.h"
+#include "common/key.h"
+#include "common/oid.h"
+#include "common/x509.h"
+#include "tests/support/runner.h"
+
+#include <wolfssl/options.h>
+#include <wolfssl/wolfcrypt/settings.h>
+
+#include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/hash.h>
+#include <wolfssl/wolfcrypt/rsa.h>
+
+#define BYTES(x)                                                                                   \
+    {                                                                                              \
+        .data = (const uint8_t *)(x), .len = sizeof(x) - 1                                         \
+    }
+static const struct slice message = BYTES("what is signed");
+static struct why why;
+static struct buf spki, sig, alg;
+static WC_RNG rng;
+
+static void start(void)
+{
+    why = (struct why){0};
+    buf_init(&spki, 4096);
+    buf_init(&sig, 4096);
+    buf_init(&alg, 4096);
+    ck_assert_int_eq(wc_InitRng(&rng), 0);
+}
+
+static void stop(void)
+{
+    buf_done(&spki);
+    buf_done(&sig);
+    buf_done(&alg);
+    wc_FreeRng(&rng);
+}
+
+static err_t check(void)
+{
+    struct x509 c = {
+        .tbs = message, .signature = buf_slice(&sig), .signature_algorithm = buf_slice(&alg)};
+    return x509_check_signature(&c, buf_slice(&spki), &why);
+}
+
+static void write_algorithm(struct slice oid, struct slice parameters)
+{
+    struct der_writer w;
+    der_writer_init(&w, &alg);
+    size_t seq = der_open(&w, DER_SEQUENCE);
+    der_put_oid(&w, oid);
+    der_put_raw(&w, parameters);
+    der_close(&w, seq);
+    ck_assert_int_eq(der_writer_end(&w), ERR_OK);
+}
+
+static void write_spki(struct slice oid, struct slice parameters, struct slice bits)
+{
+    struct der_writer w;
+    der_writer_init(&w, &spki);
+    size_t seq = der_open(&w, DER_SEQUENCE);
+    size_t algorithm = der_open(&w, DER_SEQUENCE);
+    der_put_oid(&w, oid);
+    der_put_raw(&w, parameters);
+    der_close(&w, algorithm);
+    der_put_bits(&w, bits, 0);
+    der_close(&w, seq);
+    ck_assert_int_eq(der_writer_end(&w), ERR_OK);
+}
+
+static const struct {
+    enum wc_HashType type;
+    word32 len;
+    int mgf;
+    struct slice ecdsa, rsa, oid;
+} hashes[] = {
+    {WC_HASH_TYPE_SHA256, 32, WC_MGF1SHA256, BYTES(OID_ECDSA_SHA256), BYTES(OID_RSA_SHA256),
+     BYTES(OID_SHA256)},
+    {WC_HASH_TYPE_SHA384, 48, WC_MGF1SHA384, BYTES(OID_ECDSA_SHA384), BYTES(OID_RSA_SHA384),
+     BYTES(OID_SHA384)},
+    {WC_HASH_TYPE_SHA512, 64, WC_MGF1SHA512, BYTES(OID_ECDSA_SHA512), BYTES(OID_RSA_SHA512),
+     BYTES(OID_SHA512)},
+};
+
+static void digest_of(size_t hash, uint8_t out[static 64])
+{
+    ck_assert_int_eq(
+        wc_Hash(hashes[hash].type, message.data, (word32)message.len, out, hashes[hash].len), 0);
+}
+
+static const struct {
+    int id, bytes;
+    struct slice oid;
+} curves[] = {
+    {ECC_SECP256R1, 32, BYTES("\x06\x08" OID_P256)},
+    {ECC_SECP384R1, 48, BYTES("\x06\x05" OID_P384)},
+    {ECC_SECP521R1, 66, BYTES("\x06\x05" OID_P521)},
+};
+
+/* A signature by a fresh key on the curve; leaves spki, alg and sig behind. */
+static void sign_ecdsa(size_t curve, size_t hash)
+{
+    ecc_key key;
+    uint8_t digest[64], point[133], out[160];
+    word32 point_len = sizeof point, out_len = sizeof out;
+    digest_of(hash, digest);
+    ck_assert_int_eq(wc_ecc_init(&key), 0);
+    ck_assert_int_eq(wc_ecc_make_key_ex(&rng, curves[curve].bytes, &key, curves[curve].id), 0);
+    ck_assert_int_eq(wc_ecc_export_x963(&key, point, &point_len), 0);
+    ck_assert_int_eq(wc_ecc_sign_hash(digest, hashes[hash].len, out, &out_len, &rng, &key), 0);
+    wc_ecc_free(&key);
+    write_spki(OID(OID_EC_KEY), curves[curve].oid, slice_of(point, point_len));
+    write_algorithm(hashes[hash].ecdsa, OID(""));
+    ck_assert_int_eq(buf_append(&sig, out, out_len), ERR_OK);
+}
+
+START_TEST(test_ecdsa_on_each_curve_with_each_hash_verifies)
+{
+    sign_ecdsa((size_t)_i / 3, (size_t)_i % 3);
+    ck_assert_msg(check() == ERR_OK, "%s", why.text);
+    ck_assert_int_eq(x509_check_public_key(buf_slice(&spki), &why), ERR_OK);
+    sig.data[sig.len - 1] ^= 1;
+    ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+}
+END_TEST
+
+START_TEST(test_an_ecdsa_key_or_signature_out_of_form_is_refused)
+{
+    err_t want = ERR_CERT_SIGNATURE;
+    sign_ecdsa(0, 0);
+    uint8_t *point = spki.data + spki.len - 65;
+    switch (_i) {
+    case 0: /* not on the curve */
+        point[64] ^= 1;
+        break;
+    case 1: /* a hybrid form */
+        point[0] = 6;
+        want = ERR_CERT_ALGORITHM;
+        break;
+    case 2: /* the point at infinity */
+        memset(point, 0, 65);
+        want = ERR_CERT_ALGORITHM;
+        break;
+    case 3: /* coordinates beyond the field */
+        memset(point + 1, 0xff, 64);
+        break;
+    case 4: /* bytes after the signature */
+        ck_assert_int_eq(buf_append(&sig, "", 1), ERR_OK);
+        break;
+    case 5: /* r and s of one each */
+        buf_clear(&sig);
+        ck_assert_int_eq(buf_append(&sig, "\x30\x06\x02\x01\x01\x02\x01\x01", 8), ERR_OK);
+        break;
+    case 6: /* a negative r */
+        buf_clear(&sig);
+        ck_assert_int_eq(buf_append(&sig, "\x30\x06\x02\x01\x81\x02\x01\x01", 8), ERR_OK);
+        break;
+    case 7: /* another curve's name */
+        spki.data[spki.len - 65 - 3 - 1] ^= 1;
+        want = ERR_CERT_ALGORITHM;
+        break;
+    default: { /* s beyond the order: 33 bytes */
+        static const uint8_t large[] = "\x30\x26\x02\x01\x01\x02\x21\x01"
+                                       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+        buf_clear(&sig);
+        ck_assert_int_eq(buf_append(&sig, large, 40), ERR_OK);
+        break;
+    }
+    }
+    ck_assert_int_eq(check(), want);
+    ck_assert_uint_gt(strlen(why.text), 10);
+}
+END_TEST
+
+/* One RSA key for all its tests: making one takes long. */
+static struct key *rsa_key(RsaKey *ret)
+{
+    struct key *k = NULL;
+    ck_assert_int_eq(key_generate(KEY_RSA_2048, &k, &why), ERR_OK);
+    struct der_reader r = der_reader_of(key_pkcs8(k));
+    struct der_reader seq = der_enter(&r, DER_SEQUENCE);
+    der_get_uint(&seq);
+    der_get(&seq, DER_SEQUENCE);
+    struct slice pkcs1 = der_get(&seq, DER_OCTET_STRING);
+    word32 at = 0;
+    ck_assert_int_eq(wc_InitRsaKey(ret, NULL), 0);
+    ck_assert_int_eq(wc_RsaPrivateKeyDecode(pkcs1.data, &at, ret, (word32)pkcs1.len), 0);
+    ck_assert_int_eq(wc_RsaSetRNG(ret, &rng), 0);
+    ck_assert_int_eq(buf_append(&spki, key_spki(k).data, key_spki(k).len), ERR_OK);
+    return k;
+}
+
+static void sign_info(RsaKey *rsa, struct slice info)
+{
+    uint8_t out[256];
+    int len = wc_RsaSSL_Sign(info.data, (word32)info.len, out, sizeof out, rsa, &rng);
+    ck_assert_int_eq(len, sizeof out);
+    buf_clear(&sig);
+    ck_assert_int_eq(buf_append(&sig, out, sizeof out), ERR_OK);
+}
+
+/* DigestInfo with the parts that a forger would bend. */
+static struct slice digest_info(struct buf *out, struct slice oid, struct slice parameters,
+                                struct slice digest)
+{
+    struct der_writer w;
+    der_writer_init(&w, out);
+    size_t seq = der_open(&w, DER_SEQUENCE);
+    size_t algorithm = der_open(&w, DER_SEQUENCE);
+    der_put_oid(&w, oid);
+    der_put_raw(&w, parameters);
+    der_close(&w, algorithm);
+    der_put(&w, DER_OCTET_STRING, digest);
+    der_close(&w, seq);
+    return buf_slice(out);
+}
+
+START_TEST(test_rsa_pkcs1_verifies_and_its_digest_info_is_compared_whole)
+{
+    RsaKey rsa;
+    struct key *k = rsa_key(&rsa);
+    struct buf info;
+    buf_init(&info, 256);
+    for (size_t h = 0; h < 3; h++) {
+        uint8_t digest[64];
+        digest_of(h, digest);
+        struct slice d = slice_of(digest, hashes[h].len);
+        buf_clear(&alg);
+        write_algorithm(hashes[h].rsa, OID("\x05\x00"));
+        buf_clear(&info);
+        sign_info(&rsa, digest_info(&info, hashes[h].oid, OID("\x05\x00"), d));
+        ck_assert_msg(check() == ERR_OK, "%s", why.text);
+        buf_clear(&info); /* no NULL */
+        sign_info(&rsa, digest_info(&info, hashes[h].oid, OID(""), d));
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        buf_clear(&info); /* room for garbage */
+        sign_info(&rsa, digest_info(&info, hashes[h].oid, OID("\x05\x00\x04\x02xx"), d));
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        buf_clear(&info); /* another hash's name */
+        sign_info(&rsa, digest_info(&info, hashes[(h + 1) % 3].oid, OID("\x05\x00"), d));
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        sign_info(&rsa, d); /* no DigestInfo at all */
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+    }
+    sig.len -= 1;
+    ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+    buf_done(&info);
+    wc_FreeRsaKey(&rsa);
+    key_free(k);
+}
+END_TEST
+
+static void put_hash(struct der_writer *w, struct slice oid)
+{
+    size_t seq = der_open(w, DER_SEQUENCE);
+    der_put_oid(w, oid);
+    der_put_raw(w, OID("\x05\x00"));
+    der_close(w, seq);
+}
+
+static void write_pss(struct slice hash, struct slice mgf_hash, uint64_t salt, bool trailer)
+{
+    struct der_writer w;
+    buf_clear(&alg);
+    der_writer_init(&w, &alg);
+    size_t seq = der_open(&w, DER_SEQUENCE);
+    der_put_oid(&w, OID(OID_RSA_PSS));
+    size_t parameters = der_open(&w, DER_SEQUENCE);
+    size_t zero = der_open(&w, DER_CONTEXT_CONSTRUCTED(0));
+    put_hash(&w, hash);
+    der_close(&w, zero);
+    size_t one = der_open(&w, DER_CONTEXT_CONSTRUCTED(1));
+    size_t mgf = der_open(&w, DER_SEQUENCE);
+    der_put_oid(&w, OID(OID_MGF1));
+    put_hash(&w, mgf_hash);
+    der_close(&w, mgf);
+    der_close(&w, one);
+    size_t two = der_open(&w, DER_CONTEXT_CONSTRUCTED(2));
+    der_put_uint(&w, salt);
+    der_close(&w, two);
+    if (trailer)
+        der_put_raw(&w, OID("\xa3\x03\x02\x01\x02"));
+    der_close(&w, parameters);
+    der_close(&w, seq);
+    ck_assert_int_eq(der_writer_end(&w), ERR_OK);
+}
+
+START_TEST(test_rsa_pss_verifies_with_one_hash_and_its_salt_only)
+{
+    RsaKey rsa;
+    struct key *k = rsa_key(&rsa);
+    for (size_t h = 0; h < 3; h++) {
+        uint8_t digest[64], out[256];
+        struct slice oid = hashes[h].oid, other = hashes[(h + 1) % 3].oid;
+        digest_of(h, digest);
+        int len = wc_RsaPSS_Sign(digest, hashes[h].len, out, sizeof out, hashes[h].type,
+                                 hashes[h].mgf, &rsa, &rng);
+        ck_assert_int_eq(len, sizeof out);
+        buf_clear(&sig);
+        ck_assert_int_eq(buf_append(&sig, out, sizeof out), ERR_OK);
+        write_pss(oid, oid, hashes[h].len, false);
+        ck_assert_msg(check() == ERR_OK, "%s", why.text);
+        write_pss(oid, oid, hashes[h].len - 1, false);
+        ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
+        write_pss(oid, other, hashes[h].len, false);
+        ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
+        write_pss(oid, oid, hashes[h].len, true);
+        ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
+        write_pss(OID("\x2b\x0e\x03\x02\x1a"), OID("\x2b\x0e\x03\x02\x1a"), 20, false); /* SHA-1 */
+        ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
+        write_pss(other, other, hashes[(h + 1) % 3].len, false);
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+    }
+    wc_FreeRsaKey(&rsa);
+    key_free(k);
+}
+END_TEST
+
+/* An RSA public key of `bytes` bytes with exponent `e`. */
+static void write_rsa_spki(size_t bytes, uint8_t top, struct slice e)
+{
+    uint8_t n[1025];
+    memset(n, 0xa5, sizeof n);
+    n[0] = top;
+    struct buf bits;
+    buf_init(&bits, 2048);
+    struct der_writer w;
+    der_writer_init(&w, &bits);
+    size_t seq = der_open(&w, DER_SEQUENCE);
+    der_put_integer(&w, slice_of(n, bytes));
+    der_put_integer(&w, e);
+    der_close(&w, seq);
+    ck_assert_int_eq(der_writer_end(&w), ERR_OK);
+    buf_clear(&spki);
+    write_spki(OID(OID_RSA_KEY), OID("\x05\x00"), buf_slice(&bits));
+    buf_done(&bits);
+}
+
+START_TEST(test_rsa_keys_are_bounded_in_size_and_exponent)
+{
+    static const struct {
+        size_t bytes;
+        uint8_t top;
+        struct slice e;
+        err_t want;
+    } keys[] = {
+        {256, 0x80, BYTES("\x01\x00\x01"), ERR_OK},
+        {256, 0xff, BYTES("\x03"), ERR_OK},
+        {512, 0xff, BYTES("\x01\x00\x01"), ERR_OK},
+        {256, 0x7f, BYTES("\x01\x00\x01"), ERR_CERT_ALGORITHM}, /* 2047 bits */
+        {513, 0x01, BYTES("\x01\x00\x01"), ERR_CERT_ALGORITHM}, /* 4097 bits */
+        {1024, 0xff, BYTES("\x01\x00\x01"), ERR_CERT_ALGORITHM},
+        {256, 0x80, BYTES("\x01"), ERR_CERT_ALGORITHM},
+        {256, 0x80, BYTES("\x04"), ERR_CERT_ALGORITHM},
+        {256, 0x80, BYTES("\x00"), ERR_CERT_ALGORITHM},
+        {256, 0x80, BYTES("\x01\x00\x00\x00\x01"), ERR_CERT_ALGORITHM},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        write_rsa_spki(keys[i].bytes, keys[i].top, keys[i].e);
+        err_t err = x509_check_public_key(buf_slice(&spki), &why);
+        ck_assert_msg(err == keys[i].want, "%zu: %s", i, err_name(err));
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("sigverify");
+    TCase *t = tcase_create("sigverify");
+    tcase_add_checked_fixture(t, start, stop);
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, test_ecdsa_on_each_curve_with_each_hash_verifies, 0, 9);
+    tcase_add_loop_test(t, test_an_ecdsa_key_or_signature_out_of_form_is_refused, 0, 9);
+    tcase_add_test(t, test_rsa_pkcs1_verifies_and_its_digest_info_is_compared_whole);
+    tcase_add_test(t, test_rsa_pss_verifies_with_one_hash_and_its_salt_only);
+    tcase_add_test(t, test_rsa_keys_are_bounded_in_size_and_exponent);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
