@@ -80,5 +80,5 @@ err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sideca
     err_t err = address_parse(slice_str(socket_path), &address, why);
     if (err == ERR_OK)
         err = http_server_open(loop, &address, &options, ret, why);
-    return err == ERR_OK ? ERR_OK : why_add(why, err, "admin socket");
+    return err == ERR_OK ? ERR_OK : why_add(why, err == ERR_IO ? ERR_CONFIG : err, "admin.socket");
 }

@@ -6,7 +6,7 @@
 #include "common/http_server.h"
 #include "sidecar/sidecar.h"
 
-/* ERR_IO naming the socket. */
+/* ERR_CONFIG naming key, socket and cause. */
 err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sidecar *s,
                          struct http_server **ret, struct why *why) MUST_CHECK;
 

@@ -6,8 +6,9 @@
 #include "common/process_metrics.h"
 #include "sidecar/admin.h"
 #include "sidecar/identity_source.h"
-#include "sidecar/listener.h"
 #include "sidecar/metrics.h"
+#include "sidecar/privileges.h"
+#include "sidecar/sockets.h"
 #include "sidecar/worker.h"
 
 #include <assert.h>
@@ -186,13 +187,13 @@ void sidecar_each_conn(struct sidecar *s, size_t max,
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
-static void log_lines(const char *event, const struct buf *report)
+static void log_lines(enum log_level level, const char *event, const struct buf *report)
 {
     struct slice rest = buf_slice(report);
     while (rest.len > 0) {
         const uint8_t *end = memchr(rest.data, '\n', rest.len);
         size_t len = end != NULL ? (size_t)(end - rest.data) : rest.len;
-        log_error(event, log_slice("detail", slice_of(rest.data, len)));
+        LOG_EVENT(level, event, log_slice("detail", slice_of(rest.data, len)));
         rest = slice_of(rest.data + len, rest.len - len);
         if (rest.len > 0)
             rest = slice_of(rest.data + 1, rest.len - 1);
@@ -211,7 +212,7 @@ static void reload(struct sidecar *s)
     if (err == ERR_OK)
         err = sidecar_config_check_reload(s->config, next, &report, &why);
     if (err != ERR_OK) {
-        log_lines("config_error", &report);
+        log_lines(LOG_ERROR, "config_error", &report);
         log_error("reload_failed", log_str("detail", why_text(&why)),
                   log_str("next", "keeping the configuration in use"));
     } else {
@@ -290,70 +291,27 @@ static void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &files); /* the caps follow from what we have */
 }
 
-static void say_listening(const struct route_config *route, int fd)
+/* Everything that may need a privilege is open; from here on there is none. Threads come after. */
+static err_t enter_sandbox(struct sidecar *s, struct why *why)
 {
-    struct sockaddr_storage sa = {0};
-    socklen_t len = sizeof sa;
-    char bound[ADDRESS_TEXT_LEN], forward[ADDRESS_TEXT_LEN];
-    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
-    log_info("listening",
-             log_str("kind", route->direction == ROUTE_INBOUND ? "inbound" : "outbound"),
-             log_str("address", sockaddr_text((const struct sockaddr *)&sa, bound)),
-             log_str("forward", address_text(&route->forward, forward)));
-}
-
-/* The first worker's sockets settle the ports; the others share them. */
-static err_t bind_all(struct sidecar *s, int *fds, bool first, struct address *bound,
-                      struct why *why)
-{
-    err_t err = ERR_OK;
-    for (size_t i = 0; err == ERR_OK && i < s->config->route_count; i++) {
-        const struct route_config *route = &s->config->routes[i];
-        if (first)
-            bound[i] = route->listen;
-        err = listener_bind(&bound[i], s->config->workers > 1, &fds[i], why);
-        if (err == ERR_OK && first && bound[i].kind == ADDRESS_IP) {
-            struct sockaddr_storage sa = {0};
-            socklen_t len = sizeof sa;
-            if (getsockname(fds[i], (struct sockaddr *)&sa, &len) == 0)
-                bound[i].port = sockaddr_port((const struct sockaddr *)&sa);
-        }
-        if (err == ERR_OK && first)
-            say_listening(route, fds[i]);
-    }
+    struct buf notes;
+    buf_init(&notes, 1u << 14);
+    err_t err = sidecar_privileges_enter(s->config, s->config_path, &notes, why);
+    log_lines(LOG_WARN, "sandbox", &notes);
+    buf_done(&notes);
     return err;
 }
 
-static void close_fds(const int *fds, size_t count)
+static err_t open_workers(struct sidecar *s, struct sockets *sockets, struct why *why)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (fds[i] >= 0)
-            close(fds[i]);
-    }
-}
-
-static err_t open_workers(struct sidecar *s, struct why *why)
-{
-    size_t routes = s->config->route_count;
-    unsigned count = (unsigned)s->config->workers;
-    struct address *bound = mem_array(routes, sizeof *bound);
-    int *fds = mem_array(routes, sizeof *fds);
-    s->workers = mem_array(count, sizeof *s->workers);
-    err_t err = bound != NULL && fds != NULL && s->workers != NULL
-                    ? ERR_OK
-                    : why_set(why, ERR_NO_MEMORY, "workers");
-    for (unsigned i = 0; err == ERR_OK && i < count; i++) {
-        memset(fds, 0xff, routes * sizeof *fds);
-        err = bind_all(s, fds, i == 0, bound, why);
-        if (err == ERR_OK)
-            err = worker_open(&s->workers[i], i, &s->loop, s->config, s->metrics, fds, why);
+    s->workers = mem_array(sockets->workers, sizeof *s->workers);
+    err_t err = s->workers != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
+    for (unsigned i = 0; err == ERR_OK && i < sockets->workers; i++) {
+        err = worker_open(&s->workers[i], i, &s->loop, s->config, s->metrics,
+                          sockets_of(sockets, i), why);
         if (err == ERR_OK)
             s->worker_count++;
-        else
-            close_fds(fds, routes);
     }
-    mem_free(bound);
-    mem_free(fds);
     return err;
 }
 
@@ -364,7 +322,7 @@ static err_t open_probes(struct sidecar *s, struct why *why)
     char text[ADDRESS_TEXT_LEN];
     err_t err = probes_open(&s->loop, &s->config->metrics_listen, &options, &s->probes, why);
     if (err != ERR_OK)
-        return why_add(why, err, "metrics");
+        return why_add(why, err == ERR_IO ? ERR_CONFIG : err, "metrics.listen");
     probes_address(s->probes, &bound);
     log_info("listening", log_str("kind", "metrics"), log_str("address", address_text(&bound, text)));
     return ERR_OK;
@@ -385,18 +343,24 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
 
 static err_t start(struct sidecar *s, struct why *why)
 {
+    struct sockets sockets = {.fds = NULL};
     open_loop_handles(s);
     err_t err = open_metrics(s, why);
     if (err == ERR_OK)
-        err = open_workers(s, why);
+        err = sockets_open(s->config, &sockets, why);
     if (err == ERR_OK && s->config->admin_socket != NULL)
         err = sidecar_admin_open(&s->loop, s->config->admin_socket, s, &s->admin, why);
-    if (err == ERR_OK && s->config_path != NULL)
+    if (err == ERR_OK && s->config_path != NULL) {
         (void)stamp_config(s);
-    if (err == ERR_OK && s->config_path != NULL)
         err = file_watch_open(&s->loop, &s->config_path, 1, on_config_hint, s, &s->watch, why);
+    }
+    if (err == ERR_OK)
+        err = enter_sandbox(s, why);
+    if (err == ERR_OK)
+        err = open_workers(s, &sockets, why);
     if (err == ERR_OK)
         err = open_identity(s, why);
+    sockets_done(&sockets);
     return err;
 }
 

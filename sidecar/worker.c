@@ -209,6 +209,8 @@ static err_t open_listeners(struct worker *w, int *fds, struct why *why)
 {
     err_t err = ERR_OK;
     for (size_t i = 0; err == ERR_OK && i < w->route_count; i++) {
+        if (fds[i] < 0)
+            continue; /* a Unix socket of the first worker */
         err = listener_open(w, i, fds[i], &w->listeners[i], why);
         if (err == ERR_OK)
             fds[i] = -1;
