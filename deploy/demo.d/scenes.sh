@@ -105,8 +105,9 @@ scene_rotation() {
     note "$requests requests, $failed failed; client's SVID was renewed $renewed times," \
         "web's $(($(rotations web) - web)) times"
     verdict "SVIDs were renewed at least twice meanwhile" "$renewed" -ge 2
-    verdict "requests were made" "$requests" -ge 1000
-    verdict "none failed" "$failed" -eq 0
+    verdict "no request failed" "$requests" -ge 100 -a "$failed" -eq 0
+    # shellcheck disable=SC2034  # for the summary
+    STAGE_FIGURES="$requests requests while identities rotated, $failed failed"
 }
 
 scene_impostor() {

@@ -5,6 +5,7 @@ STAGE=          # the folder; everything is in it
 STAGE_KEEP=0
 STAGE_BEGIN=0
 STAGE_GOOD=0 STAGE_BAD=0
+STAGE_FIGURES= # what the summary says beside the checks
 KEPT=$SPINDLE_ROOT/build/demo.kept # where --keep notes the folder for --stop
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -18,7 +19,7 @@ fi
 title() { printf '\n%s%s%s\n' "$BOLD" "$*" "$PLAIN"; }
 note() { printf '  %s\n' "$*"; }
 command_line() { printf '  %s$ %s%s\n' "$CYAN" "$*" "$PLAIN"; }
-indent() { sed 's/^/    /'; }
+indent() { fold -s -w 110 | sed 's/^/    /'; }
 good() {
     STAGE_GOOD=$((STAGE_GOOD + 1))
     printf '  %sok%s      %s\n' "$GREEN" "$PLAIN" "$*"
@@ -75,7 +76,9 @@ stage_open() {
 stage_end() {
     local folder=$1 pid pids=()
     while read -r pid; do
-        tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$folder" && pids+=("$pid")
+        if [ -e "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$folder"; then
+            pids+=("$pid")
+        fi
     done <"$folder/pids"
     [ ${#pids[@]} -gt 0 ] || return 0
     kill "${pids[@]}" 2>/dev/null || true
@@ -124,7 +127,7 @@ stage_summary() {
         scene_keep
     fi
     if [ "$STAGE_BAD" -eq 0 ]; then
-        title "${GREEN}Demo: all $total checks passed in $seconds s.${PLAIN}"
+        title "${GREEN}Demo: all $total checks passed${STAGE_FIGURES:+; $STAGE_FIGURES}; $seconds s.${PLAIN}"
     else
         title "${RED}Demo: $STAGE_BAD of $total checks FAILED, after $seconds s.${PLAIN}"
         exit 1
@@ -135,16 +138,14 @@ stage_summary() {
 
 # as_user UID COMMAND…
 as_user() {
-    local uid=$1
-    shift
-    setpriv --reuid="$uid" --regid="$uid" --clear-groups --no-new-privs -- "$@"
+    setpriv --reuid="$1" --regid="$1" --clear-groups --no-new-privs -- "${@:2}"
 }
 
-# stage_start NAME UID COMMAND…: in the background, output in log/NAME.log.
+# stage_start NAME UID COMMAND…: in the background, output in log/NAME.log. No function between us
+# and the program: the process id must be the program's own.
 stage_start() {
-    local name=$1
-    shift
-    as_user "$@" >"$STAGE/log/$name.log" 2>&1 </dev/null &
+    setpriv --reuid="$2" --regid="$2" --clear-groups --no-new-privs -- "${@:3}" \
+        >"$STAGE/log/$1.log" 2>&1 </dev/null &
     printf '%s\n' "$!" >>"$STAGE/pids"
     disown
 }
