@@ -386,7 +386,7 @@ static err_t open_sandbox(struct agent *a, struct why *why)
         return why_set(why, ERR_IO, "event loop: %s", uv_strerror(rc));
     buf_init(&notes, REPORT_MAX);
     err = agent_privileges_enter(a->config, a->config_path, &loop, &notes, why);
-    log_report(LOG_WARN, "sandbox_note", buf_slice(&notes));
+    log_report(LOG_WARN, "sandbox", buf_slice(&notes));
     buf_done(&notes);
     rc = uv_loop_close(&loop);
     assert(rc == 0);

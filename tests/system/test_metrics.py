@@ -33,7 +33,8 @@ def test_the_agents_metrics_pass_promtool(site):
 
 
 def test_the_sidecars_metrics_pass_promtool(site):
-    sidecar = site.sidecar("web", wait=False)
+    sidecar = site.sidecar("web", wait=False, inbound=[
+        {"listen": "127.0.0.1:0", "forward": "127.0.0.1:9", "allow": ["spiffe://example.org/a"]}])
     metrics = check_pages(sidecar)
     assert metrics.total("spindle_build_info", component="sidecar") == 1
     assert ("spindle_mtls_connections_total", frozenset()) in metrics
