@@ -5,7 +5,7 @@
 #include "common/mem.h"
 #include "common/rand.h"
 #include "common/spiffeid.h"
-#include "common/x509.h"
+#include "common/x509_build.h"
 
 #include <errno.h>
 #include <limits.h>

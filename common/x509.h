@@ -1,10 +1,9 @@
-/* X.509 certificates: parse into borrowed slices, build. Pure but for signing; no I/O.
- * RFC 5280; X509-SVID sections 2 to 4. Verification is in svid_verify.h. */
+/* X.509 certificates: parse into borrowed slices, show, check a signature. Pure, no I/O.
+ * RFC 5280; X509-SVID sections 2 to 4. Making is in x509_build.h, judging in svid_verify.h. */
 #ifndef SPINDLE_COMMON_X509_H
 #define SPINDLE_COMMON_X509_H
 
-#include "common/buf.h"
-#include "common/signer.h"
+#include "common/slice.h"
 #include "common/why.h"
 
 #define X509_DER_MAX (64u * 1024u) /* bytes of one certificate we look at */
@@ -71,27 +70,6 @@ err_t x509_check_signature(const struct x509 *child, struct slice issuer_spki,
 /* Is this public key of a kind and size that x509_check_signature accepts? ERR_CERT_ALGORITHM. */
 err_t x509_check_public_key(struct slice spki, struct why *why) MUST_CHECK;
 
-/* What a new certificate says. All slices borrowed. */
-struct x509_template {
-    struct slice serial;          /* big-endian, positive, <= 20 bytes */
-    struct slice issuer, subject; /* Names, header included */
-    int64_t not_before, not_after;
-    struct slice spki;            /* SubjectPublicKeyInfo, header included */
-    bool is_ca;
-    int path_len;                 /* -1: none */
-    unsigned key_usage;
-    unsigned ext_key_usage;       /* 0: no such extension */
-    const struct slice *uris; size_t uri_count;
-    const struct slice *dns_names; size_t dns_count;
-    struct slice subject_key_id, authority_key_id; /* empty: left out */
-};
-/* Builds and signs; appends the DER. SAN is critical when subject is an empty Name (RFC 5280
- * 4.2.1.6). Loop thread only (it signs). */
-err_t x509_build(const struct x509_template *t, const struct signer *signer, struct buf *out,
-                 struct why *why) MUST_CHECK;
-/* Appends Name with the given attributes; NULL ones are left out; all NULL gives an empty Name. */
-err_t x509_build_name(struct buf *out, const char *country, const char *organization,
-                      const char *common_name) MUST_CHECK;
 /* SHA-1 of the public key's bits as RFC 5280 4.2.1.2 (1). */
 #define X509_KEY_ID_LEN 20
 err_t x509_key_id(struct slice spki, uint8_t out[static X509_KEY_ID_LEN]) MUST_CHECK;

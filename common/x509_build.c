@@ -1,4 +1,4 @@
-#include "common/x509.h"
+#include "common/x509_build.h"
 
 #include "common/der.h"
 #include "common/oid.h"

@@ -198,10 +198,6 @@ static const struct {
     struct slice der;
     const char *says;
 } no_keys[] = {
-#define BYTES(x)                                                                                   \
-    {                                                                                              \
-        .data = (const uint8_t *)(x), .len = sizeof(x) - 1                                         \
-    }
     {BYTES(""), "DER"},
     {BYTES("\x30\x00"), "neither"},
     {BYTES("\x30\x03\x02\x01\x00"), "neither"},

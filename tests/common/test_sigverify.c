@@ -3,6 +3,7 @@
 #include "common/key.h"
 #include "common/oid.h"
 #include "common/x509.h"
+#include "tests/support/certs.h"
 #include "tests/support/runner.h"
 
 #include <wolfssl/options.h>
@@ -13,10 +14,6 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
-#define BYTES(x)                                                                                   \
-    {                                                                                              \
-        .data = (const uint8_t *)(x), .len = sizeof(x) - 1                                         \
-    }
 static const struct slice message = BYTES("what is signed");
 static struct why why;
 static struct buf spki, sig, alg;

@@ -2,7 +2,7 @@
 #include "common/der.h"
 #include "common/mem.h"
 #include "common/oid.h"
-#include "common/x509.h"
+#include "common/x509_build.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 
@@ -178,10 +178,6 @@ START_TEST(test_a_description_names_id_serial_and_times)
 }
 END_TEST
 
-#define BYTES(x)                                                                                   \
-    {                                                                                              \
-        .data = (const uint8_t *)(x), .len = sizeof(x) - 1                                         \
-    }
 #define EXT(o, v)                                                                                  \
     {                                                                                              \
         .oid = BYTES(o), .value = BYTES(v)                                                         \

@@ -13,9 +13,12 @@
 
 #include "common/bundle.h"
 #include "common/key.h"
-#include "common/x509.h"
+#include "common/x509_build.h"
 
 #define CERTS_NOW INT64_C(1790000000) /* 2026-09-21T14:13:20Z: the tests' clock */
+
+/* A literal as a struct slice, for static tables. */
+#define BYTES(x) {.data = (const uint8_t *)(x), .len = sizeof(x) - 1}
 
 struct cert {
     struct key *key;   /* owned */
