@@ -402,7 +402,7 @@ static err_t open_endpoint(struct agent *a, struct why *why)
                                    .limits = a->limits};
     err_t err = endpoint_open(&a->loop, &opt, &a->endpoint, why);
     if (err != ERR_OK)
-        return err;
+        return option_blame(a->config->origins, "workload_api.socket", err, why);
     char address[PATH_MAX];
     snprintf(address, sizeof address, "unix:%s", a->config->workload_api_socket);
     log_info("listening", log_str("kind", "workload_api"), log_str("address", address));
@@ -434,7 +434,7 @@ static err_t open_probes(struct agent *a, struct why *why)
         return ERR_OK;
     err_t err = probes_open(&a->loop, &a->config->metrics_listen, &opt, &a->probes, why);
     if (err != ERR_OK)
-        return err;
+        return option_blame(a->config->origins, "metrics.listen", err, why);
     probes_address(a->probes, &bound);
     log_info("listening", log_str("kind", "metrics"),
              log_str("address", address_text(&bound, text)));
@@ -462,7 +462,7 @@ static err_t open_admin(struct agent *a, struct why *why)
     if (err == ERR_OK)
         log_info("listening", log_str("kind", "admin"),
                  log_str("address", a->config->admin_socket));
-    return err;
+    return option_blame(a->config->origins, "admin.socket", err, why);
 }
 
 static void close_admin(struct agent *a)

@@ -106,7 +106,8 @@ static void help_command(const struct command_program *p, const struct command *
         if (has_word(c->flags, p->flags[i].name))
             print_flag(out, &p->flags[i]);
     }
-    if (has_word(c->flags, "set") && p->help_keys != NULL) {
+    /* Where the configuration is the whole input; elsewhere it only says which socket. */
+    if (strcmp(c->flags, "config set") == 0 && p->help_keys != NULL) {
         fputs("\nConfiguration keys (in the file, or as --set KEY=VALUE):\n", out);
         p->help_keys(out);
     }

@@ -2,6 +2,7 @@
 
 #include "common/mem.h"
 #include "common/nearest.h"
+#include "common/option_report.h"
 #include "common/option_type.h"
 #include "common/yaml.h"
 
@@ -10,19 +11,6 @@
 #define KEY_LEN 256
 #define SETS_MAX 128
 #define LIST_MAX 4096 /* elements of a list, sections of one key */
-#define ORIGINS_MAX 65536
-
-struct origin {
-    char *key;   /* owned */
-    bool by_set; /* written by --set */
-    unsigned line;
-};
-
-struct option_origins {
-    char *file; /* owned; what error lines call the file */
-    struct origin *items;
-    size_t count, cap;
-};
 
 /* The file, or one --set with the key it sets; later ones win. */
 struct source {
@@ -52,24 +40,6 @@ struct found {
     bool by_set;
 };
 
-static void set_err(err_t *err, err_t next)
-{
-    if (*err == ERR_OK || *err == ERR_CONFIG)
-        *err = next;
-}
-
-/* One line, whatever the words that were found in it. */
-static void report_line(struct buf *report, err_t *err, const char *where, const char *text)
-{
-    char line[OPTION_WHERE_LEN * 3];
-    snprintf(line, sizeof line, "%s%s%s", where, where[0] != '\0' ? ": " : "", text);
-    for (char *c = line; *c != '\0'; c++)
-        *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
-    err_t put = buf_printf(report, "%s\n", line);
-    if (put != ERR_OK && put != ERR_TOO_LARGE)
-        set_err(err, put);
-}
-
 /* A line about a node: its own line, not that of the key it belongs to. */
 __attribute__((format(printf, 5, 6))) static void
 problem(struct loader *l, bool by_set, unsigned line, const char *key, const char *fmt, ...)
@@ -82,9 +52,9 @@ problem(struct loader *l, bool by_set, unsigned line, const char *key, const cha
     if (by_set)
         snprintf(where, sizeof where, "--set: %s", key);
     else
-        snprintf(where, sizeof where, "%s:%u: %s", l->origins->file, line, key);
-    set_err(&l->err, ERR_CONFIG);
-    report_line(l->report, &l->err, where, text);
+        snprintf(where, sizeof where, "%s:%u: %s", option_origins_file(l->origins), line, key);
+    option_set_err(&l->err, ERR_CONFIG);
+    option_report_line(l->report, &l->err, where, text);
 }
 
 static bool stopped(const struct loader *l)
@@ -94,39 +64,7 @@ static bool stopped(const struct loader *l)
 
 static void note_origin(struct loader *l, const char *key, bool by_set, unsigned line)
 {
-    struct option_origins *o = l->origins;
-    if (o->count == o->cap) {
-        size_t cap = o->cap > 0 ? o->cap * 2 : 32;
-        struct origin *items =
-            cap <= ORIGINS_MAX ? mem_resize(o->items, cap * sizeof *items) : NULL;
-        if (items == NULL) {
-            set_err(&l->err, cap <= ORIGINS_MAX ? ERR_NO_MEMORY : ERR_TOO_LARGE);
-            return;
-        }
-        o->items = items;
-        o->cap = cap;
-    }
-    char *copy = mem_strdup(key);
-    if (copy == NULL) {
-        set_err(&l->err, ERR_NO_MEMORY);
-        return;
-    }
-    o->items[o->count++] = (struct origin){.key = copy, .by_set = by_set, .line = line};
-}
-
-static const struct origin *find_origin(const struct option_origins *o, const char *key)
-{
-    for (size_t i = o->count; i > 0; i--) {
-        if (strcmp(o->items[i - 1].key, key) == 0)
-            return &o->items[i - 1];
-    }
-    return NULL;
-}
-
-/* What is behind "a." in "a.b", or NULL when `key` does not start so. */
-static const char *below(const char *key, const char *section, size_t len)
-{
-    return strncmp(key, section, len) == 0 && key[len] == '.' ? key + len + 1 : NULL;
+    option_set_err(&l->err, option_note(l->origins, key, by_set, line));
 }
 
 static const struct option *find_row(const struct option_table *t, const char *key)
@@ -141,7 +79,7 @@ static const struct option *find_row(const struct option_table *t, const char *k
 static bool is_section(const struct option_table *t, const char *key)
 {
     for (size_t i = 0; i < t->count; i++) {
-        if (below(t->rows[i].key, key, strlen(key)) != NULL)
+        if (option_below(t->rows[i].key, key, strlen(key)) != NULL)
             return true;
     }
     return false;
@@ -233,7 +171,8 @@ static struct found find_value(const struct loader *l, const struct scope *s, co
         const struct source *source = &l->sources[i - 1];
         const char *rest = key;
         if (source->at[0] != '\0')
-            rest = strcmp(key, source->at) == 0 ? "" : below(key, source->at, strlen(source->at));
+            rest = strcmp(key, source->at) == 0 ? ""
+                                                : option_below(key, source->at, strlen(source->at));
         const struct yaml_node *node = rest != NULL ? walk(yaml_root(source->doc), rest) : NULL;
         if (node != NULL)
             return (struct found){.node = node, .by_set = source->at[0] != '\0'};
@@ -258,7 +197,7 @@ static void load_list(struct loader *l, const struct option *o, const char *key,
     char **list = mem_array(count + 1, sizeof *list);
     *field = list;
     if (list == NULL) {
-        set_err(&l->err, ERR_NO_MEMORY);
+        option_set_err(&l->err, ERR_NO_MEMORY);
         return;
     }
     for (const struct yaml_node *n = yaml_first(f->node); n != NULL; n = n->next) {
@@ -269,7 +208,7 @@ static void load_list(struct loader *l, const struct option *o, const char *key,
         }
         list[i] = mem_strdup((const char *)n->text.data);
         if (list[i++] == NULL) {
-            set_err(&l->err, ERR_NO_MEMORY);
+            option_set_err(&l->err, ERR_NO_MEMORY);
             return;
         }
     }
@@ -293,7 +232,7 @@ static void load_items(struct loader *l, const struct option *o, const char *key
     }
     field->items = mem_array(count, o->items->size);
     if (field->items == NULL) {
-        set_err(&l->err, ERR_NO_MEMORY);
+        option_set_err(&l->err, ERR_NO_MEMORY);
         return;
     }
     field->count = count;
@@ -325,7 +264,7 @@ static void load_default(struct loader *l, const struct option *o, void *field)
     if (option_is_scalar(o)) {
         err_t err = option_value_read(o, &word, field, NULL);
         if (err != ERR_OK)
-            set_err(&l->err, err == ERR_NO_MEMORY ? err : ERR_INTERNAL);
+            option_set_err(&l->err, err == ERR_NO_MEMORY ? err : ERR_INTERNAL);
     } else if (o->type != OPTION_ITEMS) {
         load_list(l, o, o->key, &f, field);
     }
@@ -363,7 +302,7 @@ static void load_row(struct loader *l, const struct scope *s, const struct optio
     } else {
         err_t err = option_value_read(o, f.node, field, &why);
         if (err == ERR_NO_MEMORY)
-            set_err(&l->err, err);
+            option_set_err(&l->err, err);
         else if (err != ERR_OK)
             problem(l, f.by_set, f.node->line, key, "%s", why_text(&why));
     }
@@ -385,8 +324,8 @@ static void add_source(struct loader *l, struct yaml *doc, const char *at)
 /* A line that already names its place. */
 static void plain_problem(struct loader *l, const char *text)
 {
-    set_err(&l->err, ERR_CONFIG);
-    report_line(l->report, &l->err, "", text);
+    option_set_err(&l->err, ERR_CONFIG);
+    option_report_line(l->report, &l->err, "", text);
 }
 
 static void read_file(struct loader *l, const struct option_table *t, const char *path)
@@ -400,7 +339,7 @@ static void read_file(struct loader *l, const struct option_table *t, const char
     opt.expected = example;
     err_t err = yaml_read_file(path, &opt, &doc, &why);
     if (err == ERR_NO_MEMORY)
-        set_err(&l->err, err);
+        option_set_err(&l->err, err);
     else if (err != ERR_OK)
         plain_problem(l, why_text(&why));
     else
@@ -438,7 +377,7 @@ static void read_set(struct loader *l, const struct option_table *t, const char 
     if (err == ERR_OK)
         add_source(l, doc, key);
     else if (err == ERR_NO_MEMORY)
-        set_err(&l->err, err);
+        option_set_err(&l->err, err);
     else /* without the line of the value, ":1: " */
         problem(l, true, 0, key, "%s", why.text + 1 + strspn(why.text + 1, "0123456789: "));
 }
@@ -469,18 +408,15 @@ err_t option_load(const struct option_table *t, const char *path, const char *co
 {
     struct loader *l = mem_alloc(sizeof *l);
     struct scope root = {.table = t, .prefix = ""};
-    struct option_origins *origins = mem_alloc(sizeof *origins);
+    struct option_origins *origins = option_origins_new(path != NULL ? path : "configuration");
     if (l == NULL || origins == NULL) {
         mem_free(l);
-        mem_free(origins);
+        option_origins_free(origins);
         return why_set(why, ERR_NO_MEMORY, "reading the configuration");
     }
     l->origins = origins;
     l->report = report;
-    origins->file = mem_strdup(path != NULL ? path : "configuration");
-    if (origins->file == NULL)
-        l->err = ERR_NO_MEMORY;
-    if (path != NULL && !stopped(l))
+    if (path != NULL)
         read_file(l, t, path);
     bool readable = l->err == ERR_OK;
     for (size_t i = 0; sets != NULL && sets[i] != NULL && !stopped(l); i++)
@@ -518,74 +454,4 @@ void option_free(const struct option_table *t, void *config)
         mem_free(items->items);
         *items = (struct option_items){0};
     }
-}
-
-void option_origins_free(struct option_origins *o)
-{
-    if (o == NULL)
-        return;
-    for (size_t i = 0; i < o->count; i++)
-        mem_free(o->items[i].key);
-    mem_free(o->items);
-    mem_free(o->file);
-    mem_free(o);
-}
-
-const char *option_where(const struct option_origins *o, const char *key,
-                         char out[static OPTION_WHERE_LEN])
-{
-    char near[KEY_LEN];
-    const struct origin *from = find_origin(o, key);
-    snprintf(near, sizeof near, "%s", key);
-    for (size_t n = strlen(near); from == NULL && n > 0; n--) {
-        if (near[n] != '.' && near[n] != '[')
-            continue;
-        near[n] = '\0';
-        from = find_origin(o, near);
-    }
-    if (from == NULL)
-        snprintf(out, OPTION_WHERE_LEN, "%.250s: %.250s", o->file, key);
-    else if (from->by_set)
-        snprintf(out, OPTION_WHERE_LEN, "--set: %.250s", key);
-    else
-        snprintf(out, OPTION_WHERE_LEN, "%.240s:%u: %.240s", o->file, from->line, key);
-    return out;
-}
-
-bool option_given(const struct option_origins *o, const char *key)
-{
-    size_t len = strlen(key);
-    for (size_t i = 0; i < o->count; i++) {
-        if (strcmp(o->items[i].key, key) == 0 || below(o->items[i].key, key, len) != NULL)
-            return true;
-    }
-    return false;
-}
-
-static void add_line(const struct option_origins *o, struct buf *report, err_t *err,
-                     const char *key, const char *prefix, const char *fmt, va_list args)
-{
-    char text[512], where[OPTION_WHERE_LEN];
-    size_t n = (size_t)snprintf(text, sizeof text, "%s", prefix);
-    vsnprintf(text + n, sizeof text - n, fmt, args);
-    report_line(report, err, option_where(o, key, where), text);
-}
-
-void option_problem(const struct option_origins *o, struct buf *report, err_t *err, const char *key,
-                    const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    set_err(err, ERR_CONFIG);
-    add_line(o, report, err, key, "", fmt, args);
-    va_end(args);
-}
-
-void option_warning(const struct option_origins *o, struct buf *report, err_t *err, const char *key,
-                    const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    add_line(o, report, err, key, "warning: ", fmt, args);
-    va_end(args);
 }

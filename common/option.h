@@ -27,6 +27,9 @@ void option_origins_free(struct option_origins *o);
 #define OPTION_WHERE_LEN 512
 const char *option_where(const struct option_origins *o, const char *key,
                          char out[static OPTION_WHERE_LEN]);
+/* Names the key because of which something could not be opened: ERR_IO becomes ERR_CONFIG with
+ * option_where before it (for exit code 2); other errors pass as they are. */
+err_t option_blame(const struct option_origins *o, const char *key, err_t err, struct why *why);
 /* Was the key, or a section of this name, written in the file or by --set? */
 bool option_given(const struct option_origins *o, const char *key);
 /* For checks across keys: adds "WHERE: text" to the report. *err becomes ERR_CONFIG (a warning

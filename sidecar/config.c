@@ -84,12 +84,11 @@ static bool same_address(const struct address *a, const struct address *b)
            strcmp(a->host, b->host) == 0 && (a->kind == ADDRESS_UNIX || a->port != 0);
 }
 
-/* The key of a route as the user wrote it: inbound[0].listen. */
-static const char *route_key(const struct sidecar_config *c, size_t route, const char *key,
-                             char out[static 64])
+const char *sidecar_route_key(const struct sidecar_config *c, size_t route, const char *key,
+                              char out[static ROUTE_KEY_LEN])
 {
     bool in = route < c->inbound.count;
-    snprintf(out, 64, "%s[%zu].%s", in ? "inbound" : "outbound",
+    snprintf(out, ROUTE_KEY_LEN, "%s[%zu].%s", in ? "inbound" : "outbound",
              in ? route : route - c->inbound.count, key);
     return out;
 }
@@ -97,11 +96,11 @@ static const char *route_key(const struct sidecar_config *c, size_t route, const
 static void check_listen(struct checks *c, const char *key, const struct address *listen,
                          size_t before)
 {
-    char other[64], text[ADDRESS_TEXT_LEN];
+    char other[ROUTE_KEY_LEN], text[ADDRESS_TEXT_LEN];
     for (size_t i = 0; i < before; i++) {
         if (same_address(&c->config->routes[i].listen, listen)) {
             PROBLEM(c, key, "%s is taken by %s", address_text(listen, text),
-                    route_key(c->config, i, "listen", other));
+                    sidecar_route_key(c->config, i, "listen", other));
             return;
         }
     }
@@ -110,7 +109,7 @@ static void check_listen(struct checks *c, const char *key, const struct address
 static void check_routes(struct checks *c)
 {
     const struct sidecar_config *config = c->config;
-    char key[64];
+    char key[ROUTE_KEY_LEN];
     if (!option_given(c->origins, "inbound") && !option_given(c->origins, "outbound"))
         PROBLEM(c, "inbound", "is missing, outbound too: expected at least one route");
     else if (config->route_count == 0 && c->err == ERR_OK)
@@ -118,11 +117,11 @@ static void check_routes(struct checks *c)
     for (size_t i = 0; i < config->route_count; i++) {
         const struct route_config *r = &config->routes[i];
         bool in = r->direction == ROUTE_INBOUND;
-        check_listen(c, route_key(config, i, "listen", key), &r->listen, i);
+        check_listen(c, sidecar_route_key(config, i, "listen", key), &r->listen, i);
         if (same_address(&r->listen, &r->forward))
-            PROBLEM(c, route_key(config, i, "forward", key), "is its own listen address");
+            PROBLEM(c, sidecar_route_key(config, i, "forward", key), "is its own listen address");
         if (r->peers != NULL && r->peers[0] == NULL)
-            WARNING(c, route_key(config, i, in ? "allow" : "expect", key),
+            WARNING(c, sidecar_route_key(config, i, in ? "allow" : "expect", key),
                     "is empty and admits nobody");
     }
     check_listen(c, "metrics.listen", &config->metrics_listen, config->route_count);

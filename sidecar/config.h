@@ -68,6 +68,10 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
 err_t sidecar_config_check_reload(const struct sidecar_config *now,
                                   const struct sidecar_config *next, struct buf *report,
                                   struct why *why) MUST_CHECK;
+/* The key of a route as the user wrote it, for option_where: "inbound[0].listen". Returns out. */
+#define ROUTE_KEY_LEN 64
+const char *sidecar_route_key(const struct sidecar_config *c, size_t route, const char *key,
+                              char out[static ROUTE_KEY_LEN]);
 /* What `config check` looks at beyond the file itself, reading only: certificate, key and bundle
  * can be read, the key by its owner alone. */
 err_t sidecar_config_check_files(const struct sidecar_config *c, struct buf *report) MUST_CHECK;

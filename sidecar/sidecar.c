@@ -322,9 +322,10 @@ static err_t open_probes(struct sidecar *s, struct why *why)
     char text[ADDRESS_TEXT_LEN];
     err_t err = probes_open(&s->loop, &s->config->metrics_listen, &options, &s->probes, why);
     if (err != ERR_OK)
-        return why_add(why, err == ERR_IO ? ERR_CONFIG : err, "metrics.listen");
+        return option_blame(s->config->origins, "metrics.listen", err, why);
     probes_address(s->probes, &bound);
-    log_info("listening", log_str("kind", "metrics"), log_str("address", address_text(&bound, text)));
+    log_info("listening", log_str("kind", "metrics"),
+             log_str("address", address_text(&bound, text)));
     return ERR_OK;
 }
 
@@ -334,7 +335,8 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
                             &s->metrics, why);
     if (err == ERR_OK)
         err = process_metrics_new(s->metrics, &s->process, why);
-    if (err == ERR_OK && metrics_on_scrape(s->metrics, sidecar_metrics_scrape, s->metrics) != ERR_OK)
+    if (err == ERR_OK &&
+        metrics_on_scrape(s->metrics, sidecar_metrics_scrape, s->metrics) != ERR_OK)
         err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
     if (err == ERR_OK && s->config->metrics_on)
         err = open_probes(s, why);
@@ -348,8 +350,10 @@ static err_t start(struct sidecar *s, struct why *why)
     err_t err = open_metrics(s, why);
     if (err == ERR_OK)
         err = sockets_open(s->config, &sockets, why);
-    if (err == ERR_OK && s->config->admin_socket != NULL)
+    if (err == ERR_OK && s->config->admin_socket != NULL) {
         err = sidecar_admin_open(&s->loop, s->config->admin_socket, s, &s->admin, why);
+        err = option_blame(s->config->origins, "admin.socket", err, why);
+    }
     if (err == ERR_OK && s->config_path != NULL) {
         (void)stamp_config(s);
         err = file_watch_open(&s->loop, &s->config_path, 1, on_config_hint, s, &s->watch, why);

@@ -40,20 +40,10 @@ static err_t bind_route(const struct route_config *route, size_t r, struct socke
     return err;
 }
 
-/* "inbound[0].listen" */
-static const char *key_of(const struct sidecar_config *config, size_t r, char out[static 64])
-{
-    enum route_direction direction = config->routes[r].direction;
-    size_t index = 0;
-    for (size_t i = 0; i < r; i++)
-        index += config->routes[i].direction == direction;
-    snprintf(out, 64, "%s[%zu].listen", direction == ROUTE_INBOUND ? "inbound" : "outbound", index);
-    return out;
-}
-
 err_t sockets_open(const struct sidecar_config *config, struct sockets *ret, struct why *why)
 {
     struct sockets s = {.routes = config->route_count, .workers = (unsigned)config->workers};
+    char key[ROUTE_KEY_LEN];
     s.fds = mem_array(s.routes * s.workers, sizeof *s.fds);
     if (s.fds == NULL)
         return why_set(why, ERR_NO_MEMORY, "listening sockets");
@@ -61,8 +51,7 @@ err_t sockets_open(const struct sidecar_config *config, struct sockets *ret, str
     err_t err = ERR_OK;
     for (size_t r = 0; err == ERR_OK && r < s.routes; r++) {
         err = bind_route(&config->routes[r], r, &s, why);
-        if (err == ERR_IO)
-            err = why_add(why, ERR_CONFIG, "%s", key_of(config, r, (char[64]){0}));
+        err = option_blame(config->origins, sidecar_route_key(config, r, "listen", key), err, why);
     }
     if (err != ERR_OK) {
         sockets_done(&s);

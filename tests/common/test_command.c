@@ -47,7 +47,7 @@ static err_t fail_config(const struct command_line *line, struct why *why)
 
 static const struct command commands[] = {
     {"run", "", "", fail_io, "Run."},
-    {"config check", "", "", fail_config, "Check."},
+    {"config check", "", "config set", fail_config, "Check."},
     {"api fetch", "", "output config set force", fetch, "Fetch something."},
     {"api fetch all", "", "", fail_io, "Fetch all."},
     {"show", "ID [NAME]", "", show, "Show one."},
@@ -119,7 +119,7 @@ static const struct call_case {
     {"-h", 0, "  show ID [NAME] ", ""},
     {"api --help", 0, "Usage: prog api COMMAND [OPTIONS]\n\nCommands:\n  api fetch ", ""},
     {"api fetch --help", 0, "Usage: prog api fetch [OPTIONS]\n\nOptions:\n  --config PATH ", ""},
-    {"api fetch --help", 0, "--set KEY=VALUE):\n  trust_domain\n", ""},
+    {"config check --help", 0, "--set KEY=VALUE):\n  trust_domain\n", ""},
     {"show --help", 0, "Show one.\n\nUsage: prog show ID [NAME]\n", ""},
     {"run", 1, "", "prog: no such socket\n"},
     {"api fetch all", 1, "", "prog: no such socket\n"},

@@ -1,0 +1,173 @@
+"""`config check` and bad configuration at `run`: one clear line a mistake, with file, line and key, exit
+code 2, and nothing made or changed. The exact words of each mistake are pinned in the unit suites."""
+import os
+
+import pytest
+
+ROUTE = [{"listen": "127.0.0.1:0", "forward": "127.0.0.1:1", "expect": ["spiffe://example.org/web"]}]
+ENTRY = "entries:\n  - spiffe_id: spiffe://example.org/web\n    selectors: ['unix:uid:1000']\n"
+
+
+def tree(site):
+    """All files with their contents, and all folders: what a check must leave as it is."""
+    return {str(p.relative_to(site.dir)): p.read_bytes() if p.is_file() else None
+            for p in sorted(site.dir.rglob("*"))}
+
+
+def check(site, program, text, *args, env=None, name="x.yaml"):
+    if text is not None:
+        site.write(name, text)
+    before = tree(site)
+    got = site.run(program, "config", "check", "--config", name, *args, env=env)
+    assert tree(site) == before, "config check changed something"
+    return got
+
+
+def refuse(got, *lines):
+    assert got.code == 2, got
+    assert got.out == "", got
+    assert got.err.splitlines() == list(lines), got
+
+
+def agent_text(site, more="", entries=True):
+    text = f"trust_domain: example.org\ndata_dir: {site.dir}/data\n"
+    return text + (f"entries: {site.dir}/entries.yaml\n" if entries else "") + more
+
+
+def test_a_valid_agent_configuration_passes_and_makes_nothing(site):
+    site.write("entries.yaml", ENTRY)
+    got = check(site, "spindle-agent", agent_text(site))
+    assert (got.code, got.out, got.err) == (0, "configuration is valid\n", ""), got
+
+
+def test_a_valid_sidecar_configuration_passes_and_opens_nothing(site):
+    site.write_yaml("x.yaml", site.sidecar_config("web", outbound=ROUTE))
+    got = check(site, "spindle-sidecar", None)
+    assert (got.code, got.out, got.err) == (0, "configuration is valid\n", ""), got
+
+
+@pytest.mark.parametrize("program", ["spindle-agent", "spindle-sidecar"])
+def test_a_missing_file_is_named(site, program):
+    refuse(check(site, program, None, name="none.yaml"), "none.yaml: cannot be read: No such file or directory")
+
+
+@pytest.mark.parametrize("program, first", [("spindle-agent", "trust_domain"), ("spindle-sidecar", "identity")])
+def test_an_empty_file_is_an_error(site, program, first):
+    refuse(check(site, program, ""),
+           f"x.yaml: is empty: expected configuration keys, such as {first}: ...")
+
+
+def test_a_file_that_may_not_be_read_is_named(site):
+    site.write("x.yaml", agent_text(site), mode=0o600)
+    got = site.run("spindle-agent", "config", "check", "--config", "x.yaml", uid=1234)
+    refuse(got, "x.yaml: cannot be read: Permission denied")
+
+
+@pytest.mark.parametrize("more, line", [
+    ("svid: {x509_tll: 1h}\n", "svid.x509_tll: unknown key, did you mean svid.x509_ttl?"),
+    ("svid: {x509_ttl: 1hour}\n",
+     'svid.x509_ttl: expected a duration such as 90s, 10m or 1h, found "1hour"'),
+    ("svid: [1h]\n", "svid: expected a mapping of keys, found a list"),
+    ("authority: {kind: vault}\n", "authority.kind: vault is not built yet in this version; use self"),
+    (f"admin: {{socket: /{'a' * 110}}}\n",
+     f'admin.socket: expected the absolute path of a Unix socket, found "/{"a" * 69}...": '
+     "the path of a Unix socket may have at most 107 bytes, this one has 111"),
+])
+def test_each_mistake_is_one_line_with_file_line_and_key(site, more, line):
+    site.write("entries.yaml", ENTRY)
+    refuse(check(site, "spindle-agent", agent_text(site, more)), f"x.yaml:4: {line}")
+
+
+def test_a_key_that_is_there_twice_is_refused(site):
+    refuse(check(site, "spindle-agent", agent_text(site, "data_dir: /x\n")),
+           'x.yaml:4: the key "data_dir" is there twice, first in line 2')
+
+
+def test_all_mistakes_are_told_at_once(site):
+    got = check(site, "spindle-agent", "svid: {x509_ttl: x}\nworkers: 1\nentries: /e\n")
+    refuse(got, "x.yaml:2: workers: unknown key; `config check --help` lists the known ones",
+           "x.yaml: trust_domain: is missing: expected a trust domain such as example.org",
+           'x.yaml:1: svid.x509_ttl: expected a duration such as 90s, 10m or 1h, found "x"')
+
+
+def test_a_setting_is_checked_like_the_file(site):
+    site.write("entries.yaml", ENTRY)
+    got = check(site, "spindle-agent", agent_text(site), "--set", "svid.x509_ttl=2s")
+    assert got.code == 0, got
+    refuse(check(site, "spindle-agent", agent_text(site), "--set", "svid.x509_ttl=1s"),
+           '--set: svid.x509_ttl: expected at least 2s, found "1s"')
+
+
+@pytest.mark.parametrize("entries, parts", [
+    (ENTRY.replace("example.org", "example.net"), ["entries.yaml:2:", "spiffe_id", "example.net"]),
+    (ENTRY.replace("/web", "//web"), ["entries.yaml:2:", "spiffe_id", "path segment is empty"]),
+    (ENTRY.replace("['unix:uid:1000']", "[]"), ["entries.yaml:3:", "selectors"]),
+    (ENTRY.replace("unix:uid", "unix:shoe"), ["entries.yaml:3:", "selectors", "unix:shoe:1000"]),
+])
+def test_mistakes_in_entries_are_found_too(site, entries, parts):
+    site.write("entries.yaml", entries)
+    got = check(site, "spindle-agent", agent_text(site))
+    assert (got.code, got.out, len(got.err.splitlines())) == (2, "", 1), got
+    assert all(part in got.err for part in parts), got
+
+
+def test_a_key_file_open_to_others_is_refused(site):
+    for name, mode in [("tls.crt", 0o644), ("tls.key", 0o640), ("ca.crt", 0o644)]:
+        site.write(name, "", mode=mode)
+    files = {"certificate": "tls.crt", "key": "tls.key", "bundle": "ca.crt"}
+    site.write_yaml("x.yaml", site.sidecar_config("web", identity={"files": files}, outbound=ROUTE))
+    refuse(check(site, "spindle-sidecar", None),
+           "x.yaml:4: identity.files.key: tls.key holds a key and is open to others: expected mode "
+           "0600, found 0640")
+
+
+def test_a_route_that_admits_nobody_is_a_warning(site):
+    route = [{"listen": "127.0.0.1:0", "forward": "127.0.0.1:1", "allow": []}]
+    site.write_yaml("x.yaml", site.sidecar_config("web", inbound=route))
+    got = check(site, "spindle-sidecar", None)
+    assert (got.code, got.out) == (0, "configuration is valid\n"), got
+    assert "inbound[0].allow: warning: is empty and admits nobody" in got.err, got
+
+
+def test_the_environment_may_name_the_workload_api(site):
+    text = "outbound: [{listen: '127.0.0.1:0', forward: '127.0.0.1:1', expect: ['spiffe://td/x']}]\n"
+    unset = {"SPIFFE_ENDPOINT_SOCKET": ""}
+    assert check(site, "spindle-sidecar", text, env=unset).code == 2
+    got = check(site, "spindle-sidecar", text, env={"SPIFFE_ENDPOINT_SOCKET": "unix:///run/api.sock"})
+    assert (got.code, got.err) == (0, ""), got
+    refuse(check(site, "spindle-sidecar", text, env={"SPIFFE_ENDPOINT_SOCKET": "/run/api.sock"}),
+           "x.yaml: identity: SPIFFE_ENDPOINT_SOCKET=/run/api.sock: expected unix:///PATH or tcp://IP:PORT")
+
+
+@pytest.mark.parametrize("program", ["spindle-agent", "spindle-sidecar"])
+def test_run_refuses_what_check_refuses_and_makes_nothing(site, program):
+    site.write("x.yaml", f"data_dir: {site.dir}/data\nnonsense: 1\n")
+    before = tree(site)
+    got = site.run(program, "run", "--config", "x.yaml")
+    assert got.code == 2, got
+    assert "x.yaml:2: nonsense: unknown key" in got.err, got
+    assert tree(site) == before
+
+
+def test_a_sidecar_refuses_a_port_that_is_taken(site):
+    _, port = site.tcp_server()
+    route = [{**ROUTE[0], "listen": f"127.0.0.1:{port}"}]
+    site.write_yaml("x.yaml", site.sidecar_config("web", metrics=None, outbound=route))
+    lines = site.path("x.yaml").read_text().splitlines()
+    line = lines.index(f"- listen: 127.0.0.1:{port}") + 1
+    got = site.run("spindle-sidecar", "run", "--config", "x.yaml")
+    assert got.code == 2, got
+    assert got.err.splitlines()[-1] == (
+        f"spindle-sidecar: x.yaml:{line}: outbound[0].listen: cannot listen on 127.0.0.1:{port}: "
+        "Address already in use"), got
+    assert not os.path.exists(site.path("web.sock"))
+
+
+def test_an_agent_refuses_a_port_that_is_taken(site):
+    _, port = site.tcp_server()
+    site.write_entries([])
+    site.write_yaml("x.yaml", site.agent_config(metrics={"listen": f"127.0.0.1:{port}"}))
+    got = site.run("spindle-agent", "run", "--config", "x.yaml")
+    assert got.code == 2, got
+    assert "x.yaml:8: metrics.listen: " in got.err and f"127.0.0.1:{port}" in got.err, got
+    assert "address already in use" in got.err.lower(), got
