@@ -202,8 +202,10 @@ START_TEST(test_a_message_that_unpacks_too_large_is_refused)
     struct why why = {0};
     buf_init(&bytes, 4u << 20);
     ck_assert_int_eq(buf_reserve(&bytes, 2u << 20), ERR_OK);
-    for (size_t i = 0; i < 1u << 20; i++)
-        ck_assert_int_eq(buf_append(&bytes, "\x0a\x00", 2), ERR_OK);
+    err_t err = ERR_OK; /* a million asserts would take libcheck seconds */
+    for (size_t i = 0; i < 1u << 20 && err == ERR_OK; i++)
+        err = buf_append(&bytes, "\x0a\x00", 2);
+    ck_assert_int_eq(err, ERR_OK);
     ck_assert_int_eq(workload_svids_decode(buf_slice(&bytes), &svids, &why), ERR_TOO_LARGE);
     buf_done(&bytes);
 }
