@@ -174,12 +174,14 @@ enum stream_result stream_handshake(struct stream *s, struct scratch *x, struct 
 
 static enum stream_result read_tls(struct stream *s, struct scratch *x, struct why *why)
 {
-    bool had_inside = s->more_inside;
-    s->more_inside = false;
+    enum stream_result wire = STREAM_OK;
     buf_clear(&x->wire);
     buf_clear(&x->sealed);
-    enum stream_result wire = read_wire(s, &x->wire, x->wire.cap, why);
-    if (wire == STREAM_ERROR || (wire == STREAM_AGAIN && !had_inside))
+    if (s->more_inside) /* alone: with a read on top it might not fit into x->plain */
+        s->more_inside = false;
+    else
+        wire = read_wire(s, &x->wire, x->wire.cap, why);
+    if (wire == STREAM_ERROR || wire == STREAM_AGAIN)
         return wire;
     enum tls_progress progress = tls_get(s->tls, buf_slice(&x->wire), &x->plain, &x->sealed, why);
     struct why ignored;
