@@ -97,6 +97,7 @@ static void set_deadline(struct conn *c)
 /* The only writer of the state. */
 static void conn_enter(struct conn *c, enum conn_state next)
 {
+    conn_report_state(c, next);
     log_debug("conn_state", log_int("conn", c->id),
               log_str("from", conn_state_name(conn_state_of(c))),
               log_str("to", conn_state_name(next)));
@@ -318,6 +319,7 @@ static void dialed(struct conn *c, int fd)
 {
     struct why why = {0};
     struct conn_input kick = {.kind = CONN_EV_READY, .stream = &c->up};
+    conn_report_dialed(c);
     if (stream_open(&c->up, c->worker->loop, fd, &why) != ERR_OK) {
         close(fd);
         conn_close(c, why.err, &why, &c->down);

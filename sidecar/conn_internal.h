@@ -43,7 +43,10 @@ static inline enum conn_state conn_state_of(const struct conn *c)
 void conn_peer_note(struct conn_peer *p, const struct svid_peer *seen);
 void conn_peer_done(struct conn_peer *p);
 /* One line, and the counters. */
+/* Before it enters `next`. */
+void conn_report_state(struct conn *c, enum conn_state next);
 void conn_report_handshake(struct conn *c);
+void conn_report_dialed(struct conn *c);
 void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *why);
 void conn_report_connect_failure(struct conn *c, err_t err, const struct why *why);
 void conn_report_open(struct conn *c);

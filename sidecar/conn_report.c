@@ -72,6 +72,20 @@ static const char *stage_of(const struct conn *c)
     return conn_state_of(c) == CONN_ACCEPT_TLS ? "accept" : "connect";
 }
 
+void conn_report_state(struct conn *c, enum conn_state next)
+{
+    bool waited = conn_state_of(c) == CONN_HOLD && c->state_ns != 0; /* 0: in no state yet */
+    int change = (next == CONN_HOLD) - waited;
+    if (change != 0)
+        metric_move(c->worker->metrics, M_CONNECTIONS_WAITING, c->route->direction, 0, 0, change);
+}
+
+void conn_report_dialed(struct conn *c)
+{
+    metric_observe_ns(c->worker->metrics, M_CONNECT_DURATION, c->route->direction, 0, 0,
+                      clock_mono_ns() - c->state_ns);
+}
+
 void conn_report_handshake(struct conn *c)
 {
     struct metrics *m = c->worker->metrics;

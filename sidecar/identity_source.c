@@ -40,6 +40,7 @@ struct identity_source {
     bool working, again;
 
     struct workload_client *client;
+    bool connected;
 };
 
 static void on_expiry_timer(uv_timer_t *timer);
@@ -229,10 +230,20 @@ static void explain_no_match(const struct identity_source *s, const struct workl
             s->opt.hint != NULL ? s->opt.hint : s->opt.spiffe_id, offered);
 }
 
+static void set_connected(struct identity_source *s, bool connected)
+{
+    if (s->connected == connected)
+        return;
+    s->connected = connected;
+    if (s->opt.on_connected != NULL)
+        s->opt.on_connected(s->opt.arg, connected);
+}
+
 static void on_svids(void *arg, const struct workload_svids *svids)
 {
     struct identity_source *s = arg;
     struct why why = {0};
+    set_connected(s, true);
     struct identity *id = pick(s, svids);
     if (id == NULL) {
         /* The answer is the agent's full state: ours was taken from us. */
@@ -255,6 +266,7 @@ static void on_trouble(void *arg, const struct workload_trouble *trouble)
 {
     struct identity_source *s = arg;
     const char *next = "the agent is asked again, at least every 10 s";
+    set_connected(s, trouble->code == RPC_OK);
     if (trouble->is_final)
         next = "the agent is not asked again before a reload or restart (is this a SPIFFE agent?)";
     else if (trouble->code == RPC_OK)

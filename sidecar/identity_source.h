@@ -26,6 +26,9 @@ struct identity_source_options {
     void (*on_change)(void *arg, struct identity *id, const struct why *why);
     /* Something failed and was logged; the current identity stands. For metrics; may be NULL. */
     void (*on_problem)(void *arg, const struct why *why);
+    /* The Workload API's stream is up (it answered), or no longer; each change once. May be NULL.
+     */
+    void (*on_connected)(void *arg, bool connected);
     void *arg;
 };
 

@@ -5,7 +5,7 @@
 #define METRICS_COMPONENT "sidecar"
 #include "common/metrics_table.h"
 
-#include <string.h>
+#include <strings.h>
 
 static const char *const direction_values[] = {
     [ROUTE_INBOUND] = "inbound", [ROUTE_OUTBOUND] = "outbound"};
@@ -13,7 +13,8 @@ static const char *const side_values[] = {[SIDE_SERVER] = "server", [SIDE_CLIENT
 static const char *const tls_values[] = {
     [TLS_KIND_MUTUAL] = "mtls", [TLS_KIND_SERVER_ONLY] = "tls"};
 static const char *const tls_version_values[] = {"1.3"};
-static const char *const group_values[] = {"X25519MLKEM768", "X25519", "P-256", "other"};
+/* As the TLS registry writes them. */
+static const char *const group_values[] = {"X25519MLKEM768", "x25519", "secp256r1", "other"};
 static const char *const decision_values[] = {[DECISION_ALLOW] = "allow", [DECISION_DENY] = "deny"};
 static const char *const flow_values[] = {
     [FLOW_TO_DESTINATION] = "to_destination", [FLOW_TO_SOURCE] = "to_source"};
@@ -98,7 +99,7 @@ void sidecar_count_handshake(struct metrics *m, enum metric_side side, enum metr
                              const char *group, uint64_t ns)
 {
     size_t g = 0;
-    while (g + 1 < METRIC_COUNT_OF(group_values) && strcmp(group, group_values[g]) != 0)
+    while (g + 1 < METRIC_COUNT_OF(group_values) && strcasecmp(group, group_values[g]) != 0)
         g++;
     metric_add(m, M_TLS_HANDSHAKES, side, 0, g, 1);
     metric_observe_ns(m, M_TLS_HANDSHAKE_DURATION, side, 0, 0, ns);
@@ -139,16 +140,28 @@ void sidecar_count_connect_failure(struct metrics *m, enum route_direction direc
 
 void sidecar_count_identity(struct metrics *m, int64_t not_before_s, int64_t not_after_s)
 {
-    if (metric_read(m, M_SVID_NOT_AFTER, 0, 0, 0) != 0)
+    int64_t before = (int64_t)metric_read(m, M_SVID_NOT_BEFORE, 0, 0, 0);
+    int64_t after = (int64_t)metric_read(m, M_SVID_NOT_AFTER, 0, 0, 0);
+    if (before == not_before_s && after == not_after_s)
+        return;
+    if (after != 0)
         metric_add(m, M_MTLS_CERTIFICATE_ROTATIONS, 0, 0, 0, 1);
     metric_add(m, M_SVID_ROTATIONS, RESULT_SUCCESS, 0, 0, 1);
     metric_set(m, M_SVID_NOT_BEFORE, 0, 0, 0, (double)not_before_s);
     metric_set(m, M_SVID_NOT_AFTER, 0, 0, 0, (double)not_after_s);
 }
 
-void sidecar_count_identity_failure(struct metrics *m, bool offered, err_t err)
+/* Errors of something that was offered; the others say that nothing came. */
+static bool was_offered(err_t err)
 {
-    if (offered)
+    static const err_t refused[] = {CERTIFICATE_ERRORS, ERR_KEY,       ERR_KEY_MISMATCH, ERR_PARSE,
+                                    ERR_TOO_LARGE,      ERR_SPIFFE_ID, ERR_NOT_FOUND};
+    return holds(refused, METRIC_COUNT_OF(refused), err);
+}
+
+void sidecar_count_identity_failure(struct metrics *m, err_t err)
+{
+    if (was_offered(err))
         metric_add(m, M_SVID_ROTATIONS, RESULT_FAILURE, 0, 0, 1);
     metric_add(m, M_IDENTITY_FAILURES, metric_reason(m, M_IDENTITY_FAILURES, err), 0, 0, 1);
 }

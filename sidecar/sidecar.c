@@ -55,7 +55,7 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_post_identity(&s->workers[i], id);
     if (id == NULL) {
-        sidecar_count_identity_failure(s->metrics, false, why->err);
+        sidecar_count_identity_failure(s->metrics, why->err);
         log_error("identity_lost", log_err("reason", why->err), log_str("detail", why_text(why)),
                   log_str("next", "new connections wait until there is an identity again"));
         return;
@@ -71,7 +71,13 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
 static void on_identity_problem(void *arg, const struct why *why)
 {
     struct sidecar *s = arg;
-    sidecar_count_identity_failure(s->metrics, s->ever_had_identity, why->err);
+    sidecar_count_identity_failure(s->metrics, why->err);
+}
+
+static void on_workload_api(void *arg, bool connected)
+{
+    struct sidecar *s = arg;
+    metric_set(s->metrics, M_WORKLOAD_API_CONNECTED, 0, 0, 0, connected);
 }
 
 static err_t open_identity(struct sidecar *s, struct why *why)
@@ -86,6 +92,7 @@ static err_t open_identity(struct sidecar *s, struct why *why)
         .spiffe_id = c->identity_spiffe_id,
         .on_change = on_identity,
         .on_problem = on_identity_problem,
+        .on_connected = on_workload_api,
         .arg = s,
     };
     return identity_source_open(&s->loop, &options, &s->source, why);

@@ -15,7 +15,7 @@
 
 struct seen {
     struct identity *id; /* shared */
-    unsigned changes, problems, closed;
+    unsigned changes, problems, closed, links;
     err_t gone_for; /* why the last change was to NULL */
     char text[512]; /* of the last problem or loss */
 };
@@ -106,6 +106,13 @@ static void on_problem(void *arg, const struct why *why)
     snprintf(seen->text, sizeof seen->text, "%s", why_text(why));
 }
 
+static void on_connected(void *arg, bool connected)
+{
+    struct seen *seen = arg;
+    seen->links++;
+    ck_assert_int_eq(connected, seen->links % 2);
+}
+
 static void on_closed(void *arg)
 {
     struct seen *seen = arg;
@@ -117,6 +124,7 @@ static struct identity_source *start(struct seen *seen, struct identity_source_o
     struct identity_source *source = NULL;
     opt.on_change = on_change;
     opt.on_problem = on_problem;
+    opt.on_connected = on_connected;
     opt.arg = seen;
     ck_assert_int_eq(identity_source_open(&loop, &opt, &source, NULL), ERR_OK);
     return source;
@@ -443,6 +451,7 @@ START_TEST(test_the_same_trouble_is_logged_once)
     agent_answers(web, NULL);
     run_until(&seen.changes, 1);
     ck_assert_uint_eq(seen.problems, 1);
+    ck_assert_uint_eq(seen.links, 1); /* the refusals were no connection */
     char *line = strstr(log_text, "identity_problem");
     ck_assert_ptr_nonnull(line);
     ck_assert_ptr_null(strstr(line + 1, "identity_problem"));

@@ -32,8 +32,11 @@ START_TEST(test_a_handshake_counts_its_group_and_one_mtls_connection)
 {
     sidecar_count_handshake(m, SIDE_SERVER, TLS_KIND_MUTUAL, "X25519MLKEM768", 700000);
     sidecar_count_handshake(m, SIDE_CLIENT, TLS_KIND_SERVER_ONLY, "P-384", 800000);
+    sidecar_count_handshake(NULL, SIDE_CLIENT, TLS_KIND_MUTUAL, "SECP256R1", 1);
+    sidecar_count_handshake(m, SIDE_CLIENT, TLS_KIND_SERVER_ONLY, "SECP256R1", 800000);
     ck_assert_uint_eq(metric_read(m, M_TLS_HANDSHAKES, SIDE_SERVER, 0, 0), 1);
     ck_assert_uint_eq(metric_read(m, M_TLS_HANDSHAKES, SIDE_CLIENT, 0, 3), 1);
+    ck_assert_uint_eq(metric_read(m, M_TLS_HANDSHAKES, SIDE_CLIENT, 0, 2), 1);
     ck_assert_uint_eq(metric_read(m, M_TLS_HANDSHAKE_DURATION, SIDE_SERVER, 0, 0), 1);
     ck_assert_uint_eq(metric_read(m, M_MTLS_CONNECTIONS, 0, 0, 0), 1);
     ck_assert_str_eq(metric_label_text(m, M_TLS_HANDSHAKES, 2, 3), "other");
@@ -100,6 +103,8 @@ START_TEST(test_the_first_identity_is_no_rotation_of_a_certificate)
     ck_assert_uint_eq(metric_read(m, M_MTLS_CERTIFICATE_AGE, 0, 0, 0), 0);
     sidecar_count_identity(m, now - 100, now + 3500);
     ck_assert_uint_eq(metric_read(m, M_MTLS_CERTIFICATE_ROTATIONS, 0, 0, 0), 0);
+    sidecar_count_identity(m, now - 100, now + 3500); /* new bundles alone */
+    ck_assert_uint_eq(metric_read(m, M_MTLS_CERTIFICATE_ROTATIONS, 0, 0, 0), 0);
     sidecar_count_identity(m, now - 10, now + 3600);
     ck_assert_uint_eq(metric_read(m, M_MTLS_CERTIFICATE_ROTATIONS, 0, 0, 0), 1);
     ck_assert_uint_eq(metric_read(m, M_SVID_ROTATIONS, RESULT_SUCCESS, 0, 0), 2);
@@ -113,8 +118,8 @@ END_TEST
 
 START_TEST(test_a_refused_identity_and_an_absent_one_are_told_apart)
 {
-    sidecar_count_identity_failure(m, true, ERR_KEY_MISMATCH);
-    sidecar_count_identity_failure(m, false, ERR_RPC);
+    sidecar_count_identity_failure(m, ERR_KEY_MISMATCH);
+    sidecar_count_identity_failure(m, ERR_RPC);
     ck_assert_uint_eq(metric_read(m, M_SVID_ROTATIONS, RESULT_FAILURE, 0, 0), 1);
     ck_assert_uint_eq(
         metric_read(m, M_IDENTITY_FAILURES, metric_reason(m, M_IDENTITY_FAILURES, ERR_RPC), 0, 0),

@@ -1,4 +1,6 @@
 """/metrics, /live and /ready of both programs, as Prometheus and a kubelet see them."""
+import os
+import socket
 import subprocess
 
 import harness
@@ -44,3 +46,21 @@ def test_a_prefix_of_the_operators_own_replaces_ours(site):
     agent = site.agent(metrics={"listen": "127.0.0.1:0", "prefix": "x0tta6bl4_"})
     assert agent.metrics().total("x0tta6bl4_build_info") == 1
     assert not [n for n in agent.metrics().names() if n.startswith("spindle_")]
+
+
+def test_connections_held_for_the_first_identity_are_counted(site):
+    spiffe_id = "spiffe://example.org/web"
+    sidecar = site.sidecar("web", wait=False, inbound=[
+        {"listen": "127.0.0.1:0", "forward": "127.0.0.1:9", "allow": [spiffe_id]}])
+    with socket.create_connection(sidecar.inbound()):
+        sidecar.wait_metric("spindle_sidecar_connections_waiting", direction="inbound")
+        assert sidecar.ready()[0] == 503
+        assert sidecar.metrics().total("spindle_sidecar_workload_api_connected") == 0
+        site.agent(entries=[{"spiffe_id": spiffe_id, "selectors": [f"unix:uid:{os.getuid()}"]}])
+        sidecar.wait_ready()
+        metrics = sidecar.metrics()
+        assert metrics.total("spindle_sidecar_workload_api_connected") == 1
+        assert metrics.total("spindle_sidecar_connections_waiting") == 0
+        assert metrics.total("spindle_sidecar_svid_rotations_total", result="success") == 1
+        assert metrics.total("spindle_mtls_certificate_rotations_total") == 0
+        assert 3500 < metrics.total("spindle_mtls_certificate_expiry_seconds") <= 3600
