@@ -106,8 +106,8 @@ static const char *row_flaw(const struct option *o)
         return "a word without words";
     if ((o->type == OPTION_ITEMS) != (o->items != NULL))
         return "items without a table, or a table without items";
-    if (o->range != NULL && strstr(o->range, "..") == NULL)
-        return "a range without two dots";
+    if (!option_range_sound(o))
+        return "a range that is not MIN..MAX of a number";
     if (o->need.kind == NEED_DEFAULT && option_is_scalar(o)) {
         struct yaml_node node = {
             .kind = YAML_SCALAR, .quoted = true, .text = slice_str(o->need.text)};

@@ -132,6 +132,25 @@ static err_t check_range(const struct option *o, const struct yaml_node *node, i
     return ERR_OK;
 }
 
+static bool is_number(const struct option *o)
+{
+    return o->type == OPTION_INT || o->type == OPTION_SIZE || o->type == OPTION_DURATION ||
+           o->type == OPTION_SECONDS;
+}
+
+bool option_range_sound(const struct option *o)
+{
+    int64_t bound;
+    if (o->range == NULL)
+        return true;
+    const char *dots = strstr(o->range, "..");
+    if (dots == NULL || !is_number(o))
+        return false;
+    struct slice min = slice_of(o->range, (size_t)(dots - o->range)), max = slice_str(dots + 2);
+    return (min.len == 0 || read_number(o->type, min, &bound) == ERR_OK) &&
+           (max.len == 0 || read_number(o->type, max, &bound) == ERR_OK);
+}
+
 static err_t take_number(const struct option *o, const struct yaml_node *node, struct value *v,
                          struct why *why)
 {

@@ -21,6 +21,9 @@ const char *option_expected(const struct option *o, char out[static OPTION_EXPEC
 const char *option_title(const struct option *o);
 size_t option_field_size(enum option_type type);
 
+/* Is the row's range none, or two values of a type that is a number? For option_table_flaw. */
+bool option_range_sound(const struct option *o);
+
 bool option_value_eq(const struct option *o, const void *a, const void *b); /* not ITEMS */
 void option_value_free(const struct option *o, void *field);                /* not ITEMS */
 /* Frees a NULL-terminated list; NULL is fine. */

@@ -7,7 +7,7 @@
 
 struct config_case {
     const char *text;   /* of x.yaml; NULL: there is no such file */
-    const char *set[3]; /* --set, or NULL */
+    const char *set[4]; /* --set, NULL-terminated */
     const char *want;   /* the report; "" for none */
     err_t err;
 };
