@@ -3,6 +3,7 @@
 #include "agent/admin.h"
 #include "agent/agent_gauges.h"
 #include "agent/data_lock.h"
+#include "agent/descriptors.h"
 #include "agent/endpoint.h"
 #include "agent/listener.h"
 #include "agent/privileges.h"
@@ -17,16 +18,12 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define REPORT_MAX (64 * 1024)
 
 enum {
-    FDS_RESERVED = 256,      /* for everything but connections */
-    FDS_PER_CONNECTION = 2,  /* socket and pidfd */
-    USER_CONNECTIONS = 8192, /* at least, where the descriptor limit allows */
     TICK_MAX_MS = 60 * 1000, /* the wall clock may jump */
     TICK_MIN_MS = 1000,
     SIGNALS = 3,
@@ -34,9 +31,10 @@ enum {
 
 struct agent {
     uv_loop_t loop;
-    const char *config_path; /* borrowed */
-    const char *const *sets; /* borrowed */
-    struct agent_config *config;
+    const char *config_path;           /* borrowed */
+    const char *const *sets;           /* borrowed */
+    struct agent_config *started_with; /* parts borrow its strings for life */
+    struct agent_config *config;       /* in use now: the same, or a reloaded one */
     int lock_fd;
     struct connection_limits limits;
     struct metrics *metrics;
@@ -59,8 +57,6 @@ struct agent {
     bool serving, closing;
 };
 
-/* --- small ones ------------------------------------------------------------------------------- */
-
 static void close_next(struct agent *a);
 
 /* Every part ends its close with this. */
@@ -76,15 +72,34 @@ static void on_handle_closed(uv_handle_t *h)
         close_next(a);
 }
 
-static void log_report(enum log_level level, const char *event, struct slice report)
+/* The first line of `text`, which moves past it. */
+static struct slice next_line(struct slice *text)
+{
+    const uint8_t *end = memchr(text->data, '\n', text->len);
+    size_t len = end != NULL ? (size_t)(end - text->data) : text->len;
+    struct slice line = slice_of(text->data, len);
+    size_t step = end != NULL ? len + 1 : len;
+    *text = slice_of(text->data + step, text->len - step);
+    return line;
+}
+
+static bool is_warning(struct slice line)
+{
+    static const char mark[] = ": warning: ";
+    return memmem(line.data, line.len, mark, sizeof mark - 1) != NULL;
+}
+
+/* A line of the log for each line of a report. */
+static void log_report(struct slice report)
 {
     while (report.len > 0) {
-        const uint8_t *end = memchr(report.data, '\n', report.len);
-        size_t len = end != NULL ? (size_t)(end - report.data) : report.len;
-        if (len > 0)
-            LOG_EVENT(level, event, log_slice("problem", slice_of(report.data, len)));
-        size_t step = end != NULL ? len + 1 : len;
-        report = slice_of(report.data + step, report.len - step);
+        struct slice line = next_line(&report);
+        if (line.len == 0)
+            continue;
+        if (is_warning(line))
+            log_warn("config_warning", log_slice("problem", line));
+        else
+            log_error("config_problem", log_slice("problem", line));
     }
 }
 
@@ -101,29 +116,9 @@ static void stop(struct agent *a)
 
 /* --- lock, limits, metrics -------------------------------------------------------------------- */
 
-/* Half of the descriptors that connections may take are pidfds. One user gets a share. */
-static struct connection_limits connection_limits(const struct agent_config *c)
-{
-    struct rlimit files = {.rlim_cur = 1024};
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    getrlimit(RLIMIT_NOFILE, &files);
-    size_t usable =
-        files.rlim_cur > 2 * FDS_RESERVED ? files.rlim_cur - FDS_RESERVED : files.rlim_cur / 2;
-    size_t total = usable / FDS_PER_CONNECTION;
-    size_t user = total / 4 > USER_CONNECTIONS ? total / 4 : USER_CONNECTIONS;
-    size_t most = total - total / 16; /* others always get in */
-    if (user > most)
-        user = most;
-    if (c->streams_per_user > 0)
-        user = (size_t)c->streams_per_user;
-    return (struct connection_limits){.per_user = user, .total = total};
-}
-
 static err_t open_lock(struct agent *a, struct why *why)
 {
-    a->limits = connection_limits(a->config);
+    a->limits = descriptors_raise((size_t)a->config->streams_per_user);
     return data_lock_take(a->config->data_dir, &a->lock_fd, why);
 }
 
@@ -223,21 +218,22 @@ static void count_reload(struct agent *a, enum result result)
 
 static void set_problem(struct agent *a, struct slice report)
 {
+    struct slice line = slice_of(NULL, 0);
     mem_free(a->reload_problem);
     a->reload_problem = NULL;
-    if (report.len == 0)
+    while (report.len > 0 && (line.len == 0 || is_warning(line)))
+        line = next_line(&report);
+    if (line.len == 0)
         return;
-    const uint8_t *end = memchr(report.data, '\n', report.len);
-    size_t len = end != NULL ? (size_t)(end - report.data) : report.len;
-    a->reload_problem = mem_alloc(len + 1);
+    a->reload_problem = mem_alloc(line.len + 1);
     if (a->reload_problem != NULL)
-        memcpy(a->reload_problem, report.data, len);
+        memcpy(a->reload_problem, line.data, line.len);
 }
 
 static void on_reload_failed(void *arg, struct slice report)
 {
     struct agent *a = arg;
-    log_report(LOG_ERROR, "reload_problem", report);
+    log_report(report);
     log_error("reload_failed", log_int("entries", a->entries != NULL ? a->entries->count : 0),
               log_str("help", "the last good configuration and entries stay in use"));
     set_problem(a, report);
@@ -265,7 +261,8 @@ static void on_reloaded(void *arg, struct agent_config *config, struct entry_set
     count_reload(a, RESULT_SUCCESS);
     log_info("reloaded", log_int("entries", entries->count));
     entries_free(old_entries);
-    agent_config_free(old_config);
+    if (old_config != a->started_with)
+        agent_config_free(old_config);
 }
 
 static err_t open_reload(struct agent *a, struct why *why)
@@ -289,8 +286,7 @@ static err_t open_entries(struct agent *a, struct why *why)
     struct buf report;
     buf_init(&report, REPORT_MAX);
     err_t err = reload_read_entries(a->config, &report, &a->entries, why);
-    log_report(err == ERR_OK ? LOG_WARN : LOG_ERROR,
-               err == ERR_OK ? "entries_warning" : "entries_problem", buf_slice(&report));
+    log_report(buf_slice(&report));
     buf_done(&report);
     if (err != ERR_OK)
         return err;
@@ -386,7 +382,8 @@ static err_t open_sandbox(struct agent *a, struct why *why)
         return why_set(why, ERR_IO, "event loop: %s", uv_strerror(rc));
     buf_init(&notes, REPORT_MAX);
     err = agent_privileges_enter(a->config, a->config_path, &loop, &notes, why);
-    log_report(LOG_WARN, "sandbox", buf_slice(&notes));
+    for (struct slice left = buf_slice(&notes); left.len > 0;)
+        log_warn("sandbox", log_slice("note", next_line(&left)));
     buf_done(&notes);
     rc = uv_loop_close(&loop);
     assert(rc == 0);
@@ -585,17 +582,19 @@ err_t agent_run(const char *config_path, const char *const *sets, struct why *wh
     struct agent a = {.config_path = config_path, .sets = sets, .lock_fd = -1};
     struct buf report;
     buf_init(&report, REPORT_MAX);
-    err_t err = agent_config_load(config_path, sets, &report, &a.config, why);
+    err_t err = agent_config_load(config_path, sets, &report, &a.started_with, why);
+    a.config = a.started_with;
     if (err == ERR_OK)
         log_setup(a.config->log_level, a.config->log_format);
-    log_report(err == ERR_OK ? LOG_WARN : LOG_ERROR,
-               err == ERR_OK ? "config_warning" : "config_problem", buf_slice(&report));
+    log_report(buf_slice(&report));
     buf_done(&report);
     if (err != ERR_OK)
         return err;
     umask(umask(0777) | 0027);
     mallopt(M_ARENA_MAX, 1); /* gRPC's threads would each take an arena: 2 MiB more when idle */
     err = run(&a, why);
-    agent_config_free(a.config);
+    if (a.config != a.started_with)
+        agent_config_free(a.config);
+    agent_config_free(a.started_with);
     return err;
 }
