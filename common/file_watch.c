@@ -3,16 +3,21 @@
 #include "common/mem.h"
 
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-struct folder {
-    uv_fs_event_t event;
-    char *path; /* owned */
-};
+/* What tells that a file was put there: a writer that closed it, a rename, a link, a change of mode.
+ * Not IN_MODIFY: a log in the same folder would keep us busy. */
+#define EVENTS                                                                                     \
+    (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
+#define READS_PER_HINT 16 /* a folder busier than that gives its next hint a moment later */
 
 struct file_watch {
+    int inotify; /* owned */
+    uv_poll_t poll;
     uv_timer_t settle, tick;
-    struct folder folders[FILE_WATCH_PATHS_MAX];
+    char *folders[FILE_WATCH_PATHS_MAX]; /* owned */
     size_t folder_count;
     unsigned open_handles;
     bool closing;
@@ -22,7 +27,7 @@ struct file_watch {
     void *done_arg;
 };
 
-static void on_event(uv_fs_event_t *event, const char *name, int events, int status);
+static void on_event(uv_poll_t *poll, int status, int events);
 static void on_settled(uv_timer_t *timer);
 static void on_tick(uv_timer_t *timer);
 
@@ -45,43 +50,44 @@ static char *folder_of(const char *path)
 static bool is_known(const struct file_watch *w, const char *folder)
 {
     for (size_t i = 0; i < w->folder_count; i++)
-        if (strcmp(w->folders[i].path, folder) == 0)
+        if (strcmp(w->folders[i], folder) == 0)
             return true;
     return false;
 }
 
-/* Watches anew: a folder may have come, gone or been replaced since. A folder that is not there is
- * left to the next tick. */
+/* Watches anew: a folder may have come or been replaced since. One that is not there is left to the
+ * next tick; adding one twice changes nothing. */
 static void arm(struct file_watch *w)
 {
-    for (size_t i = 0; i < w->folder_count; i++) {
-        struct folder *f = &w->folders[i];
-        uv_fs_event_stop(&f->event);
-        (void)uv_fs_event_start(&f->event, on_event, f->path, 0); /* the tick covers a failure */
-    }
+    for (size_t i = 0; i < w->folder_count; i++)
+        (void)inotify_add_watch(w->inotify, w->folders[i], EVENTS);
+    (void)uv_poll_start(&w->poll, UV_READABLE, on_event); /* if not, the tick still looks */
 }
 
-static err_t add_folders(struct file_watch *w, uv_loop_t *loop, const char *const *paths,
-                         size_t count, struct why *why)
+static err_t add_folders(struct file_watch *w, const char *const *paths, size_t count,
+                         struct why *why)
 {
     for (size_t i = 0; i < count; i++) {
         char *path = folder_of(paths[i]);
         if (path == NULL)
             return why_set(why, ERR_NO_MEMORY, "no memory to watch %s", paths[i]);
-        if (is_known(w, path)) {
+        if (is_known(w, path))
             mem_free(path);
-            continue;
-        }
-        struct folder *f = &w->folders[w->folder_count];
-        int rc = uv_fs_event_init(loop, &f->event);
-        if (rc != 0) {
-            mem_free(path);
-            return why_set(why, ERR_IO, "watching %s: %s", paths[i], uv_strerror(rc));
-        }
-        f->path = path;
-        f->event.data = w;
-        w->folder_count++;
-        w->open_handles++;
+        else
+            w->folders[w->folder_count++] = path;
+    }
+    return ERR_OK;
+}
+
+static err_t open_inotify(struct file_watch *w, uv_loop_t *loop, struct why *why)
+{
+    w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (w->inotify < 0)
+        return why_errno(why, ERR_IO, "inotify");
+    int code = uv_poll_init(loop, &w->poll, w->inotify);
+    if (code != 0) {
+        close(w->inotify);
+        return why_set(why, ERR_IO, "inotify: %s", uv_strerror(code));
     }
     return ERR_OK;
 }
@@ -98,11 +104,16 @@ err_t file_watch_open(uv_loop_t *loop, const char *const *paths, size_t count,
         return why_set(why, ERR_NO_MEMORY, "no memory for a file watch");
     w->on_hint = on_hint;
     w->arg = arg;
+    err_t err = open_inotify(w, loop, why);
+    if (err != ERR_OK) {
+        mem_free(w);
+        return err;
+    }
     uv_timer_init(loop, &w->settle); /* timers never fail to init */
     uv_timer_init(loop, &w->tick);
-    w->settle.data = w->tick.data = w;
-    w->open_handles = 2;
-    err_t err = add_folders(w, loop, paths, count, why);
+    w->poll.data = w->settle.data = w->tick.data = w;
+    w->open_handles = 3;
+    err = add_folders(w, paths, count, why);
     if (err != ERR_OK) {
         file_watch_close(w, NULL, NULL);
         return err;
@@ -121,7 +132,7 @@ static void on_closed(uv_handle_t *handle)
     void (*done)(void *arg) = w->done;
     void *arg = w->done_arg;
     for (size_t i = 0; i < w->folder_count; i++)
-        mem_free(w->folders[i].path);
+        mem_free(w->folders[i]);
     mem_free(w);
     if (done != NULL)
         done(arg);
@@ -134,32 +145,39 @@ void file_watch_close(struct file_watch *w, void (*done)(void *arg), void *arg)
     w->closing = true;
     w->done = done;
     w->done_arg = arg;
-    for (size_t i = 0; i < w->folder_count; i++)
-        uv_close((uv_handle_t *)&w->folders[i].event, on_closed);
+    uv_close((uv_handle_t *)&w->poll, on_closed);
+    close(w->inotify);
     uv_close((uv_handle_t *)&w->settle, on_closed);
     uv_close((uv_handle_t *)&w->tick, on_closed);
 }
 
-static void on_event(uv_fs_event_t *event, const char *name, int events, int status)
+/* Stops listening until the settle time is over: a busy folder costs ten looks a second at most. */
+static void on_event(uv_poll_t *poll, int status, int events)
 {
-    struct file_watch *w = event->data;
-    (void)name, (void)events, (void)status; /* the owner looks for itself */
-    if (!w->closing && !uv_is_active((uv_handle_t *)&w->settle))
-        uv_timer_start(&w->settle, on_settled, FILE_WATCH_SETTLE_MS, 0);
+    struct file_watch *w = poll->data;
+    (void)status, (void)events; /* the owner looks for itself */
+    uv_poll_stop(poll);
+    uv_timer_start(&w->settle, on_settled, FILE_WATCH_SETTLE_MS, 0);
+}
+
+static void discard_events(const struct file_watch *w)
+{
+    char events[4096];
+    for (int i = 0; i < READS_PER_HINT && read(w->inotify, events, sizeof events) > 0; i++)
+        ;
 }
 
 static void on_settled(uv_timer_t *timer)
 {
     struct file_watch *w = timer->data;
-    if (!w->closing)
-        w->on_hint(w->arg);
+    discard_events(w);
+    arm(w);
+    w->on_hint(w->arg);
 }
 
 static void on_tick(uv_timer_t *timer)
 {
     struct file_watch *w = timer->data;
-    if (w->closing)
-        return;
     arm(w);
     w->on_hint(w->arg);
 }

@@ -112,6 +112,51 @@ START_TEST(test_kubernetes_link_swap_gives_a_hint)
 }
 END_TEST
 
+static void on_enough(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+/* To show that nothing comes there is only time to wait for: the watch's own. */
+static void run_past_the_settle_time(struct fixture *f)
+{
+    uv_timer_t enough;
+    uv_timer_init(&f->loop, &enough);
+    uv_timer_start(&enough, on_enough, 2 * FILE_WATCH_SETTLE_MS, 0);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&enough, NULL);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+START_TEST(test_a_log_that_is_written_beside_the_file_gives_no_hint)
+{
+    struct fixture f;
+    char path[128], from[128];
+    setup(&f);
+    put(&f, "a", "1");
+    path_in(&f, "log", path);
+    FILE *log = fopen(path, "we");
+    ck_assert_ptr_nonnull(log);
+    watch(&f, "a");
+    for (int i = 0; i < 1000; i++) {
+        fputs("line\n", log);
+        fflush(log);
+    }
+    run_past_the_settle_time(&f);
+    ck_assert_uint_eq(f.hints, 0);
+    path_in(&f, "b", from);
+    put(&f, "b", "2");
+    path_in(&f, "a", path);
+    ck_assert_int_eq(rename(from, path), 0);
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    ck_assert_uint_eq(f.hints, 1);
+    fclose(log);
+    path_in(&f, "log", path);
+    unlink(path);
+    finish(&f);
+}
+END_TEST
+
 START_TEST(test_a_folder_that_is_not_there_is_no_failure)
 {
     struct fixture f;
@@ -128,6 +173,7 @@ int main(void)
     TCase *t = tcase_create("file_watch");
     tcase_add_test(t, test_a_rename_over_the_file_gives_a_hint);
     tcase_add_test(t, test_kubernetes_link_swap_gives_a_hint);
+    tcase_add_test(t, test_a_log_that_is_written_beside_the_file_gives_no_hint);
     tcase_add_test(t, test_a_folder_that_is_not_there_is_no_failure);
     suite_add_tcase(s, t);
     return run_suite(s);
