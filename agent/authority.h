@@ -26,7 +26,8 @@ void authority_close(struct authority *a); /* NULL is fine; wipes the keys */
 
 /* Renews the issuer when half its life is over, or when the clock has left its validity;
  * *ret_renewed says whether it did. A failure keeps the old one. Cheap when nothing is due. */
-err_t authority_tick(struct authority *a, int64_t now, bool *ret_renewed, struct why *why) MUST_CHECK;
+err_t authority_tick(struct authority *a, int64_t now, bool *ret_renewed,
+                     struct why *why) MUST_CHECK;
 /* When to call authority_tick next (unix s); soon after a failure. */
 int64_t authority_next_tick(const struct authority *a);
 
@@ -34,7 +35,7 @@ struct authority_request {
     const char *spiffe_id;
     const char *const *dns_names; /* NULL-terminated or NULL */
     struct slice spki;
-    int64_t now, ttl_s;           /* notBefore = now - 10 s; notAfter <= the issuer's */
+    int64_t now, ttl_s; /* notBefore = now - 10 s; notAfter <= the issuer's */
 };
 struct authority_answer {
     int64_t not_before, not_after;

@@ -15,7 +15,7 @@
 #define ENTRIES_MAX 100000
 
 struct entry {
-    char *id;        /* as written, or a hash of spiffe_id and selectors */
+    char *id; /* as written, or a hash of spiffe_id and selectors */
     char *spiffe_id;
     struct selector_set selectors;
     int64_t x509_ttl_s, jwt_ttl_s; /* 0: the agent's default */
@@ -27,7 +27,7 @@ struct entry_index;
 struct entry_set {
     struct entry *items; /* owned */
     size_t count;
-    unsigned kinds_used; /* SELECTOR_KIND_* of costly kinds that some entry uses */
+    unsigned kinds_used;       /* SELECTOR_KIND_* of costly kinds that some entry uses */
     struct entry_index *index; /* owned */
 };
 

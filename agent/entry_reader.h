@@ -25,7 +25,8 @@ struct entry_reader {
 
 /* Appends the entries of the document. ERR_OK also when there were problems: they are counted.
  * ERR_NO_MEMORY else. `file` must outlive the reader. */
-err_t entry_reader_read(struct entry_reader *r, const char *file, const struct yaml *doc) MUST_CHECK;
+err_t entry_reader_read(struct entry_reader *r, const char *file,
+                        const struct yaml *doc) MUST_CHECK;
 /* Counts a problem and writes its line: "FILE:LINE: WHERE: ..."; a full report stays as it is. */
 void entry_reader_problem(struct entry_reader *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -23,8 +23,8 @@ struct minter_options {
      * borrowed. */
     void (*on_change)(void *arg, const char *entry_id, struct svid *svid);
     void *arg;
-    struct metrics *metrics;          /* may be NULL */
-    int64_t (*wall_ms)(void);         /* the wall clock; NULL: clock_wall_ms */
+    struct metrics *metrics;  /* may be NULL */
+    int64_t (*wall_ms)(void); /* the wall clock; NULL: clock_wall_ms */
 };
 err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct minter **ret,
                   struct why *why) MUST_CHECK;
@@ -46,8 +46,8 @@ void minter_set_ttl(struct minter *m, int64_t x509_ttl_s);
 /* Does what is due; the timer calls it. Call it when the clock may have jumped. */
 void minter_check(struct minter *m);
 /* For listings: calls fn for each live SVID; fn changes nothing. */
-void minter_each(struct minter *m, void (*fn)(void *arg, const struct svid *s, unsigned subscribers),
-                 void *arg);
+void minter_each(struct minter *m,
+                 void (*fn)(void *arg, const struct svid *s, unsigned subscribers), void *arg);
 /* When the first of the live SVIDs expires (unix s); 0: there is none. */
 int64_t minter_min_not_after(const struct minter *m);
 

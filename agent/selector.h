@@ -5,8 +5,8 @@
 #include "common/slice.h"
 #include "common/why.h"
 
-#define SELECTOR_MAX 4096      /* bytes of one selector (a path fits) */
-#define SELECTOR_SET_MAX 1024  /* selectors of one caller (supplementary groups) */
+#define SELECTOR_MAX 4096     /* bytes of one selector (a path fits) */
+#define SELECTOR_SET_MAX 1024 /* selectors of one caller (supplementary groups) */
 
 /* Kinds that cost something to find out; they are looked up only when an entry uses them. */
 enum {

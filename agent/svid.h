@@ -9,8 +9,10 @@
 struct svid {
     unsigned refs;
     char *entry_id, *spiffe_id, *hint;
-    uint8_t *chain; size_t chain_len; /* leaf first, concatenated DER */
-    uint8_t *key;   size_t key_len;   /* PKCS#8, wiped on free */
+    uint8_t *chain;
+    size_t chain_len; /* leaf first, concatenated DER */
+    uint8_t *key;
+    size_t key_len; /* PKCS#8, wiped on free */
     int64_t issued_at, not_before, not_after, renew_at;
     uint8_t serial[16];
 };

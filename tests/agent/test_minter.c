@@ -3,21 +3,19 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/x509.h"
+#include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 static const int64_t START = 1800000000;
 enum { DAY = 24 * 3600, HOUR = 3600, CALLS_MAX = 512 };
 
 static int64_t clock_ms;
 static uv_loop_t loop;
-static struct authority *authority;
+static struct authority_case c;
 static struct minter *m;
 static struct entry_set *entries;
-static char base[64], dir[80];
 
 /* What on_change was called with. */
 static struct {
@@ -61,26 +59,18 @@ static void drop_line(void *arg, const char *line)
 }
 static size_t log_lines;
 
-static void open_authority(int64_t issuer_ttl)
-{
-    struct why why = {0};
-    ck_assert_msg(authority_open(dir, "example.org", issuer_ttl, now_s(), &authority, &why) ==
-                      ERR_OK,
-                  "%s", why_text(&why));
-}
-
 static void setup_with(int64_t issuer_ttl)
 {
     struct why why = {0};
-    const char *where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(base, sizeof base, "%s/test_minter.XXXXXX", where);
-    ck_assert_ptr_nonnull(mkdtemp(base));
-    snprintf(dir, sizeof dir, "%s/authority", base);
+    authority_case_setup(&c);
     clock_ms = START * 1000;
     ck_assert_int_eq(uv_loop_init(&loop), 0);
-    open_authority(issuer_ttl);
-    struct minter_options opt = {
-        .authority = authority, .x509_ttl_s = HOUR, .on_change = on_change, .wall_ms = fake_clock};
+    ck_assert_int_eq(authority_open(c.dir, "example.org", issuer_ttl, now_s(), &c.authority, &why),
+                     ERR_OK);
+    struct minter_options opt = {.authority = c.authority,
+                                 .x509_ttl_s = HOUR,
+                                 .on_change = on_change,
+                                 .wall_ms = fake_clock};
     ck_assert_int_eq(minter_open(&loop, &opt, &m, &why), ERR_OK);
     entries = NULL;
     in_change = NULL;
@@ -111,16 +101,9 @@ static void teardown(void)
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert(closed);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
-    authority_close(authority);
+    authority_case_teardown(&c);
     entries_free(entries);
     log_capture(NULL, NULL);
-    char path[128];
-    snprintf(path, sizeof path, "%s/root", dir);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/issuer", dir);
-    unlink(path);
-    rmdir(dir);
-    rmdir(base);
 }
 
 static struct entry_set *parse(const char *text)
@@ -159,6 +142,13 @@ static struct svid *acquire(const char *id)
     return s;
 }
 
+/* One subscriber less for each letter's entry. */
+static void release_each(const char *ids)
+{
+    for (; *ids != '\0'; ids++)
+        minter_release(m, (char[]){*ids, '\0'});
+}
+
 static void go_to_ms(int64_t ms)
 {
     clock_ms = ms;
@@ -178,7 +168,17 @@ static struct slice spki_of(const struct svid *s)
     struct why why = {0};
     ck_assert_int_eq(x509_split(slice_of(s->chain, s->chain_len), der, 4, &count, &why), ERR_OK);
     ck_assert_int_eq(x509_parse(der[0], &leaf, &why), ERR_OK);
+    struct key *key = NULL;
+    ck_assert_int_eq(key_parse(slice_of(s->key, s->key_len), &key, &why), ERR_OK);
+    ck_assert(slice_eq(key_spki(key), leaf.spki)); /* the key is the certificate's */
+    key_free(key);
     return leaf.spki;
+}
+
+static void count_svid(void *arg, const struct svid *s, unsigned subscribers)
+{
+    ck_assert_ptr_nonnull(s);
+    *(unsigned *)arg += subscribers;
 }
 
 START_TEST(test_subscribers_of_an_entry_share_one_svid)
@@ -195,23 +195,11 @@ START_TEST(test_subscribers_of_an_entry_share_one_svid)
     ck_assert_int_eq(first->not_after, START + HOUR);
     ck_assert_int_eq(minter_min_not_after(m), START + HOUR);
     ck_assert_uint_eq(call_count, 0);
-    minter_release(m, "a");
-    minter_release(m, "a");
-    minter_release(m, "b");
+    unsigned subscribers = 0;
+    minter_each(m, count_svid, &subscribers);
+    ck_assert_uint_eq(subscribers, 3);
+    release_each("aab");
     ck_assert_int_eq(minter_min_not_after(m), 0);
-}
-END_TEST
-
-START_TEST(test_the_key_is_the_certificates)
-{
-    use(ENTRIES(E("a", "")));
-    struct svid *s = acquire("a");
-    struct key *key = NULL;
-    struct why why = {0};
-    ck_assert_int_eq(key_parse(slice_of(s->key, s->key_len), &key, &why), ERR_OK);
-    ck_assert(slice_eq(key_spki(key), spki_of(s)));
-    key_free(key);
-    minter_release(m, "a");
 }
 END_TEST
 
@@ -256,7 +244,7 @@ START_TEST(test_an_svid_is_renewed_in_time_with_a_new_key)
         forget_calls();
         bool renewed;
         struct why why = {0};
-        ck_assert_int_eq(authority_tick(authority, due, &renewed, &why), ERR_OK);
+        ck_assert_int_eq(authority_tick(c.authority, due, &renewed, &why), ERR_OK);
     }
     svid_unref(last);
     minter_release(m, "a");
@@ -315,7 +303,7 @@ START_TEST(test_an_svid_that_cannot_be_renewed_is_kept_until_it_expires)
     ck_assert_uint_eq(call_count, 1); /* told once */
 
     bool renewed = false; /* the authority is well again: within a minute so is the SVID */
-    ck_assert_int_eq(authority_tick(authority, START + 201, &renewed, &why), ERR_OK);
+    ck_assert_int_eq(authority_tick(c.authority, START + 201, &renewed, &why), ERR_OK);
     for (int64_t at = 201; at <= 261; at++)
         go_to(START + at);
     ck_assert_uint_ge(call_count, 2);
@@ -350,7 +338,7 @@ START_TEST(test_a_long_sleep_is_noticed)
     clock_ms += (int64_t)18 * HOUR * 1000;
     bool renewed;
     struct why why = {0};
-    ck_assert_int_eq(authority_tick(authority, now_s(), &renewed, &why), ERR_OK);
+    ck_assert_int_eq(authority_tick(c.authority, now_s(), &renewed, &why), ERR_OK);
     minter_check(m);
     ck_assert_uint_eq(call_count, 1);
     ck_assert_int_eq(calls[0].svid->issued_at, now_s());
@@ -369,8 +357,7 @@ START_TEST(test_a_clock_set_back_gives_svids_that_are_valid_now)
     minter_check(m);
     ck_assert_uint_eq(call_count, 1); /* the first subscriber hears of it */
     ck_assert_ptr_eq(calls[0].svid, s);
-    minter_release(m, "a");
-    minter_release(m, "a");
+    release_each("aa");
 }
 END_TEST
 
@@ -419,8 +406,7 @@ START_TEST(test_a_gone_entry_is_dropped_without_a_call_and_released_later)
     go_to(START + HOUR - 1);
     ck_assert_uint_eq(call_count, 1); /* b alone is renewed */
     ck_assert_str_eq(calls[0].id, "b");
-    minter_release(m, "a");
-    minter_release(m, "b");
+    release_each("ab");
 }
 END_TEST
 
@@ -433,8 +419,7 @@ START_TEST(test_an_entry_that_comes_back_is_served_again)
     ck_assert_uint_eq(call_count, 1);
     ck_assert_ptr_nonnull(calls[0].svid);
     ck_assert_ptr_eq(acquire("a"), calls[0].svid);
-    minter_release(m, "a");
-    minter_release(m, "a");
+    release_each("aa");
 }
 END_TEST
 
@@ -515,29 +500,8 @@ START_TEST(test_closing_when_told_is_fine)
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
     forget_calls();
-    authority_close(authority);
+    authority_case_teardown(&c);
     entries_free(entries);
-}
-END_TEST
-
-static void count_svid(void *arg, const struct svid *s, unsigned subscribers)
-{
-    ck_assert_ptr_nonnull(s);
-    *(unsigned *)arg += subscribers;
-}
-
-START_TEST(test_listings_see_each_live_svid)
-{
-    unsigned subscribers = 0;
-    use(ENTRIES(E("a", "") E("b", "")));
-    acquire("a");
-    acquire("a");
-    acquire("b");
-    minter_each(m, count_svid, &subscribers);
-    ck_assert_uint_eq(subscribers, 3);
-    minter_release(m, "a");
-    minter_release(m, "a");
-    minter_release(m, "b");
 }
 END_TEST
 
@@ -603,7 +567,6 @@ int main(void)
     TCase *t = tcase_create("minter");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_subscribers_of_an_entry_share_one_svid);
-    tcase_add_test(t, test_the_key_is_the_certificates);
     tcase_add_test(t, test_the_last_subscriber_takes_the_svid_with_it);
     tcase_add_loop_test(t, test_an_svid_is_renewed_in_time_with_a_new_key, 0,
                         sizeof ttls / sizeof ttls[0]);
@@ -616,7 +579,6 @@ int main(void)
     tcase_add_test(t, test_an_entry_that_comes_back_is_served_again);
     tcase_add_test(t, test_a_subscriber_may_leave_when_told);
     tcase_add_test(t, test_a_subscriber_may_come_when_another_is_told);
-    tcase_add_test(t, test_listings_see_each_live_svid);
     tcase_add_loop_test(t, test_random_use_keeps_every_svid_valid, 0, 4);
     suite_add_tcase(s, t);
     TCase *failing = tcase_create("failing signer");
