@@ -446,5 +446,5 @@ int main(void)
     tcase_add_test(t, test_table_is_sound);
     tcase_add_test(t, test_each_failed_allocation_is_an_error_and_leaks_nothing);
     suite_add_tcase(s, t);
-    return run_suite(s);
+    return config_case_folder_done(run_suite(s));
 }

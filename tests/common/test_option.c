@@ -251,5 +251,5 @@ int main(void)
     tcase_add_test(t, test_help_and_page_name_each_key);
     tcase_add_loop_test(t, test_flaws_of_a_table_are_found, 0, COUNT(flaws));
     suite_add_tcase(s, t);
-    return run_suite(s);
+    return config_case_folder_done(run_suite(s));
 }

@@ -1,6 +1,7 @@
 #include "tests/support/config_case.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -11,6 +12,21 @@ void config_case_folder(void)
     char folder[] = "/tmp/spindle_config.XXXXXX";
     if (mkdtemp(folder) == NULL || chdir(folder) != 0)
         abort();
+}
+
+int config_case_folder_done(int code)
+{
+    char folder[4096];
+    DIR *dir = opendir(".");
+    for (struct dirent *d = NULL; dir != NULL && (d = readdir(dir)) != NULL;) {
+        if (d->d_name[0] != '.' && unlink(d->d_name) != 0)
+            code = EXIT_FAILURE;
+    }
+    if (dir == NULL || getcwd(folder, sizeof folder) == NULL || rmdir(folder) != 0)
+        code = EXIT_FAILURE;
+    if (dir != NULL)
+        closedir(dir);
+    return code;
 }
 
 void config_case_file(const char *name, const char *text, unsigned mode)

@@ -14,6 +14,8 @@ struct config_case {
 
 /* Makes a folder of its own the working folder, so that files have short names. */
 void config_case_folder(void);
+/* Removes that folder and the files in it; returns `code`, for the end of main. */
+int config_case_folder_done(int code);
 /* Writes `text` to a file of the working folder with `mode`. */
 void config_case_file(const char *name, const char *text, unsigned mode);
 /* Writes the case's file, or sees to it that there is none. */
