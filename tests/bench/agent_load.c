@@ -59,13 +59,6 @@ static void on_end(void *arg, int code, const char *message)
         fprintf(stderr, "bench_agent: first failure: %s: %s\n", rpc_code_name(code), message);
 }
 
-static void on_closed(void *arg)
-{
-    struct slot *s = arg;
-    s->state = SLOT_FREE;
-    s->client = NULL;
-}
-
 static bool slot_start(struct slot *s)
 {
     struct why why;
@@ -80,6 +73,18 @@ static bool slot_start(struct slot *s)
         return true;
     fprintf(stderr, "bench_agent: %s\n", why_text(&why));
     return false;
+}
+
+static void move_on(struct load *l);
+
+/* The loop may have nothing else to wake it, so the next one starts from here. */
+static void on_closed(void *arg)
+{
+    struct slot *s = arg;
+
+    s->state = SLOT_FREE;
+    s->client = NULL;
+    move_on(s->load);
 }
 
 static void slot_close(struct slot *s)

@@ -28,13 +28,16 @@ class Figure(NamedTuple):
 
 
 def generate(bench, *args):
-    done = subprocess.run([str(a) for a in (bench.load, *args)], capture_output=True, text=True,
-                          timeout=300)
+    try:
+        done = subprocess.run([str(a) for a in (bench.load, *args)], capture_output=True, text=True,
+                              timeout=120)
+    except subprocess.TimeoutExpired as late:
+        raise Failure(f"{bench.load.name} {args[0]} was not done after 120 s") from late
     if done.returncode:
-        raise Failure(f"bench_load {args[0]}: {done.stderr.strip()}")
+        raise Failure(f"{bench.load.name} {args[0]}: {done.stderr.strip()}")
     result = json.loads(done.stdout)
     if result.get("failed"):
-        raise Failure(f"bench_load {args[0]}: {result['failed']} of {result['done']} failed:"
+        raise Failure(f"{bench.load.name} {args[0]}: {result['failed']} of {result['done']} failed:"
                       f" {done.stderr.strip()}")
     return result
 
