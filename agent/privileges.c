@@ -3,12 +3,12 @@
 #include "common/sandbox_list.h"
 
 #include <linux/capability.h>
-#include <seccomp.h>
+#include <sys/syscall.h>
 
 /* Looking at programs of other users: /proc/PID/exe, and files that are not readable by all. */
 static const int keep_capabilities[] = {CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, -1};
 
-static const int syscalls[] = {SCMP_SYS(pidfd_open), SYSCALL_END};
+static const int syscalls[] = {SYS_pidfd_open, SYSCALL_END};
 
 struct pool {
     uv_loop_t *loop;

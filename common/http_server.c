@@ -500,7 +500,7 @@ static err_t open_tcp(const struct address *listen_on, int *ret_fd, struct why *
 /* The port the kernel picked. */
 static void learn_port(struct http_server *s, int fd)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t len = sizeof sa;
     if (s->is_unix || getsockname(fd, (struct sockaddr *)&sa, &len) != 0)
         return;
