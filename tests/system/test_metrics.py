@@ -64,3 +64,28 @@ def test_connections_held_for_the_first_identity_are_counted(site):
         assert metrics.total("spindle_sidecar_svid_rotations_total", result="success") == 1
         assert metrics.total("spindle_mtls_certificate_rotations_total") == 0
         assert 3500 < metrics.total("spindle_mtls_certificate_expiry_seconds") <= 3600
+
+
+def test_the_agent_counts_what_it_does_for_workloads(site):
+    agent = site.agent(entries=[
+        {"spiffe_id": "spiffe://example.org/web", "selectors": [f"unix:uid:{os.getuid()}"]}])
+    before = agent.metrics()
+    assert before.total("spindle_agent_entries") == 1
+    assert before.total("spindle_agent_entries_reloads_total", result="success") == 1
+    assert before.total("spindle_agent_bundle_authorities", trust_domain="example.org") == 1
+    assert (before.total("spindle_agent_issuer_not_after_timestamp_seconds")
+            > before.total("spindle_agent_issuer_not_before_timestamp_seconds") > 1.7e9)
+    got = site.run("spindle-agent", "api", "fetch", "x509", "--socket", agent.socket)
+    assert got.code == 0, got
+    agent.wait_metric("spindle_agent_workload_api_requests_total", method="FetchX509SVID")
+    after = agent.metrics()
+    assert after.total("spindle_agent_svids_issued_total", type="x509", result="success") == 1
+    assert after.total("spindle_agent_attestation_duration_seconds_count", attestor="unix") == 1
+    assert after.total("spindle_agent_streams") == 0
+    assert after.total("spindle_agent_workload_api_requests_total", reason="no_entry") == 0
+    site.write_entries([])
+    agent.wait_metric("spindle_agent_entries_reloads_total", at_least=2, result="success")
+    assert site.run("spindle-agent", "api", "fetch", "x509", "--socket", agent.socket,
+                    "--timeout", "2s").code == 1
+    agent.wait_metric("spindle_agent_workload_api_requests_total", method="FetchX509SVID",
+                      code="PermissionDenied", reason="no_entry")
