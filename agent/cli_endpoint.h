@@ -15,8 +15,8 @@ err_t cli_admin_socket(const struct command_line *line, struct address *ret,
 err_t cli_timeout(const struct command_line *line, uint64_t otherwise, uint64_t *ret_ms,
                   struct why *why) MUST_CHECK;
 
-/* Turns a failed call into one line: which socket, which gRPC code, what to do. Returns an error. */
-err_t cli_explain_rpc(const struct address *socket, int code, const char *message,
-                      struct why *why);
+/* Turns a failed call into one line: which socket, which gRPC code, what to do. Returns an error.
+ */
+err_t cli_explain_rpc(const struct address *socket, int code, const char *message, struct why *why);
 
 #endif

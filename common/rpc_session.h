@@ -46,7 +46,8 @@ void rpc_stream_cancel(struct rpc_stream *stream);
 err_t rpc_session_receive(struct rpc_session *s, struct slice bytes, struct why *why) MUST_CHECK;
 /* The next bytes to send, borrowed until the next call; empty when there are none. */
 err_t rpc_session_output(struct rpc_session *s, struct slice *ret, struct why *why) MUST_CHECK;
-/* Ends every live stream with this code. New calls may come from the events: not to this session. */
+/* Ends every live stream with this code. New calls may come from the events: not to this session.
+ */
 void rpc_session_fail(struct rpc_session *s, int code, const char *message);
 
 /* Ends streams whose deadline is <= now with RPC_DEADLINE_EXCEEDED. */

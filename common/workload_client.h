@@ -1,6 +1,6 @@
 /* A watch on the SPIFFE Workload API, X.509 profile: one stream, opened again with backoff for as
- * long as it makes sense (EP-8): Unavailable, PermissionDenied and an endpoint that is not there are
- * tried again, InvalidArgument and Unimplemented are final. Never logs. Loop thread only. */
+ * long as it makes sense (EP-8): Unavailable, PermissionDenied and an endpoint that is not there
+ * are tried again, InvalidArgument and Unimplemented are final. Never logs. Loop thread only. */
 #ifndef SPINDLE_COMMON_WORKLOAD_CLIENT_H
 #define SPINDLE_COMMON_WORKLOAD_CLIENT_H
 

@@ -7,8 +7,8 @@
 
 #include "common/identity.h"
 
-#define WORKLOAD_SVIDS_MAX 1024                    /* SVIDs of one answer */
-#define WORKLOAD_STATE_MAX (64u * 1024u * 1024u)   /* bytes of bundles over all identities */
+#define WORKLOAD_SVIDS_MAX 1024                  /* SVIDs of one answer */
+#define WORKLOAD_STATE_MAX (64u * 1024u * 1024u) /* bytes of bundles over all identities */
 
 /* In the order of the answer; the first is the default identity (WA-13). */
 struct workload_svids {
@@ -17,10 +17,10 @@ struct workload_svids {
 };
 void workload_svids_done(struct workload_svids *s);
 
-/* X509SVIDResponse. Each identity has the bundles of all SVIDs of the answer and the federated ones.
- * Every SVID must pass identity_new and be the one its spiffe_id names; of two with the same hint
- * the first counts, the second is left out (WA-14). ERR_PARSE and the certificate errors, naming
- * the SVID and the field. */
+/* X509SVIDResponse. Each identity has the bundles of all SVIDs of the answer and the federated
+ * ones. Every SVID must pass identity_new and be the one its spiffe_id names; of two with the same
+ * hint the first counts, the second is left out (WA-14). ERR_PARSE and the certificate errors,
+ * naming the SVID and the field. */
 err_t workload_svids_decode(struct slice message, struct workload_svids *ret,
                             struct why *why) MUST_CHECK;
 

@@ -3,6 +3,7 @@ when it gets nothing. WA-2, WA-10, WA-11, EP-3, EP-4, AG-14"""
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 
@@ -105,6 +106,16 @@ def test_a_socket_that_nobody_serves_any_more_is_told(site):
     got = fetch(site, agent)
     assert got.code == 1, got
     assert "Unavailable" in got.err and agent.socket in got.err, got
+
+
+def test_a_socket_that_never_answers_meets_the_timeout(site):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(site.path("silent.sock")))
+        silent.listen()
+        got = site.run("spindle-agent", "api", "fetch", "x509", "--socket", site.path("silent.sock"),
+                       "--timeout", "100ms")
+    assert got.code == 1, got
+    assert "no answer from" in got.err and "silent.sock" in got.err, got
 
 
 # EP-4
