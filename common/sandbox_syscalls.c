@@ -15,18 +15,6 @@
 #define CLONE_THREAD 0x00010000 /* sched.h hides it behind clone() itself */
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
-
 const int sandbox_base_syscalls[] = {
     /* descriptors */
     SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(preadv2),
@@ -153,9 +141,9 @@ static int fill_and_load(scmp_filter_ctx ctx, const int *extra)
 
 err_t sandbox_restrict_syscalls(const int *extra, struct buf *notes, struct why *why)
 {
-    if (SANITIZED)
-        return buf_append_str(notes,
-                              "seccomp: left out of this build, sanitizers need more calls\n");
+    if (SANDBOX_SANITIZED)
+        return buf_append_str(
+            notes, "seccomp: left out of a build with sanitizers: they need more calls\n");
     if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 || seccomp_api_get() < 2)
         return buf_append_str(notes, "seccomp: not in this kernel, any system call can be made\n");
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
