@@ -7,7 +7,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { USER_BUCKETS = 256, SWEEP_MS = 5000 };
+enum {
+    USER_BUCKETS = 256,
+    SWEEP_MS = 5000,
+    TRIM_CONNECTIONS = 500, /* gone since the peak: gRPC had some 12 MiB for them */
+};
 
 /* What one uid has open; there as long as it has something. */
 struct user {
@@ -20,7 +24,7 @@ struct connections {
     struct connection_options opt;
     struct connection **by_fd; /* owned */
     size_t slots;
-    size_t count;
+    size_t count, peak;
     struct connection *idle;
     struct user *users[USER_BUCKETS];
     struct exit_watch *exits;
@@ -132,6 +136,10 @@ static void on_sweep(uv_timer_t *h)
 {
     struct connections *t = h->data;
     sweep(t);
+    if (t->count + TRIM_CONNECTIONS <= t->peak) {
+        mem_trim();
+        t->peak = t->count;
+    }
     if (t->idle != NULL)
         uv_timer_start(h, on_sweep, SWEEP_MS, 0);
 }
@@ -196,6 +204,8 @@ err_t connections_add(struct connections *t, int fd, struct why *why)
     }
     t->by_fd[fd] = c;
     t->count++;
+    if (t->peak < t->count)
+        t->peak = t->count;
     idle_add(c);
     return ERR_OK;
 }

@@ -1,5 +1,6 @@
 #include "common/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,4 +79,9 @@ void mem_fail_after(long n)
 int mem_did_fail(void)
 {
     return did_fail;
+}
+
+void mem_trim(void)
+{
+    malloc_trim(0);
 }

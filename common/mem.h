@@ -19,6 +19,9 @@ void mem_wipe(void *ptr, size_t size);
 /* Constant time; 0 when equal. */
 int mem_compare_secret(const void *a, const void *b, size_t size);
 
+/* Gives free memory back to the system; some milliseconds for a large heap. */
+void mem_trim(void);
+
 /* Tests: let `n` allocations pass, fail each one after; -1 turns it off. */
 void mem_fail_after(long n);
 /* Tests: did the hook fail at least one allocation since it was set? */
