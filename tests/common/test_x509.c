@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#define EXTENSIONS_MAX 64 /* of x509_parse.c; the maker writes five of its own */
+
 static struct key *key;
 static struct buf out, name;
 static struct why why;
@@ -197,6 +199,9 @@ static const struct {
     {"extensions in v2", {.version = 2}},
     {"version 4", {.version = 4}},
     {"explicit v1", {.version = 1}},
+    {"explicit v1 without extensions", {.version = 1, .omit = 31}},
+    {"unique identifiers in v1", {.version = 9, .omit = 31, .after_key = BYTES("\x81\x02\x00x")}},
+    {"bytes after the key", {.after_key = BYTES("\x04\x00")}},
     {"other algorithm inside", {.inner_algorithm = BYTES("\x30\x05\x06\x03\x2b\x65\x70")}},
     {"basicConstraints twice", {.extra = {EXT(OID_BASIC_CONSTRAINTS, "\x30\x00")}}},
     {"an unknown extension twice", {.extra = {EXT("\x2a\x03", "x"), EXT("\x2a\x03", "y")}}},
@@ -265,6 +270,12 @@ static const struct {
     {"serial of 20 bytes and a zero",
      {.serial = BYTES("\x00\xff"
                       "xxxxxxxxxxxxxxxxxxx")}},
+    {"unique identifiers in v2",
+     {.version = 2, .omit = 31, .after_key = BYTES("\x81\x02\x00x\x82\x02\x00y")}},
+    {"a critical authorityInfoAccess",
+     {.extra = {{.oid = BYTES(OID_AUTHORITY_INFO_ACCESS),
+                 .value = BYTES("\x30\x00"),
+                 .critical = true}}}},
     {"an unknown extension", {.extra = {EXT("\x2a\x03", "anything")}}},
     {"an explicit cA=FALSE",
      {.omit = CERT_OMIT_BASIC_CONSTRAINTS,
@@ -358,6 +369,27 @@ START_TEST(test_a_changed_byte_never_passes)
 }
 END_TEST
 
+START_TEST(test_extensions_and_bytes_are_bounded)
+{
+    struct buf raw;
+    buf_init(&raw, 1 << 20);
+    for (int i = 0; i < EXTENSIONS_MAX - 5 + _i; i++) {
+        uint8_t one[] = {0x30, 6, DER_OID, 2, 0x2a, (uint8_t)i, DER_OCTET_STRING, 0};
+        ck_assert_int_eq(buf_append(&raw, one, sizeof one), ERR_OK);
+    }
+    struct cert *c = cert_make(&(struct cert_knobs){.raw_extensions = buf_slice(&raw)}, NULL);
+    ck_assert_int_eq(c->parse_err, _i == 0 ? ERR_OK : ERR_CERT_MALFORMED);
+    cert_free(c);
+    static uint8_t large[X509_DER_MAX];
+    struct cert_extension e = {OID("\x2a\x03"),
+                               slice_of(large, sizeof large - 1000 * (size_t)(1 - _i)), false};
+    c = cert_make(&(struct cert_knobs){.extra = {e}}, NULL);
+    ck_assert_int_eq(c->parse_err, _i == 0 ? ERR_OK : ERR_CERT_MALFORMED);
+    cert_free(c);
+    buf_done(&raw);
+}
+END_TEST
+
 START_TEST(test_a_list_is_split_into_its_certificates)
 {
     struct slice parts[2];
@@ -409,6 +441,7 @@ int main(void)
     tcase_add_test(t, test_every_uri_is_counted);
     tcase_add_test(t, test_a_cut_certificate_is_refused_at_every_length);
     tcase_add_test(t, test_a_changed_byte_never_passes);
+    tcase_add_loop_test(t, test_extensions_and_bytes_are_bounded, 0, 2);
     tcase_add_test(t, test_a_list_is_split_into_its_certificates);
     tcase_add_test(t, test_names_that_do_not_fit_are_refused);
     suite_add_tcase(s, t);

@@ -178,6 +178,7 @@ static void put_extensions(struct der_writer *w, const struct cert_knobs *k, str
     put_name_constraints(w, k);
     for (size_t i = 0; i < 4 && k->extra[i].oid.len > 0; i++)
         put_extension(w, &k->extra[i]);
+    der_put_raw(w, k->raw_extensions);
     bool any = w->out->len > list;
     der_close(w, list);
     der_close(w, tagged);
@@ -239,6 +240,7 @@ static void put_tbs(struct der_writer *w, const struct cert_knobs *k, struct sli
     put_validity(w, k);
     put_subject(w, k);
     der_put_raw(w, spki);
+    der_put_raw(w, k->after_key);
     put_extensions(w, k, spki, issuer);
     der_close(w, tbs);
 }

@@ -61,6 +61,7 @@ struct cert_knobs {
     struct slice subject, issuer, spki, validity; /* whole DER instead of ours */
     struct slice inner_algorithm, algorithm;      /* AlgorithmIdentifier inside, outside */
     struct slice signature;            /* instead of a real one */
+    struct slice after_key, raw_extensions; /* DER as it is: unique ids; more Extensions */
     unsigned version;                  /* n: writes n - 1 (3: v3), 9: leaves it out */
     enum { CERT_SIGNED, CERT_BROKEN, CERT_OTHER_KEY } sign;
     enum key_kind key_kind;
