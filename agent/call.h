@@ -11,12 +11,12 @@
 
 struct call {
     struct rpc_call *rpc;
-    struct connection *connection; /* pinned */
-    struct metrics *metrics;       /* borrowed, may be NULL */
+    struct connection *connection;  /* pinned */
+    struct metrics *metrics;        /* borrowed, may be NULL */
     void (*on_end)(struct call *c); /* the last thing that happens: frees what embeds it */
-    struct call *prev, *next;      /* the connection's calls */
-    struct rpc_message *sent;      /* what the client has or is being sent; NULL: nothing yet */
-    struct rpc_message *waiting;   /* newer, until `sent` has left */
+    struct call *prev, *next;       /* the connection's calls */
+    struct rpc_message *sent;       /* what the client has or is being sent; NULL: nothing yet */
+    struct rpc_message *waiting;    /* newer, until `sent` has left */
     enum agent_method method;
     err_t outcome;
     bool sending, ended;
@@ -24,8 +24,8 @@ struct call {
 
 /* Enters the connection. On failure nothing is kept and the caller ends the rpc_call. */
 err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connection,
-                enum agent_method method, struct metrics *metrics,
-                void (*on_end)(struct call *c), struct why *why) MUST_CHECK;
+                enum agent_method method, struct metrics *metrics, void (*on_end)(struct call *c),
+                struct why *why) MUST_CHECK;
 /* The client shall have this message; takes a reference of its own. */
 void call_offer(struct call *c, struct rpc_message *m);
 /* Ends the call with the gRPC status of `err`; ERR_OK for a unary call that is done. Nothing is

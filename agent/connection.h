@@ -16,13 +16,13 @@ struct call;
 struct connection {
     struct connections *table;
     struct peer peer;
-    int fd;              /* the number; ours only while peer.cookie is its cookie */
-    unsigned pins;       /* the table's and the calls' */
-    unsigned streams;    /* live calls */
-    struct call *calls;  /* live ones, kept by call.c */
-    struct user *user;   /* how much this uid has */
-    bool watched;        /* the process's end is watched for */
-    bool doomed;         /* shut it down when its last call has ended */
+    int fd;             /* the number; ours only while peer.cookie is its cookie */
+    unsigned pins;      /* the table's and the calls' */
+    unsigned streams;   /* live calls */
+    struct call *calls; /* live ones, kept by call.c */
+    struct user *user;  /* how much this uid has */
+    bool watched;       /* the process's end is watched for */
+    bool doomed;        /* shut it down when its last call has ended */
     struct connection *idle_prev, *idle_next; /* without calls: swept */
     bool idle;
 };

@@ -1,5 +1,5 @@
-/* One agent per data_dir: the folder (0700, made when its parent exists) and a lock file in it, held
- * for the life of the process. Loop thread only. AG-7. */
+/* One agent per data_dir: the folder (0700, made when its parent exists) and a lock file in it,
+ * held for the life of the process. Loop thread only. AG-7. */
 #ifndef SPINDLE_AGENT_DATA_LOCK_H
 #define SPINDLE_AGENT_DATA_LOCK_H
 

@@ -12,8 +12,8 @@
 struct endpoint; /* opaque */
 
 struct endpoint_options {
-    const char *socket;         /* path */
-    struct workload_api *api;   /* borrowed, all of them */
+    const char *socket;       /* path */
+    struct workload_api *api; /* borrowed, all of them */
     struct health *health;
     struct metrics *metrics;
     struct connection_limits limits;

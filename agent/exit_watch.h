@@ -9,7 +9,8 @@
 
 struct exit_watch; /* opaque */
 
-/* on_exit: the process of `subject` has ended; called until the subject is removed, so remove it. */
+/* on_exit: the process of `subject` has ended; called until the subject is removed, so remove it.
+ */
 err_t exit_watch_open(uv_loop_t *loop, void (*on_exit)(void *arg, void *subject), void *arg,
                       struct exit_watch **ret, struct why *why) MUST_CHECK;
 /* Frees itself in the close callback, then calls done. */

@@ -12,8 +12,8 @@
 struct reload; /* opaque */
 
 struct reload_options {
-    const char *config_path;          /* borrowed; may be NULL */
-    const char *const *sets;          /* borrowed; may be NULL */
+    const char *config_path;           /* borrowed; may be NULL */
+    const char *const *sets;           /* borrowed; may be NULL */
     const struct agent_config *config; /* borrowed: what is in use now */
     /* Takes both. `entries` is NULL when the configuration names none. */
     void (*on_loaded)(void *arg, struct agent_config *config, struct entry_set *entries);

@@ -11,7 +11,7 @@
 struct workload_api; /* opaque */
 
 struct workload_api_options {
-    struct attest_unix *attest;  /* borrowed, all of them */
+    struct attest_unix *attest; /* borrowed, all of them */
     struct minter *minter;
     struct authority *authority;
     const char *trust_domain;

@@ -28,7 +28,8 @@ struct rpc_server_events {
 };
 
 err_t rpc_server_open(uv_loop_t *loop, const struct rpc_server_events *events,
-                      size_t max_request_bytes, struct rpc_server **ret, struct why *why) MUST_CHECK;
+                      size_t max_request_bytes, struct rpc_server **ret,
+                      struct why *why) MUST_CHECK;
 /* Takes `fd`, connected and non-blocking. */
 void rpc_server_add(struct rpc_server *s, int fd);
 /* Ends calls with UNAVAILABLE (WA-7), lets what was written leave, then frees and calls done. */
