@@ -73,28 +73,27 @@ static void accept_identity(struct identity_source *s, struct identity *id)
         return;
     const struct x509 *leaf = identity_leaf(id);
     char serial[64];
-    log_info("identity_changed", log_slice("spiffe_id", identity_id(id)->text),
-             log_str("serial", x509_serial_text(leaf->serial, serial, sizeof serial)),
-             log_time("not_before", leaf->not_before), log_time("not_after", leaf->not_after));
+    log_debug("identity_taken", log_slice("spiffe_id", identity_id(id)->text),
+              log_str("serial", x509_serial_text(leaf->serial, serial, sizeof serial)),
+              log_time("not_after", leaf->not_after));
     set_current(s, id, NULL);
 }
 
+/* The owner tells the loss; its cause is not told again as a problem, however often it comes. */
 static void drop_identity(struct identity_source *s, const struct why *why)
 {
     if (s->current == NULL)
         return;
-    log_warn("identity_dropped", log_slice("spiffe_id", identity_id(s->current)->text),
-             log_err("reason", why->err), log_str("cause", why_text(why)),
-             log_str("next", "new connections wait for an identity"));
+    snprintf(s->problem, sizeof s->problem, "%s", why_text(why));
     set_current(s, NULL, why);
 }
 
 /* One line for each new problem, not one for each try. */
 static void report_problem(struct identity_source *s, const struct why *why, const char *next)
 {
-    if (strcmp(s->problem, why_text(why)) == 0)
+    if (s->closing || strcmp(s->problem, why_text(why)) == 0)
         return;
-    memcpy(s->problem, why->text, sizeof s->problem);
+    snprintf(s->problem, sizeof s->problem, "%s", why_text(why));
     char until[CLOCK_TEXT_LEN];
     char keeping[96];
     if (s->current != NULL) {
@@ -273,8 +272,7 @@ static void on_trouble(void *arg, const struct workload_trouble *trouble)
         next = "the agent's message was discarded, the next one is awaited";
     if (trouble->code == RPC_PERMISSION_DENIED)
         drop_identity(s, trouble->why); /* AG-26 */
-    if (!s->closing)
-        report_problem(s, trouble->why, next);
+    report_problem(s, trouble->why, next);
 }
 
 static err_t open_workload(struct identity_source *s, uv_loop_t *loop, struct why *why)

@@ -24,7 +24,8 @@ struct identity_source_options {
     /* A new snapshot (borrowed: identity_ref to keep it), or NULL: there is none any more, and why.
      * Never called from identity_source_open; never called with what it was called with before. */
     void (*on_change)(void *arg, struct identity *id, const struct why *why);
-    /* Something failed and was logged; the current identity stands. For metrics; may be NULL. */
+    /* Something failed and was logged; the current identity, if any, stands. Not called for what
+     * on_change told. For metrics; may be NULL. */
     void (*on_problem)(void *arg, const struct why *why);
     /* The Workload API's stream is up (it answered), or no longer; each change once. May be NULL.
      */

@@ -358,7 +358,8 @@ START_TEST(test_permission_denied_drops_the_identity_until_it_is_granted_again)
     run_until(&seen.changes, 2);
     ck_assert_ptr_null(seen.id);
     ck_assert_int_eq(seen.gone_for, ERR_NO_ENTRY);
-    run_until(&seen.changes, 3); /* the agent relents at the next try */
+    ck_assert_uint_eq(seen.problems, 0); /* told once */
+    run_until(&seen.changes, 3);         /* the agent relents at the next try */
     expect_leaf(&seen, web);
     finish(&seen, source);
 }
