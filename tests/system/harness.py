@@ -298,6 +298,13 @@ def deep_merge(base, over):
     return merged
 
 
+class PlainDumper(yaml.SafeDumper):
+    """Writes a value that stands twice in full each time: our configuration has no anchors."""
+
+    def ignore_aliases(self, _data):
+        return True
+
+
 class Agent(Program):
     """A running spindle-agent; .socket, .admin, .config (dict), .config_path, .entries_path."""
 
@@ -336,7 +343,7 @@ class Site:
         return path
 
     def write_yaml(self, name, value):
-        return self.write(name, yaml.safe_dump(value, sort_keys=False))
+        return self.write(name, yaml.dump(value, Dumper=PlainDumper, sort_keys=False))
 
     def write_entries(self, entries, name="entries.yaml"):
         return self.write_yaml(name, {"entries": entries})
