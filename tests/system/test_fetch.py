@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from fake_agent import FakeAgent, der, response, svid
 from harness import DEADLINE, has_program, need_root, wait_until
 
 WEB = {"spiffe_id": "spiffe://example.org/web", "selectors": [f"unix:uid:{os.geteuid()}"], "hint": "internal"}
@@ -209,3 +210,18 @@ def test_output_that_nobody_reads_ends_a_watch(site):
         watch.stdout.readline()
         watch.stdout.close()
         assert watch.wait(DEADLINE) != 0
+
+
+def test_federated_bundles_are_written_beside_their_svid(site):
+    """AG-25, WA-12: by the name that spiffe-helper and SPIRE's agent use."""
+    ours, first, second = site.ca(), site.ca("a", "a.test"), site.ca("b", "b.test")
+    ids = ["spiffe://example.org/web", "spiffe://example.org/db"]
+    federated = {"spiffe://b.test": der(second.bundle), "spiffe://a.test": der(first.bundle)}
+    agent = FakeAgent(site, response([svid(ours.leaf(i), i, hint=i[-2:]) for i in ids], federated))
+    folder = site.path("out")
+    got = site.run("spindle-agent", "api", "fetch", "x509", "--socket", agent.path, "--write", folder)
+    assert got.code == 0, got
+    for n in range(2):
+        assert der(folder / f"bundle.{n}.pem") == der(ours.bundle)
+        assert sorted(der(folder / f"federated_bundle.{n}.{m}.pem") for m in range(2)) == sorted(federated.values())
+        assert mode(folder / f"svid.{n}.key") == 0o600

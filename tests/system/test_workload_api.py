@@ -1,4 +1,5 @@
 """The Workload API as a client without a library sees it: endpoint rules, streams, entries."""
+import json
 import os
 import subprocess
 import time
@@ -314,3 +315,26 @@ def test_entries_broken_at_start_end_the_agent(site):
     agent = site.agent([{"spiffe_id": "spiffe://other.org/x", "selectors": ["unix:uid:0"]}], wait=False)
     assert agent.wait_exit() == 2
     assert "entries.yaml:2" in agent.log() and not os.path.exists(agent.socket)
+
+
+@pytest.mark.plain_only
+def test_a_reader_that_stopped_costs_one_response(site):
+    """WA-8: however often its state changes; here 30 responses of more than 300 KiB each."""
+    count, changes = 150, 30
+    agent = site.agent([entry(f"web{i}") for i in range(count)], log={"level": "info"})
+    with workload.connect(agent.socket, window=4000, refill=False) as c:
+        stream = c.call("FetchX509SVID")
+        agent.wait_metric("spindle_agent_streams", method="FetchX509SVID")
+        sizes = []
+        for i in range(changes):
+            hints = [entry(f"web{n}", hint=f"{i} {n} ".ljust(1000, "x")) for n in range(count)]
+            site.write("entries.yaml", json.dumps({"entries": hints}))  # a tenth of the time of YAML
+            agent.send_signal(harness.signal.SIGHUP)
+            agent.wait_event("reloaded", count=i + 1)
+            sizes.append(agent.rss_kib())
+        assert sizes[-1] - sizes[3] < 3072, sizes
+        stream.grant(1 << 24)
+        message = b""
+        while f"{changes - 1} 0 ".encode() not in message:
+            message = stream.next()
+        assert len(message) > 300 << 10
