@@ -36,7 +36,7 @@ err_t admin_client_list(const struct command_line *line, const struct address *s
                         const char *path, const char *name,
                         void (*print)(FILE *out, const json_t *row), struct why *why)
 {
-    struct http_answer answer;
+    struct http_answer answer = {0};
     char where[ADDRESS_TEXT_LEN];
     bool as_json = false;
     err_t err = command_output_json(line, &as_json, why);
@@ -68,7 +68,7 @@ err_t admin_client_list(const struct command_line *line, const struct address *s
 err_t admin_client_post(const struct command_line *line, const struct address *socket,
                         const char *path, struct why *why)
 {
-    struct http_answer answer;
+    struct http_answer answer = {0};
     err_t err = ask(line, socket, "POST", path, &answer, why);
     if (err != ERR_OK)
         return err;

@@ -129,7 +129,8 @@ static int start_connect(struct conn *conn)
                           on_connected);
 }
 
-static err_t conn_new(struct rpc_client *c, struct why *why)
+/* The new connection becomes the client's own. */
+static err_t conn_new(struct rpc_client *c, struct conn **ret, struct why *why)
 {
     struct conn *conn = mem_alloc(sizeof *conn);
     if (conn == NULL)
@@ -152,6 +153,7 @@ static err_t conn_new(struct rpc_client *c, struct why *why)
     c->open_handles++;
     c->conn = conn;
     conn->failed = start_connect(conn);
+    *ret = conn;
     return ERR_OK;
 }
 
@@ -183,13 +185,14 @@ err_t rpc_client_call(struct rpc_client *c, const char *method, bool spiffe_head
 {
     if (c->closing)
         return why_set(why, ERR_CANCELED, "the client is closing");
-    if (c->conn == NULL) {
-        err_t err = conn_new(c, why);
+    struct conn *conn = c->conn;
+    if (conn == NULL) {
+        err_t err = conn_new(c, &conn, why);
         if (err != ERR_OK)
             return err;
     }
     uint64_t deadline = timeout_ms > 0 ? uv_now(c->loop) + timeout_ms : 0;
-    return rpc_session_call(c->conn->session, method, spiffe_header, request, deadline, events, ret,
+    return rpc_session_call(conn->session, method, spiffe_header, request, deadline, events, ret,
                             why);
 }
 

@@ -145,7 +145,7 @@ err_t identity_files_load(const struct identity_files *files, int64_t now, struc
     struct bundle_set bundles;
     struct key *key = NULL;
     struct identity *id = NULL;
-    struct spiffeid domain;
+    struct spiffeid domain = {0};
     buf_init(&chain, IDENTITY_FILE_MAX);
     buf_init(&roots, IDENTITY_FILE_MAX);
     bundle_set_init(&bundles);
