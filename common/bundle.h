@@ -9,10 +9,10 @@
 #define BUNDLE_DOMAINS_MAX 256 /* trust domains of one set */
 
 struct bundle {
-    char *trust_domain;  /* owned */
-    uint8_t *der;        /* owned, concatenated */
+    char *trust_domain; /* owned */
+    uint8_t *der;       /* owned, concatenated */
     size_t der_len;
-    struct x509 *roots;  /* owned, parsed, borrowing der */
+    struct x509 *roots; /* owned, parsed, borrowing der */
     size_t root_count;
 };
 

@@ -12,9 +12,19 @@
 #include "common/buf.h"
 
 enum der_tag {
-    DER_BOOLEAN = 0x01, DER_INTEGER = 0x02, DER_BIT_STRING = 0x03, DER_OCTET_STRING = 0x04,
-    DER_NULL = 0x05, DER_OID = 0x06, DER_UTF8 = 0x0c, DER_PRINTABLE = 0x13, DER_IA5 = 0x16,
-    DER_UTC_TIME = 0x17, DER_GENERALIZED_TIME = 0x18, DER_SEQUENCE = 0x30, DER_SET = 0x31,
+    DER_BOOLEAN = 0x01,
+    DER_INTEGER = 0x02,
+    DER_BIT_STRING = 0x03,
+    DER_OCTET_STRING = 0x04,
+    DER_NULL = 0x05,
+    DER_OID = 0x06,
+    DER_UTF8 = 0x0c,
+    DER_PRINTABLE = 0x13,
+    DER_IA5 = 0x16,
+    DER_UTC_TIME = 0x17,
+    DER_GENERALIZED_TIME = 0x18,
+    DER_SEQUENCE = 0x30,
+    DER_SET = 0x31,
 };
 #define DER_CONTEXT(n) (0x80u | (n))             /* [n] primitive */
 #define DER_CONTEXT_CONSTRUCTED(n) (0xa0u | (n)) /* [n] constructed */
@@ -39,7 +49,8 @@ void der_put_bits(struct der_writer *w, struct slice bytes, unsigned unused_bits
 void der_put_time(struct der_writer *w, int64_t unix_s);
 err_t der_writer_end(struct der_writer *w) MUST_CHECK;
 
-/* Reader: a cursor over borrowed bytes with a sticky error; strict DER (minimal definite lengths). */
+/* Reader: a cursor over borrowed bytes with a sticky error; strict DER (shortest definite lengths).
+ */
 struct der_reader {
     struct slice rest;
     bool bad;

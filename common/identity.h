@@ -20,11 +20,11 @@ void identity_unref(struct identity *id); /* NULL is fine; wipes the key at the 
 
 const struct spiffeid *identity_id(const struct identity *id);
 const struct x509 *identity_leaf(const struct identity *id);
-size_t identity_cert_count(const struct identity *id);      /* leaf included */
+size_t identity_cert_count(const struct identity *id); /* leaf included */
 const struct x509 *identity_cert(const struct identity *id, size_t index);
-struct slice identity_chain(const struct identity *id);     /* concatenated DER */
+struct slice identity_chain(const struct identity *id); /* concatenated DER */
 struct slice identity_key_pkcs8(const struct identity *id);
-const char *identity_hint(const struct identity *id);       /* "" when none */
+const char *identity_hint(const struct identity *id); /* "" when none */
 const struct bundle_set *identity_bundles(const struct identity *id);
 /* Same chain, key and bundles. */
 bool identity_eq(const struct identity *a, const struct identity *b);

@@ -1,5 +1,6 @@
-/* Name constraints of authorities (RFC 5280 4.2.1.10; X5-10). Pure. URI, DNS, IP, mail and directory
- * names are understood; a constraint of another kind refuses a certificate that has such a name.
+/* Name constraints of authorities (RFC 5280 4.2.1.10; X5-10). Pure. URI, DNS, IP, mail and
+ * directory names are understood; a constraint of another kind refuses a certificate that has such
+ * a name.
  *
  * Stricter than the text where it leaves room: a permitted directory name must match byte for byte,
  * an excluded one matches whatever case, spaces and string type it is written in. */

@@ -1,11 +1,11 @@
 /* Is this chain an X509-SVID we trust, and whose? Pure: bytes, anchors and a clock in, a verdict
  * out; no I/O, no state, any thread. X509-SVID section 5, RFC 5280 section 6.
  *
- * Order of the checks, so that each failure has one reason: parse, leaf rules (CA bits, URI, ID, key
- * usage, critical extensions, key kind, extended key usage), trust domain, path (names, CA bits,
- * extensions, path length, name constraints, times, life), signatures last, because they cost most.
- * Of several paths the first that failed is reported; those whose key ids fit are tried first. The
- * times of anchors count too. Work is bounded: 16 signatures, 128 candidate issuers. */
+ * Order of the checks, so that each failure has one reason: parse, leaf rules (CA bits, URI, ID,
+ * key usage, critical extensions, key kind, extended key usage), trust domain, path (names, CA
+ * bits, extensions, path length, name constraints, times, life), signatures last, because they cost
+ * most. Of several paths the first that failed is reported; those whose key ids fit are tried
+ * first. The times of anchors count too. Work is bounded: 16 signatures, 128 candidate issuers. */
 #ifndef SPINDLE_COMMON_SVID_VERIFY_H
 #define SPINDLE_COMMON_SVID_VERIFY_H
 
@@ -35,7 +35,8 @@ struct svid_peer {
 /* The leaf rules alone: those an X509-SVID keeps whoever looks at it (X5-12 to X5-14, X5-18). */
 err_t svid_check_leaf(const struct x509 *leaf, struct spiffeid *ret_id, struct why *why) MUST_CHECK;
 
-/* chain[0] is the leaf, the rest may have any order. ERR_OK, or the reason. `ret_peer` is filled on failure too. */
+/* chain[0] is the leaf, the rest may have any order. ERR_OK, or the reason. `ret_peer` is filled on
+ * failure too. */
 err_t svid_verify(const struct slice *chain, size_t count, const struct svid_verify_options *opt,
                   struct svid_peer *ret_peer, struct why *why) MUST_CHECK;
 

@@ -11,22 +11,29 @@
 
 /* keyUsage bits, RFC 5280 4.2.1.3 */
 enum x509_key_usage {
-    X509_KU_DIGITAL_SIGNATURE = 1u << 0, X509_KU_NON_REPUDIATION = 1u << 1,
-    X509_KU_KEY_ENCIPHERMENT = 1u << 2, X509_KU_DATA_ENCIPHERMENT = 1u << 3,
-    X509_KU_KEY_AGREEMENT = 1u << 4, X509_KU_CERT_SIGN = 1u << 5, X509_KU_CRL_SIGN = 1u << 6,
-    X509_KU_ENCIPHER_ONLY = 1u << 7, X509_KU_DECIPHER_ONLY = 1u << 8,
+    X509_KU_DIGITAL_SIGNATURE = 1u << 0,
+    X509_KU_NON_REPUDIATION = 1u << 1,
+    X509_KU_KEY_ENCIPHERMENT = 1u << 2,
+    X509_KU_DATA_ENCIPHERMENT = 1u << 3,
+    X509_KU_KEY_AGREEMENT = 1u << 4,
+    X509_KU_CERT_SIGN = 1u << 5,
+    X509_KU_CRL_SIGN = 1u << 6,
+    X509_KU_ENCIPHER_ONLY = 1u << 7,
+    X509_KU_DECIPHER_ONLY = 1u << 8,
 };
 enum x509_ext_key_usage {
-    X509_EKU_SERVER_AUTH = 1u << 0, X509_EKU_CLIENT_AUTH = 1u << 1, X509_EKU_ANY = 1u << 2,
+    X509_EKU_SERVER_AUTH = 1u << 0,
+    X509_EKU_CLIENT_AUTH = 1u << 1,
+    X509_EKU_ANY = 1u << 2,
     X509_EKU_OTHER = 1u << 3,
 };
 
 /* One parsed certificate. Every slice borrows the DER it was parsed from. */
 struct x509 {
     struct slice der;
-    struct slice tbs;                 /* what is signed, header included */
-    struct slice serial;              /* big-endian, no leading zero */
-    struct slice issuer, subject;     /* Name, header included; compared byte for byte */
+    struct slice tbs;             /* what is signed, header included */
+    struct slice serial;          /* big-endian, no leading zero */
+    struct slice issuer, subject; /* Name, header included; compared byte for byte */
     int64_t not_before, not_after;
     struct slice spki;                /* SubjectPublicKeyInfo, header included */
     struct slice signature_algorithm; /* AlgorithmIdentifier, header included */
@@ -38,18 +45,18 @@ struct x509 {
     bool has_ext_key_usage;
     unsigned ext_key_usage;
     bool has_san, san_critical;
-    struct slice san;                 /* content of GeneralNames */
+    struct slice san; /* content of GeneralNames */
     size_t uri_count;
     struct slice uri[X509_URI_MAX];
     struct slice subject_key_id, authority_key_id; /* empty when absent */
     bool has_name_constraints;
-    struct slice name_constraints;    /* content of NameConstraints */
+    struct slice name_constraints;                               /* content of NameConstraints */
     struct slice crl_distribution_points, authority_info_access; /* extension values, or empty */
     bool has_unknown_critical;
-    struct slice unknown_critical;    /* its OID content */
+    struct slice unknown_critical; /* its OID content */
 };
 
-/* ERR_CERT_MALFORMED, saying which field. An unknown critical extension is recorded, not refused. */
+/* ERR_CERT_MALFORMED, saying which field. Unknown critical extensions are recorded, not refused. */
 err_t x509_parse(struct slice der, struct x509 *ret_cert, struct why *why) MUST_CHECK;
 
 /* First commonName of a Name (header included), or empty. */

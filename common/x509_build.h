@@ -10,13 +10,15 @@ struct x509_template {
     struct slice serial;          /* big-endian, positive, <= 20 bytes */
     struct slice issuer, subject; /* Names, header included */
     int64_t not_before, not_after;
-    struct slice spki;            /* SubjectPublicKeyInfo, header included */
+    struct slice spki; /* SubjectPublicKeyInfo, header included */
     bool is_ca;
-    int path_len;                 /* -1: none */
+    int path_len; /* -1: none */
     unsigned key_usage;
-    unsigned ext_key_usage;       /* 0: no such extension */
-    const struct slice *uris; size_t uri_count;
-    const struct slice *dns_names; size_t dns_count;
+    unsigned ext_key_usage; /* 0: no such extension */
+    const struct slice *uris;
+    size_t uri_count;
+    const struct slice *dns_names;
+    size_t dns_count;
     struct slice subject_key_id, authority_key_id; /* empty: left out */
 };
 /* Builds and signs; appends the DER. SAN is critical when subject is an empty Name (RFC 5280

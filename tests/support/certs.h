@@ -18,12 +18,15 @@
 #define CERTS_NOW INT64_C(1790000000) /* 2026-09-21T14:13:20Z: the tests' clock */
 
 /* A literal as a struct slice, for static tables. */
-#define BYTES(x) {.data = (const uint8_t *)(x), .len = sizeof(x) - 1}
+#define BYTES(x)                                                                                   \
+    {                                                                                              \
+        .data = (const uint8_t *)(x), .len = sizeof(x) - 1                                         \
+    }
 
 struct cert {
-    struct key *key;   /* owned */
-    struct buf der;    /* owned */
-    struct x509 x509;  /* parsed; all zero when x509_parse refuses it */
+    struct key *key;  /* owned */
+    struct buf der;   /* owned */
+    struct x509 x509; /* parsed; all zero when x509_parse refuses it */
     err_t parse_err;
 };
 
@@ -41,15 +44,18 @@ struct cert_extension {
     bool critical;
 };
 enum cert_omit {
-    CERT_OMIT_BASIC_CONSTRAINTS = 1, CERT_OMIT_KEY_USAGE = 2, CERT_OMIT_EXT_KEY_USAGE = 4,
-    CERT_OMIT_KEY_IDS = 8, CERT_OMIT_SAN = 16,
+    CERT_OMIT_BASIC_CONSTRAINTS = 1,
+    CERT_OMIT_KEY_USAGE = 2,
+    CERT_OMIT_EXT_KEY_USAGE = 4,
+    CERT_OMIT_KEY_IDS = 8,
+    CERT_OMIT_SAN = 16,
 };
 struct cert_knobs {
     bool ca;
-    const char *cn;                    /* NULL: empty subject */
+    const char *cn; /* NULL: empty subject */
     const char *organization;
-    const char *uri;                   /* first URI name; NULL: none */
-    struct cert_name names[8];         /* further names, tag 0 ends */
+    const char *uri;           /* first URI name; NULL: none */
+    struct cert_name names[8]; /* further names, tag 0 ends */
     int64_t not_before, not_after;
     int path_len;                      /* n: pathLenConstraint n - 1 */
     unsigned key_usage, ext_key_usage; /* of x509.h */
@@ -60,9 +66,9 @@ struct cert_knobs {
     struct slice subject_key_id, authority_key_id;
     struct slice subject, issuer, spki, validity; /* whole DER instead of ours */
     struct slice inner_algorithm, algorithm;      /* AlgorithmIdentifier inside, outside */
-    struct slice signature;            /* instead of a real one */
-    struct slice after_key, raw_extensions; /* DER as it is: unique ids; more Extensions */
-    unsigned version;                  /* n: writes n - 1 (3: v3), 9: leaves it out */
+    struct slice signature;                       /* instead of a real one */
+    struct slice after_key, raw_extensions;       /* DER as it is: unique ids; more Extensions */
+    unsigned version;                             /* n: writes n - 1 (3: v3), 9: leaves it out */
     enum { CERT_SIGNED, CERT_BROKEN, CERT_OTHER_KEY } sign;
     enum key_kind key_kind;
 };
