@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What tells that a file was put there: a writer that closed it, a rename, a link, a change of mode.
- * Not IN_MODIFY: a log in the same folder would keep us busy. */
+/* What tells that a file was put there: a writer that closed it, a rename, a link, a change of
+ * mode. Not IN_MODIFY: a log in the same folder would keep us busy. */
 #define EVENTS                                                                                     \
     (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
 #define READS_PER_HINT 16 /* a folder busier than that gives its next hint a moment later */
