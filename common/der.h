@@ -49,8 +49,7 @@ void der_put_bits(struct der_writer *w, struct slice bytes, unsigned unused_bits
 void der_put_time(struct der_writer *w, int64_t unix_s);
 err_t der_writer_end(struct der_writer *w) MUST_CHECK;
 
-/* Reader: a cursor over borrowed bytes with a sticky error; strict DER (shortest definite lengths).
- */
+/* Reader: a cursor over borrowed bytes with a sticky error; strict DER, shortest lengths. */
 struct der_reader {
     struct slice rest;
     bool bad;
