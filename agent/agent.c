@@ -8,6 +8,7 @@
 #include "agent/listener.h"
 #include "agent/privileges.h"
 #include "agent/reload.h"
+#include "agent/report.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -72,37 +73,6 @@ static void on_handle_closed(uv_handle_t *h)
         close_next(a);
 }
 
-/* The first line of `text`, which moves past it. */
-static struct slice next_line(struct slice *text)
-{
-    const uint8_t *end = memchr(text->data, '\n', text->len);
-    size_t len = end != NULL ? (size_t)(end - text->data) : text->len;
-    struct slice line = slice_of(text->data, len);
-    size_t step = end != NULL ? len + 1 : len;
-    *text = slice_of(text->data + step, text->len - step);
-    return line;
-}
-
-static bool is_warning(struct slice line)
-{
-    static const char mark[] = ": warning: ";
-    return memmem(line.data, line.len, mark, sizeof mark - 1) != NULL;
-}
-
-/* A line of the log for each line of a report. */
-static void log_report(struct slice report)
-{
-    while (report.len > 0) {
-        struct slice line = next_line(&report);
-        if (line.len == 0)
-            continue;
-        if (is_warning(line))
-            log_warn("config_warning", log_slice("problem", line));
-        else
-            log_error("config_problem", log_slice("problem", line));
-    }
-}
-
 static void stop(struct agent *a)
 {
     if (a->closing)
@@ -119,7 +89,8 @@ static void stop(struct agent *a)
 static err_t open_lock(struct agent *a, struct why *why)
 {
     a->limits = descriptors_raise((size_t)a->config->streams_per_user);
-    return data_lock_take(a->config->data_dir, &a->lock_fd, why);
+    err_t err = data_lock_take(a->config->data_dir, &a->lock_fd, why);
+    return err == ERR_OK ? err : option_blame(a->config->origins, "data_dir", err, why);
 }
 
 static void close_lock(struct agent *a)
@@ -221,8 +192,8 @@ static void set_problem(struct agent *a, struct slice report)
     struct slice line = slice_of(NULL, 0);
     mem_free(a->reload_problem);
     a->reload_problem = NULL;
-    while (report.len > 0 && (line.len == 0 || is_warning(line)))
-        line = next_line(&report);
+    while (report.len > 0 && (line.len == 0 || report_is_warning(line)))
+        line = report_next_line(&report);
     if (line.len == 0)
         return;
     a->reload_problem = mem_alloc(line.len + 1);
@@ -233,7 +204,7 @@ static void set_problem(struct agent *a, struct slice report)
 static void on_reload_failed(void *arg, struct slice report)
 {
     struct agent *a = arg;
-    log_report(report);
+    report_log(report);
     log_error("reload_failed", log_int("entries", a->entries != NULL ? a->entries->count : 0),
               log_str("help", "the last good configuration and entries stay in use"));
     set_problem(a, report);
@@ -286,7 +257,7 @@ static err_t open_entries(struct agent *a, struct why *why)
     struct buf report;
     buf_init(&report, REPORT_MAX);
     err_t err = reload_read_entries(a->config, &report, &a->entries, why);
-    log_report(buf_slice(&report));
+    report_log(buf_slice(&report));
     buf_done(&report);
     if (err != ERR_OK)
         return err;
@@ -376,14 +347,14 @@ static err_t open_sandbox(struct agent *a, struct why *why)
     struct buf notes;
     err_t err = listener_make_folder(a->config->workload_api_socket, why);
     if (err != ERR_OK)
-        return err;
+        return option_blame(a->config->origins, "workload_api.socket", err, why);
     int rc = uv_loop_init(&loop);
     if (rc != 0)
         return why_set(why, ERR_IO, "event loop: %s", uv_strerror(rc));
     buf_init(&notes, REPORT_MAX);
     err = agent_privileges_enter(a->config, a->config_path, &loop, &notes, why);
     for (struct slice left = buf_slice(&notes); left.len > 0;)
-        log_warn("sandbox", log_slice("note", next_line(&left)));
+        log_warn("sandbox", log_slice("note", report_next_line(&left)));
     buf_done(&notes);
     rc = uv_loop_close(&loop);
     assert(rc == 0);
@@ -586,7 +557,7 @@ err_t agent_run(const char *config_path, const char *const *sets, struct why *wh
     a.config = a.started_with;
     if (err == ERR_OK)
         log_setup(a.config->log_level, a.config->log_format);
-    log_report(buf_slice(&report));
+    report_log(buf_slice(&report));
     buf_done(&report);
     if (err != ERR_OK)
         return err;

@@ -28,7 +28,6 @@ enum {
     SLOTS = 16,      /* calls gRPC may hand us before we ask for more */
     GRACE_MS = 1000, /* at close: for clients to take what was written */
     STREAMS_PER_CONNECTION = 256,
-    METADATA_MAX = 16 * 1024,
     PING_INTERVAL_MS = 5000, /* clients may ping this often without being told to calm down */
 };
 
@@ -79,7 +78,9 @@ struct rpc_server {
     uv_async_t bell;
     uv_timer_t grace;
     pthread_mutex_t lock;
-    struct tag *mail, **mail_end; /* under lock */
+    struct tag *mail, **mail_end; /* from the pump; under lock */
+    struct tag *own, **own_end;   /* the loop's: taken from the mail, or completed there */
+    bool emptying;                /* on_bell is at work: no need to ring */
     struct tag shutdown_tag;
     struct rpc_call *active;
     atomic_size_t calls; /* live structs; slots and active */
@@ -145,6 +146,28 @@ static void call_start(struct rpc_call *c, const grpc_op *ops, size_t count, enu
     grpc_call_error err = grpc_call_start_batch(c->call, ops, count, &c->tags[kind], NULL);
     assert(err == GRPC_CALL_OK);
     (void)err;
+}
+
+/* The same on the loop's thread. What gRPC can do at once (most sends) it does within, and the
+ * thread-local cache of the completion queue hands us the tag: without it the tag would wake the
+ * pump, and the pump the loop. */
+static void call_start_here(struct rpc_call *c, const grpc_op *ops, size_t count,
+                            enum tag_kind kind)
+{
+    struct rpc_server *s = c->server;
+    void *done = NULL;
+    int ok = 0;
+    grpc_completion_queue_thread_local_cache_init(s->cq);
+    call_start(c, ops, count, kind);
+    if (!grpc_completion_queue_thread_local_cache_flush(s->cq, &done, &ok))
+        return;
+    struct tag *t = done;
+    t->ok = ok != 0;
+    t->next = NULL;
+    *s->own_end = t;
+    s->own_end = &t->next;
+    if (!s->emptying)
+        uv_async_send(&s->bell);
 }
 
 /* Gives gRPC a slot for the next call. Takes `c`. */
@@ -281,7 +304,7 @@ err_t rpc_call_send(struct rpc_call *call, struct rpc_message *m)
 
     grpc_op ops[2] = {{.op = GRPC_OP_SEND_MESSAGE}, {.op = GRPC_OP_SEND_INITIAL_METADATA}};
     ops[0].data.send_message.send_message = call->sending;
-    call_start(call, ops, call->headers_sent ? 1 : 2, TAG_SENT);
+    call_start_here(call, ops, call->headers_sent ? 1 : 2, TAG_SENT);
     call->headers_sent = true;
     return ERR_OK;
 }
@@ -294,7 +317,7 @@ static void send_status(struct rpc_call *call, enum rpc_code code, const char *t
     ops[0].data.send_status_from_server.status = (grpc_status_code)code;
     ops[0].data.send_status_from_server.status_details = &details;
     call->finished = true;
-    call_start(call, ops, call->headers_sent ? 1 : 2, TAG_STATUS);
+    call_start_here(call, ops, call->headers_sent ? 1 : 2, TAG_STATUS);
     call->headers_sent = true;
     grpc_slice_unref(details);
 }
@@ -346,7 +369,7 @@ static void call_arrived(struct rpc_call *c)
     struct rpc_server *s = c->server;
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &c->cancelled;
-    call_start(c, &op, 1, TAG_CLOSE);
+    call_start_here(c, &op, 1, TAG_CLOSE);
     c->fd = peer_fd(c->call);
     c->next = s->active;
     if (c->next != NULL)
@@ -438,19 +461,26 @@ static void close_step(struct rpc_server *s)
     uv_close((uv_handle_t *)&s->grace, on_handle_closed);
 }
 
+/* Delivering may put more behind: sends that are done at once. */
 static void on_bell(uv_async_t *h)
 {
     struct rpc_server *s = h->data;
     pthread_mutex_lock(&s->lock);
-    struct tag *list = s->mail;
-    s->mail = NULL;
-    s->mail_end = &s->mail;
+    if (s->mail != NULL) {
+        *s->own_end = s->mail;
+        s->own_end = s->mail_end;
+        s->mail = NULL;
+        s->mail_end = &s->mail;
+    }
     pthread_mutex_unlock(&s->lock);
-    while (list != NULL) {
-        struct tag *t = list;
-        list = t->next;
+    s->emptying = true;
+    for (struct tag *t; (t = s->own) != NULL;) {
+        s->own = t->next;
+        if (s->own == NULL)
+            s->own_end = &s->own;
         deliver(s, t);
     }
+    s->emptying = false;
     if (atomic_load(&s->closing))
         close_step(s);
 }
@@ -487,24 +517,21 @@ static void mutex_graph_off(void)
 }
 
 /* Bounds for what a client may cost us, and everything off that costs memory and is of no use on a
- * Unix socket. Not GRPC_ARG_MINIMAL_STACK: it also drops the bound on message size. */
+ * Unix socket. Few, since gRPC copies them for each connection. Headers have gRPC's own bound of
+ * 8 KiB. Not GRPC_ARG_MINIMAL_STACK: it also drops the bound on message size. */
 static grpc_server *server_new(size_t max_request_bytes)
 {
     grpc_arg args[] = {
         ARG(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_request_bytes),
         ARG(GRPC_ARG_MAX_CONCURRENT_STREAMS, STREAMS_PER_CONNECTION),
-        ARG(GRPC_ARG_MAX_METADATA_SIZE, METADATA_MAX),
         ARG(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
         ARG(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         ARG(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        ARG(GRPC_ARG_MAX_CHANNEL_TRACE_EVENT_MEMORY_PER_NODE, 0),
         ARG(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
         ARG(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         ARG(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 0),
         ARG(GRPC_ARG_HTTP2_BDP_PROBE, 0),
         ARG(GRPC_ARG_TCP_READ_CHUNK_SIZE, 4096),
-        ARG(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, 256),
-        ARG(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, 16384),
     };
     grpc_channel_args list = {.num_args = sizeof args / sizeof *args, .args = args};
     return grpc_server_create(&list, NULL);
@@ -519,6 +546,7 @@ err_t rpc_server_open(uv_loop_t *loop, const struct rpc_server_events *events,
     s->loop = loop;
     s->events = *events;
     s->mail_end = &s->mail;
+    s->own_end = &s->own;
     s->bell.data = s->grace.data = s;
     int rc = uv_async_init(loop, &s->bell, on_bell);
     if (rc != 0) {

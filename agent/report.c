@@ -1,0 +1,32 @@
+#include "agent/report.h"
+
+#include "common/log.h"
+
+struct slice report_next_line(struct slice *text)
+{
+    const uint8_t *end = memchr(text->data, '\n', text->len);
+    size_t len = end != NULL ? (size_t)(end - text->data) : text->len;
+    struct slice line = slice_of(text->data, len);
+    size_t step = end != NULL ? len + 1 : len;
+    *text = slice_of(text->data + step, text->len - step);
+    return line;
+}
+
+bool report_is_warning(struct slice line)
+{
+    static const char mark[] = ": warning: ";
+    return memmem(line.data, line.len, mark, sizeof mark - 1) != NULL;
+}
+
+void report_log(struct slice report)
+{
+    while (report.len > 0) {
+        struct slice line = report_next_line(&report);
+        if (line.len == 0)
+            continue;
+        if (report_is_warning(line))
+            log_warn("config_warning", log_slice("problem", line));
+        else
+            log_error("config_problem", log_slice("problem", line));
+    }
+}
