@@ -32,7 +32,8 @@ struct sidecar {
     struct worker *workers;
     unsigned worker_count; /* opened */
     struct identity_source *source;
-    struct identity *identity; /* shared; NULL: none now */
+    struct sidecar_config *source_config; /* shared; whose strings the source borrows */
+    struct identity *identity;            /* shared; NULL: none now */
     bool ever_had_identity;
     struct probes *probes;
     struct http_server *admin;
@@ -82,7 +83,7 @@ static void on_workload_api(void *arg, bool connected)
 
 static err_t open_identity(struct sidecar *s, struct why *why)
 {
-    const struct sidecar_config *c = s->config;
+    const struct sidecar_config *c = s->source_config = sidecar_config_ref(s->config);
     struct identity_source_options options = {
         .workload_api = c->workload_api,
         .certificate = c->file_certificate,
@@ -388,6 +389,7 @@ static void finish(struct sidecar *s)
     metrics_free(s->metrics);
     mem_free(s->workers);
     identity_unref(s->identity);
+    sidecar_config_unref(s->source_config);
     sidecar_config_unref(s->config);
 }
 

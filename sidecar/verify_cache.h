@@ -1,7 +1,7 @@
 /* Chains that were verified before: a peer that connects again costs no signature check. Belongs to
- * one identity snapshot (its bundles) and dies with it; never holds a refusal. A hit is as good as a
- * new verification: entries end with the first certificate, shown or anchor, that runs out. Policy
- * is not cached. Fixed size, allocates nothing after birth. Worker thread only. */
+ * one identity snapshot (its bundles) and dies with it; never holds a refusal. A hit is as good as
+ * a new verification: entries end with the first certificate, shown or anchor, that runs out.
+ * Policy is not cached. Fixed size, allocates nothing after birth. Worker thread only. */
 #ifndef SPINDLE_SIDECAR_VERIFY_CACHE_H
 #define SPINDLE_SIDECAR_VERIFY_CACHE_H
 

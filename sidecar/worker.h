@@ -30,7 +30,7 @@ struct worker {
     struct sidecar_config *config;               /* shared; for new connections */
     struct metrics *metrics;                     /* borrowed */
     struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
-    struct verify_cache verified; /* under the bundles of those contexts */
+    struct verify_cache verified;                /* under the bundles of those contexts */
     struct scratch scratch;
     struct listener **listeners; /* one a route; NULL when closed */
     size_t *open_per_route;

@@ -11,11 +11,11 @@
 struct end {
     struct tls_context *ctx;
     struct tls *tls;
-    struct buf out;       /* for the other end */
-    struct buf plain;     /* from the other end */
+    struct buf out;   /* for the other end */
+    struct buf plain; /* from the other end */
     enum tls_progress progress;
     struct why why;
-    err_t verdict;        /* what this end's verifier says */
+    err_t verdict; /* what this end's verifier says */
     size_t chain_len, asked;
 };
 
@@ -164,7 +164,8 @@ START_TEST(test_data_behind_the_last_flight_is_not_lost)
     step(&s.server, &s.client);
     step(&s.client, &s.server);
     ck_assert_int_eq(s.client.progress, TLS_PROGRESS_DONE);
-    ck_assert_int_eq(tls_put(s.client.tls, slice_str("early bird"), &s.client.out, &s.client.why), 1);
+    ck_assert_int_eq(tls_put(s.client.tls, slice_str("early bird"), &s.client.out, &s.client.why),
+                     1);
     step(&s.server, &s.client);
     ck_assert_int_eq(s.server.progress, TLS_PROGRESS_DONE);
     ck_assert_int_eq(receive(&s.server, &s.client), TLS_PROGRESS_WANT);
@@ -195,7 +196,8 @@ START_TEST(test_close_notify_ends_one_direction_only)
     shake(&s);
     ck_assert_int_eq(tls_close_write(s.client.tls, &s.client.out, &s.client.why), 1);
     ck_assert_int_eq(receive(&s.server, &s.client), TLS_PROGRESS_EOF);
-    ck_assert_int_eq(tls_put(s.server.tls, slice_str("still here"), &s.server.out, &s.server.why), 1);
+    ck_assert_int_eq(tls_put(s.server.tls, slice_str("still here"), &s.server.out, &s.server.why),
+                     1);
     ck_assert_int_eq(receive(&s.client, &s.server), TLS_PROGRESS_WANT);
     ck_assert(slice_eq_str(buf_slice(&s.client.plain), "still here"));
     ck_assert_int_eq(tls_close_write(s.server.tls, &s.server.out, &s.server.why), 1);
@@ -246,7 +248,8 @@ START_TEST(test_a_changed_record_is_refused)
     struct site s;
     setup(&s);
     shake(&s);
-    ck_assert_int_eq(tls_put(s.client.tls, slice_str("money: 100"), &s.client.out, &s.client.why), 1);
+    ck_assert_int_eq(tls_put(s.client.tls, slice_str("money: 100"), &s.client.out, &s.client.why),
+                     1);
     s.client.out.data[s.client.out.len - 1] ^= 1;
     ck_assert_int_eq(receive(&s.server, &s.client), TLS_PROGRESS_ERROR);
     ck_assert_int_eq(s.server.why.err, ERR_TLS_PROTOCOL);
@@ -261,13 +264,14 @@ START_TEST(test_a_thousand_hostile_chains_leave_the_context_empty)
 {
     struct site s;
     setup(&s);
-    struct identity *client_id = identity_ref((struct identity *)tls_context_identity(s.client.ctx));
-    struct identity *server_id = identity_ref((struct identity *)tls_context_identity(s.server.ctx));
+    struct identity *client_id =
+        identity_ref((struct identity *)tls_context_identity(s.client.ctx));
+    struct identity *server_id =
+        identity_ref((struct identity *)tls_context_identity(s.server.ctx));
     for (int i = 0; i < 1000; i++) {
         s.server.verdict = i % 2 == 0 ? ERR_OK : ERR_CERT_EXPIRED;
         shake(&s);
-        ck_assert_int_eq(s.server.progress,
-                         i % 2 == 0 ? TLS_PROGRESS_DONE : TLS_PROGRESS_ERROR);
+        ck_assert_int_eq(s.server.progress, i % 2 == 0 ? TLS_PROGRESS_DONE : TLS_PROGRESS_ERROR);
         close_session(&s.server);
         close_session(&s.client);
         open_end(&s.server, TLS_SERVER, server_id);

@@ -125,7 +125,8 @@ static void peer_receives(struct fixture *f, struct buf *into)
 
 static void peer_says(struct fixture *f, const uint8_t *bytes, size_t len)
 {
-    ck_assert_int_eq(tls_put(f->client, slice_of(bytes, len), &f->wire, &f->why), TLS_PROGRESS_DONE);
+    ck_assert_int_eq(tls_put(f->client, slice_of(bytes, len), &f->wire, &f->why),
+                     TLS_PROGRESS_DONE);
 }
 
 /* Up to the client's last flight, which is in f->wire, not sent. */

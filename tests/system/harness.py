@@ -186,8 +186,8 @@ class Program:
 
     def events(self, name=None, **fields):
         """Its events so far, of this name and with these fields."""
-        found = filter(None, map(Event.parse, self.log().splitlines()))
-        return [e for e in found if (name is None or e.name == name)
+        found = map(Event.parse, self.log().splitlines())  # an event without fields is an empty dict
+        return [e for e in found if e is not None and (name is None or e.name == name)
                 and all(e.get(k) == v for k, v in fields.items())]
 
     def wait_event(self, name, count=1, timeout=DEADLINE, **fields):
