@@ -258,6 +258,8 @@ static err_t open_entries(struct agent *a, struct why *why)
     buf_init(&report, REPORT_MAX);
     err_t err = reload_read_entries(a->config, &report, &a->entries, why);
     report_log(buf_slice(&report));
+    if (err == ERR_CONFIG && report.len > 0)
+        why->text[0] = '\0'; /* the lines say it all */
     buf_done(&report);
     if (err != ERR_OK)
         return err;
@@ -481,17 +483,17 @@ static const struct part {
     err_t (*open)(struct agent *a, struct why *why);
     void (*close)(struct agent *a);
 } parts[] = {
-    {open_lock, close_lock},
     {open_metrics, close_metrics},
-    {open_authority, close_authority},
     {open_reload, close_reload}, /* before the entries: what changes from here on is seen */
     {open_entries, close_entries},
+    {open_probes, close_probes}, /* mistakes of the configuration end here: nothing is made yet */
+    {open_lock, close_lock},
+    {open_authority, close_authority},
     {open_attest, close_attest},
     {open_minter, close_minter},
     {open_api, close_api},
     {open_health, close_health},
     {open_signals, close_signals},
-    {open_probes, close_probes},
     {open_admin, close_admin},
     {open_sandbox, close_next},
     {open_endpoint, close_endpoint},

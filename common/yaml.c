@@ -379,12 +379,23 @@ bool yaml_is_null(const struct yaml_node *node)
             slice_eq_str(node->text, "null"));
 }
 
+/* NULL for a scalar that has a value. */
+static const char *kind_text(const struct yaml_node *node)
+{
+    bool is_empty = yaml_count(node) == 0;
+    if (node->kind == YAML_LIST)
+        return is_empty ? "an empty list" : "a list";
+    if (node->kind == YAML_MAPPING)
+        return is_empty ? "an empty mapping" : "a mapping";
+    return yaml_is_null(node) ? "nothing" : NULL;
+}
+
 const char *yaml_show(const struct yaml_node *node, char out[static YAML_SHOW_LEN])
 {
     size_t len = 0;
-    if (node->kind != YAML_SCALAR || yaml_is_null(node)) {
-        const char *name = node->kind == YAML_LIST ? "a list" : "a mapping";
-        snprintf(out, YAML_SHOW_LEN, "%s", node->kind == YAML_SCALAR ? "nothing" : name);
+    const char *kind = kind_text(node);
+    if (kind != NULL) {
+        snprintf(out, YAML_SHOW_LEN, "%s", kind);
         return out;
     }
     out[len++] = '"';

@@ -79,7 +79,7 @@ static const struct {
     {ID("spiffe://example.org/spires"), NULL},
     {ID("spiffe://Example.org/web"), "entries.yaml:3: entries[0].spiffe_id: "},
     {ID("spiffe://example.org/web/"), "entries.yaml:3: entries[0].spiffe_id: "},
-    {ID("[]"), "entries.yaml:3: entries[0].spiffe_id: expected a SPIFFE ID, found a list"},
+    {ID("[]"), "entries.yaml:3: entries[0].spiffe_id: expected a SPIFFE ID, found an empty list"},
     {ID("\"\""), "entries.yaml:3: entries[0].spiffe_id: expected a SPIFFE ID, found"},
     /* selectors */
     {"entries:\n  - spiffe_id: spiffe://example.org/web\n    selectors: []\n",

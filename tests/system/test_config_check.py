@@ -1,5 +1,6 @@
 """`config check` and bad configuration at `run`: one clear line a mistake, with file, line and key, exit
 code 2, and nothing made or changed. The exact words of each mistake are pinned in the unit suites."""
+import json
 import os
 
 import pytest
@@ -171,3 +172,48 @@ def test_an_agent_refuses_a_port_that_is_taken(site):
     assert got.code == 2, got
     assert "x.yaml:8: metrics.listen: " in got.err and f"127.0.0.1:{port}" in got.err, got
     assert "address already in use" in got.err.lower(), got
+
+
+# Line and key, a change of the agent's configuration or of its entries, what to expect there.
+BAD_AT_START = [
+    (7, "svid.x509_tll", "unknown key", {"svid": {"x509_tll": "1h"}}),
+    (7, "svid.x509_ttl", "a duration", {"svid": {"x509_ttl": "1hour"}}),
+    (7, "svid", "found a list", {"svid": ["1h"]}),
+    (5, "admin.socket", "at most 107 bytes", {"admin": {"socket": "/tmp/" + "a" * 110}}),
+    (3, "entries[0].spiffe_id", "spiffe://example.org/...", {"spiffe_id": "spiffe://other.org/web"}),
+    (3, "entries[0].spiffe_id", "a path segment is empty", {"spiffe_id": "spiffe://example.org//web"}),
+    (4, "entries[0].selectors", "found an empty list", {"selectors": []}),
+    (5, "entries[0].selectors[0]", "unix:shoe:1", {"selectors": ["unix:shoe:1"]}),
+]
+
+
+@pytest.mark.parametrize("line, key, words, change", BAD_AT_START)
+@pytest.mark.parametrize("command", ["run", "config check"])
+def test_each_mistake_ends_the_program_before_it_makes_anything(site, command, line, key, words, change):
+    """One line with file, line and key; exit code 2; no file, no folder."""
+    config = {"trust_domain": "example.org", "data_dir": f"{site.dir}/data", "entries": f"{site.dir}/entries.yaml",
+              "workload_api": {"socket": f"{site.dir}/p/api.sock"}, "admin": {"socket": f"{site.dir}/admin.sock"},
+              "metrics": {"listen": "127.0.0.1:0"}}
+    entry = {"id": "web", "spiffe_id": "spiffe://example.org/web", "selectors": ["unix:uid:1000"]}
+    (entry if key.startswith("entries") else config).update(change)
+    site.write("x.yaml", "".join(f"{k}: {json.dumps(v)}\n" for k, v in config.items()))
+    site.write_entries([entry])
+    before = tree(site)
+    got = site.run("spindle-agent", *command.split(), "--config", "x.yaml")
+    assert tree(site) == before, "something was made or changed"
+    assert (got.code, got.out, len(got.err.splitlines())) == (2, "", 1), got
+    file = f"{site.dir}/entries.yaml" if key.startswith("entries") else "x.yaml"
+    assert f"{file}:{line}: {key}: " in got.err and words in got.err, got
+
+
+def test_a_port_that_is_taken_ends_the_agent_before_it_makes_anything(site):
+    """One line, which names the key; no authority on disk."""
+    _, port = site.tcp_server()
+    site.write_entries([])
+    site.write("x.yaml", agent_text(site, f"metrics: {{listen: '127.0.0.1:{port}'}}\n"
+                                          f"workload_api: {{socket: {site.dir}/p/api.sock}}\n"))
+    before = tree(site)
+    got = site.run("spindle-agent", "run", "--config", "x.yaml")
+    assert got.code == 2 and len(got.err.splitlines()) == 1, got
+    assert f"x.yaml:4: metrics.listen: " in got.err and str(port) in got.err, got
+    assert tree(site) == before
