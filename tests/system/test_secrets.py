@@ -38,7 +38,7 @@ def test_no_log_line_has_a_key_or_a_callers_selectors(site, level, form):
         site.write_entries([entry(12345)])
         assert stream.end()[0] == workload.PERMISSION_DENIED
     assert workload.fetch(agent.socket)[0] == workload.PERMISSION_DENIED
-    sidecar.wait_log("identity_dropped")
+    sidecar.wait_log("identity_lost")
     agent.stop()
     sidecar.stop()
     for program in (agent, sidecar):

@@ -121,7 +121,7 @@ def test_a_new_certificate_is_used_by_new_handshakes_while_old_connections_live(
         before = conn.getpeercert(True)
         d.me = d.ours.leaf(ME)
         d.agent.send(d.state())
-        d.sidecar.wait_event("identity_changed", count=2)
+        d.sidecar.wait_event("identity_rotated")
         conn.sendall(b"still here")
         assert conn.recv(100) == b"still here"
         with connected(d, client) as later:
@@ -133,7 +133,7 @@ def test_permission_denied_takes_the_identity_away(site):
     """AG-26, EP-8: asked again, and good again when the agent relents."""
     d = Domains(site).start()
     d.agent.send((workload.PERMISSION_DENIED, "no identity issued"))
-    d.sidecar.wait_event("identity_dropped")
+    d.sidecar.wait_event("identity_lost")
     harness.wait_until(lambda: d.sidecar.ready()[0] != 200, "not ready")
     d.agent.send(d.state())
     d.sidecar.wait_ready()
@@ -149,7 +149,7 @@ def test_an_agent_that_is_away_costs_nothing_until_the_certificate_expires(site)
     d.agent.send((workload.UNAVAILABLE, "starting"))
     d.sidecar.wait_event("identity_problem")
     assert d.asks(client) == SECRET and d.sidecar.ready()[0] == 200
-    d.sidecar.wait_event("identity_dropped", reason="cert_expired")
+    d.sidecar.wait_event("identity_lost", reason="cert_expired")
     assert d.agent.calls >= 3
     d.me = d.ours.leaf(ME)
     d.agent.send(d.state())
