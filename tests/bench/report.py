@@ -84,7 +84,8 @@ def markdown(report):
         for label, values, ratios in rows(report):
             ours = ratios[names.index("spindle")] if "spindle" in names else ""
             lines.append(f"| {label} | " + " | ".join(values) + f" | {ours or '–'} |")
-        lines.append("")
+        lines += ["", "New connections of a Spindle pair agree on X25519MLKEM768, those of the others on"
+                  " X25519; the handshake row is X25519 for all.", ""]
     if report["agent"]:
         lines += ["| agent | Spindle |", "|---|---|"]
         lines += [f"| {label} | {value} |" for label, value in agent_rows(report)]
