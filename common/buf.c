@@ -26,7 +26,7 @@ void buf_wipe(struct buf *b)
  * memory; buffers on hot paths are sized once. */
 static err_t grow(struct buf *b, size_t cap)
 {
-    uint8_t *data = mem_alloc(cap);
+    uint8_t *data = mem_resize(NULL, cap); /* not zeroed: bytes past len are nobody's */
     if (data == NULL)
         return ERR_NO_MEMORY;
     if (b->len > 0)

@@ -70,6 +70,14 @@ int mem_compare_secret(const void *a, const void *b, size_t size)
     return (int)diff;
 }
 
+#define LARGE_BLOCK (4 << 20)
+
+void mem_reuse_large_blocks(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK); /* a refusal costs speed only */
+    (void)mallopt(M_TRIM_THRESHOLD, LARGE_BLOCK);
+}
+
 void mem_fail_after(long n)
 {
     fail_after = n;

@@ -22,6 +22,11 @@ int mem_compare_secret(const void *a, const void *b, size_t size);
 /* Gives free memory back to the system; some milliseconds for a large heap. */
 void mem_trim(void);
 
+/* For programs that move bulk data: blocks of up to some MiB come from the heap and go back to it,
+ * instead of from fresh pages each time (a page fault per 4 KiB costs more than the copy). Once, at
+ * start. */
+void mem_reuse_large_blocks(void);
+
 /* Tests: let `n` allocations pass, fail each one after; -1 turns it off. */
 void mem_fail_after(long n);
 /* Tests: did the hook fail at least one allocation since it was set? */

@@ -33,7 +33,7 @@ struct tls {
     err_t failed;       /* sticky */
 };
 
-#define STASH_MAX (512u * 1024u)
+#define STASH_MAX (1u << 20)
 #define CIPHERS "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384:TLS13-CHACHA20-POLY1305-SHA256"
 
 static const char *wolf_text(int code)

@@ -406,6 +406,7 @@ err_t sidecar_run(const char *config_path, const char *const *sets, struct why *
         return err;
     log_setup(s.config->log_level, s.config->log_format);
     raise_descriptor_limit();
+    mem_reuse_large_blocks();
     if (uv_loop_init(&s.loop) != 0) {
         sidecar_config_unref(s.config);
         return why_set(why, ERR_NO_MEMORY, "event loop");

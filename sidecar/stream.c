@@ -4,13 +4,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PENDING_MAX (4u * SCRATCH_READ)
+#define PENDING_MAX (2u * SCRATCH_READ)
 
 /* --- scratch --------------------------------------------------------------------------------- */
 
 err_t scratch_init(struct scratch *s)
 {
-    size_t plain_max = 2 * SCRATCH_READ;
+    size_t plain_max =
+        SCRATCH_READ + 2 * TLS_RECORD_MAX; /* and what waited for the rest of a record */
     buf_init(&s->wire, SCRATCH_READ);
     buf_init(&s->plain, plain_max);
     buf_init(&s->sealed, tls_sealed_max(plain_max) + TLS_RECORD_MAX);

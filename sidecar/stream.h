@@ -15,7 +15,7 @@ struct scratch {
     struct buf plain;  /* what the relay moves */
     struct buf sealed; /* as it goes to a socket */
 };
-#define SCRATCH_READ (256u * 1024u) /* bytes asked for in one read */
+#define SCRATCH_READ (512u * 1024u) /* bytes asked for in one read */
 err_t scratch_init(struct scratch *s) MUST_CHECK;
 void scratch_done(struct scratch *s);
 

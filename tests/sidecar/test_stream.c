@@ -7,9 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EARLY (250u * 1024u) /* what a fast peer sends behind its last flight */
-#define LATER (250u * 1024u)
-#define WIRE_MAX (1u << 20)
+#define EARLY (500u * 1024u) /* what a fast peer sends behind its last flight */
+#define LATER (500u * 1024u)
+#define WIRE_MAX (2u << 20)
 
 struct fixture {
     uv_loop_t loop;
