@@ -143,6 +143,8 @@ static void on_authority_due(uv_timer_t *h)
                   log_time("keeping_until", authority_issuer_not_after(a->authority)));
     else if (renewed)
         log_info("issuer_renewed", log_time("not_after", authority_issuer_not_after(a->authority)));
+    if (renewed && a->serving)
+        minter_retry(a->minter);
     if (err != ERR_OK || renewed)
         metric_add(a->metrics, M_ISSUER_ROTATIONS, err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE,
                    0, 0, 1);

@@ -386,6 +386,18 @@ void minter_check(struct minter *m)
     arm(m);
 }
 
+void minter_retry(struct minter *m)
+{
+    int64_t ms = now_ms(m);
+    for (size_t i = 0; i < m->count; i++) {
+        struct live *l = m->heap[i];
+        if (!l->is_gone && (l->svid == NULL || ms >= l->svid->renew_at * 1000))
+            l->due_ms = ms;
+    }
+    heap_rebuild(m);
+    minter_check(m);
+}
+
 /* Subscribers. */
 
 static err_t take_entry(struct live *l, const struct entry *e)

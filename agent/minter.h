@@ -45,6 +45,8 @@ void minter_entries_changed(struct minter *m, const struct entry_set *entries);
 void minter_set_ttl(struct minter *m, int64_t x509_ttl_s);
 /* Does what is due; the timer calls it. Call it when the clock may have jumped. */
 void minter_check(struct minter *m);
+/* The authority signs again: what waits for its next try is tried now. */
+void minter_retry(struct minter *m);
 /* For listings: calls fn for each live SVID; fn changes nothing. */
 void minter_each(struct minter *m,
                  void (*fn)(void *arg, const struct svid *s, unsigned subscribers), void *arg);

@@ -217,3 +217,11 @@ def test_a_port_that_is_taken_ends_the_agent_before_it_makes_anything(site):
     assert got.code == 2 and len(got.err.splitlines()) == 1, got
     assert f"x.yaml:4: metrics.listen: " in got.err and str(port) in got.err, got
     assert tree(site) == before
+
+
+@pytest.mark.parametrize("socket", ["tcp://127.0.0.1:8081", "127.0.0.1:8081", "@abstract", "api.sock"])
+def test_the_workload_api_listens_on_a_unix_socket_of_this_host_only(site, socket):
+    """EP-1, EP-7: a caller is a process of the host that the agent runs on."""
+    site.write("entries.yaml", ENTRY)
+    got = check(site, "spindle-agent", agent_text(site, f"workload_api: {{socket: '{socket}'}}\n"))
+    assert got.code == 2 and "x.yaml:4: workload_api.socket: expected the absolute path" in got.err, got

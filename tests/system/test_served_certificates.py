@@ -161,3 +161,25 @@ def test_a_request_with_unknown_fields_is_served(site):
     agent = site.agent([WEB])
     with workload.connect(agent.socket) as c:
         assert c.call("FetchX509SVID", message=field(9, "later")).next()
+
+
+def test_an_expired_svid_is_never_served(site):
+    """AG-15, WA-6: the authority's folder is gone, so that its issuer is not renewed and runs out. Open
+    streams end as Unavailable, callers are told the same, and all is well again with the folder."""
+    agent = site.agent([{**WEB, "x509_ttl": "2s"}], authority={"issuer_ttl": "4s"})
+    place, away = site.path("data/authority"), site.path("data/away")
+    with workload.connect(agent.socket) as c:
+        stream, last = c.call("FetchX509SVID"), None
+        place.rename(away)
+        while message := stream.next():
+            [last] = workload.svids(message)
+            came = time.time()
+            assert came < Certificate(split(last.chain)[0]).not_after + 1
+        assert stream.end()[0] == workload.UNAVAILABLE
+    assert Certificate(split(last.chain)[0]).not_after <= time.time()
+    assert workload.fetch(agent.socket)[0] == workload.UNAVAILABLE
+    assert agent.events("issuer_renewal_failed")
+    away.rename(place)
+    agent.wait_event("issuer_renewed")
+    [svid] = workload.svids(workload.fetch(agent.socket))
+    assert Certificate(split(svid.chain)[0]).not_after > time.time(), "at once, no later than the issuer"
