@@ -34,7 +34,8 @@ static void block_key_make(void)
 
 static struct block *block_make(void)
 {
-    struct block *b = mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct block *b =
+        mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b == MAP_FAILED)
         abort();
     if (madvise(b, sizeof *b, MADV_WIPEONFORK) != 0 || pthread_setspecific(block_key, b) != 0)

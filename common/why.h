@@ -1,5 +1,6 @@
 /* The cause of a failure in words: caller-owned, fixed size, never allocates.
- * The function that fails sets it; each layer above may prepend its context once. Not thread-shared. */
+ * The function that fails sets it; each layer above may prepend its context once. Not
+ * thread-shared. */
 #ifndef SPINDLE_COMMON_WHY_H
 #define SPINDLE_COMMON_WHY_H
 
@@ -10,7 +11,8 @@ struct why {
     char text[480]; /* one line; longer causes are cut and end in "..." */
 };
 
-/* Sets code and text (printf style; NULL `why` is fine), returns `err` for `return why_set(...)`. */
+/* Sets code and text (printf style; NULL `why` is fine), returns `err` for `return why_set(...)`.
+ */
 err_t why_set(struct why *why, err_t err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Prepends "context: " to the text. Returns why->err (or `err` if why is NULL). */
