@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from certs import Authority
+
 WEB = "spiffe://example.org/web"        # who the peer must be, in each test
 ME = "spiffe://example.org/me"          # the sidecar under test
 SECRET = b"the app's bytes"
@@ -22,8 +24,9 @@ def flip_last_byte(leaf):
 
 
 def long_chain(ca):
-    for depth in range(9):
-        ca = ca.intermediate(f"i{depth}")
+    ca = ca.intermediate()
+    for depth in range(8):
+        ca = ca.intermediate(f"i{depth}")  # short: their folders lie in each other
     return ca.leaf(WEB)
 
 
@@ -74,10 +77,19 @@ BAD_CERTIFICATES = [
 IDS = [what for _, what, _ in BAD_CERTIFICATES]
 
 
-def authorities(site):
-    ours = site.ca()
-    ours.impostor = site.ca("impostor", subject="/O=Test/CN=ca")
-    return ours, site.ca("other", "other.test")
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    """Our authority, made once: most of the time here is openssl's. With an impostor of its name, and
+    two good leaves, .me and .web."""
+    made = Authority(tmp_path_factory.mktemp("ours"), "ca", "example.org")
+    made.impostor = Authority(tmp_path_factory.mktemp("impostor"), "impostor", "example.org", subject=made.subject)
+    made.me, made.web = made.leaf(ME), made.leaf(WEB)
+    return made
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("other"), "other", "other.test")
 
 
 def context(side, leaf=None):
@@ -124,14 +136,12 @@ def text(address):
     return f"{address[0]}:{address[1]}"
 
 
-def inbound_sidecar(site, ours, app):
-    me = ours.leaf(ME)
+def inbound_sidecar(site, me, app):
     return site.sidecar(identity={"files": me.files()}, inbound=[
         {"listen": "127.0.0.1:0", "forward": text(app.address), "allow": [WEB]}])
 
 
-def outbound_sidecar(site, ours, servers):
-    me = ours.leaf(ME)
+def outbound_sidecar(site, me, servers):
     return site.sidecar(identity={"files": me.files()}, outbound=[
         {"listen": "127.0.0.1:0", "forward": text(s.address), "expect": [WEB]} for s in servers])
 
@@ -144,22 +154,20 @@ def assert_refused(sidecar, side, reason):
 
 
 @pytest.mark.parametrize("reason,what,make", BAD_CERTIFICATES, ids=IDS)
-def test_a_bad_client_is_refused(site, reason, what, make):
-    ours, other = authorities(site)
+def test_a_bad_client_is_refused(site, ours, other, reason, what, make):
     app = Sink(site)
-    sidecar = inbound_sidecar(site, ours, app)
+    sidecar = inbound_sidecar(site, ours.me, app)
     assert talk(sidecar.inbound(), context("client", make(ours, other))) == b""
     assert_refused(sidecar, "server", reason)
     assert not app.seen.is_set() and not app.got
-    assert talk(sidecar.inbound(), context("client", ours.leaf(WEB))) == SECRET
+    assert talk(sidecar.inbound(), context("client", ours.web)) == SECRET
 
 
 @pytest.mark.parametrize("reason,what,make", BAD_CERTIFICATES, ids=IDS)
-def test_a_bad_server_is_refused(site, reason, what, make):
-    ours, other = authorities(site)
+def test_a_bad_server_is_refused(site, ours, other, reason, what, make):
     bad = Sink(site, context("server", make(ours, other)))
-    good = Sink(site, context("server", ours.leaf(WEB)))
-    sidecar = outbound_sidecar(site, ours, [bad, good])
+    good = Sink(site, context("server", ours.web))
+    sidecar = outbound_sidecar(site, ours.me, [bad, good])
     assert talk(sidecar.outbound(0)) == b""
     assert_refused(sidecar, "client", reason)
     assert bad.seen.wait(10) and not bad.got
@@ -184,42 +192,37 @@ def tls12():
     ("tls_version", lambda at: talk(at, tls12())),
     ("tls_not_tls", plain_http),
 ])
-def test_a_client_without_the_right_protocol_is_refused(site, reason, attempt):
-    ours, _ = authorities(site)
+def test_a_client_without_the_right_protocol_is_refused(site, ours, reason, attempt):
     app = Sink(site)
-    sidecar = inbound_sidecar(site, ours, app)
+    sidecar = inbound_sidecar(site, ours.me, app)
     assert attempt(sidecar.inbound()) == b""
     assert_refused(sidecar, "server", reason)
     assert not app.seen.is_set()
-    assert talk(sidecar.inbound(), context("client", ours.leaf(WEB))) == SECRET
+    assert talk(sidecar.inbound(), context("client", ours.web)) == SECRET
 
 
-def test_a_server_that_speaks_plain_http_is_refused(site):
-    ours, _ = authorities(site)
+def test_a_server_that_speaks_plain_http_is_refused(site, ours):
     site_server = site.tcp_server(lambda conn: conn.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     plain = Sink(site)
     plain.address = site_server
-    sidecar = outbound_sidecar(site, ours, [plain])
+    sidecar = outbound_sidecar(site, ours.me, [plain])
     assert talk(sidecar.outbound()) == b""
     assert_refused(sidecar, "client", "tls_not_tls")
 
 
-def test_a_server_of_tls_1_2_is_refused(site):
-    ours, _ = authorities(site)
+def test_a_server_of_tls_1_2_is_refused(site, ours):
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    leaf = ours.leaf(WEB)
-    old.load_cert_chain(leaf.certificate, leaf.key)
+    old.load_cert_chain(ours.web.certificate, ours.web.key)
     server = Sink(site, old)
-    sidecar = outbound_sidecar(site, ours, [server])
+    sidecar = outbound_sidecar(site, ours.me, [server])
     assert talk(sidecar.outbound()) == b""
     assert_refused(sidecar, "client", "tls_version")
     assert not server.got
 
 
-def test_the_peer_sees_an_alert_and_no_reason(site):
-    ours, other = authorities(site)
-    sidecar = inbound_sidecar(site, ours, Sink(site))
+def test_the_peer_sees_an_alert_and_no_reason(site, ours, other):
+    sidecar = inbound_sidecar(site, ours.me, Sink(site))
     with socket.create_connection(sidecar.inbound(), timeout=10) as raw:
         conn = context("client", other.leaf(WEB)).wrap_socket(raw)
         with pytest.raises(ssl.SSLError, match="alert"):

@@ -70,7 +70,7 @@ def test_no_session_ticket_is_given(site):
     """X5-21: without resumption no handshake skips the checks of chain and ID."""
     ours = site.ca()
     client = ours.leaf(WEB)
-    sidecar = inbound_sidecar(site, ours, Sink(site))
+    sidecar = inbound_sidecar(site, ours.leaf("spiffe://example.org/me"), Sink(site))
     made, session = context("client", client), None
     for _ in range(2):
         with harness.socket.create_connection(sidecar.inbound(), timeout=10) as raw:
