@@ -1,5 +1,5 @@
 """Fixtures of the system and interop tests; system/harness.py has what they give. Environment: SPINDLE_BIN (default
-build/bin), SPINDLE_SLOW (factor for deadlines), SPINDLE_KEEP (leave the temporary folders),
+build/bin), SPINDLE_BIN_AGENT and SPINDLE_BIN_SIDECAR (one program's own folder), SPINDLE_SLOW (factor for deadlines), SPINDLE_KEEP (leave the temporary folders),
 CI=true (a missing prerequisite fails instead of skipping)."""
 import pytest
 

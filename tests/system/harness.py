@@ -51,8 +51,10 @@ def wait_until(check, what, timeout=DEADLINE, step=0.02):
 
 
 def program_path(name):
-    """Where the program is; the test is skipped when it is not built (an error when CI=true)."""
-    path = BIN / name
+    """Where the program is, in SPINDLE_BIN_AGENT or _SIDECAR when that is set; the test is skipped
+    when it is not built (an error when CI=true)."""
+    own = os.environ.get("SPINDLE_BIN_" + name.removeprefix("spindle-").upper())
+    path = (pathlib.Path(own).resolve() if own else BIN) / name
     if not path.exists():
         give_up(f"{path} is not built")
     return path
