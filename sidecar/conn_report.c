@@ -57,6 +57,17 @@ static const char *secure_address(const struct conn *c, char out[static ADDRESS_
     return address_text(&c->route->forward, out);
 }
 
+/* Where it was accepted: with the port that the kernel picked, if it did. */
+static const char *listen_text(const struct conn *c, char out[static ADDRESS_TEXT_LEN])
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof sa;
+    if (c->route->listen.kind != ADDRESS_IP ||
+        getsockname(c->down.fd, (struct sockaddr *)&sa, &len) != 0)
+        return address_text(&c->route->listen, out);
+    return sockaddr_text((const struct sockaddr *)&sa, out);
+}
+
 static void expected_text(const struct conn *c, char *out, size_t size)
 {
     size_t len = 0;
@@ -112,7 +123,7 @@ void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *
     if (err == ERR_PEER_NOT_ALLOWED)
         metric_add(m, M_AUTHZ_DECISIONS, c->route->direction, DECISION_DENY, 0, 1);
     expected_text(c, expected, sizeof expected);
-    address_text(&c->route->listen, listen);
+    listen_text(c, listen);
     secure_address(c, address);
     enum log_level level = level_of(c, err);
     if (c->peer.not_after != 0)
