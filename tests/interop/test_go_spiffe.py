@@ -172,3 +172,26 @@ def test_a_go_server_that_does_not_admit_us_is_left_alone(site, gospiffe):
     assert echoed(sidecar.outbound()) == b""
     assert SIDECAR in server.wait_event("refused")["text"]
     assert server.events("served") == []
+
+
+def test_a_client_without_its_certificates_key_is_refused(site, gospiffe):
+    ca = site.ca()
+    app = site.tcp_server()
+    sidecar = site.sidecar(identity={"files": ca.leaf(SIDECAR).files()}, inbound=[
+        {"listen": "127.0.0.1:0", "forward": at(app), "allow": [PEER]}])
+    got = site.run(gospiffe, "thief-call", ca.leaf(PEER).certificate, at(sidecar.inbound()))
+    assert got.code == 1, got
+    failed = sidecar.wait_event("handshake_failed", reason="peer_proof")
+    assert failed["presented"] == PEER
+    assert sidecar.metrics().total("spindle_sidecar_connections_opened_total") == 0
+
+
+def test_a_server_without_its_certificates_key_gets_nothing(site, gospiffe):
+    ca = site.ca()
+    server = site.start("server", gospiffe, "thief-serve", ca.leaf(PEER).certificate)
+    address = server.wait_event("listening")["address"]
+    sidecar = site.sidecar(identity={"files": ca.leaf(SIDECAR).files()}, outbound=[
+        {"listen": "127.0.0.1:0", "forward": address, "expect": [PEER]}])
+    assert echoed(sidecar.outbound()) == b""
+    sidecar.wait_event("handshake_failed", reason="peer_proof")
+    assert server.events("served") == []

@@ -5,14 +5,20 @@
 //	gospiffe bundles SOCKET                   the X.509 bundles, once
 //	gospiffe serve SOCKET PEER                an mTLS echo server that admits PEER alone
 //	gospiffe call SOCKET ADDRESS PEER COUNT   COUNT connections, one line there and back in each
+//	gospiffe thief-call CERT ADDRESS          shows CERT and signs with a key that is not its own
+//	gospiffe thief-serve CERT                 the same as a server
 package main
 
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -193,6 +199,50 @@ func call(ctx context.Context, socket, to string, peer spiffeid.ID, count int) e
 	return nil
 }
 
+// stolen is a TLS end that shows somebody's certificate without holding its key.
+func stolen(path string) (*tls.Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	shown := tls.Certificate{}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		shown.Certificate = append(shown.Certificate, block.Bytes)
+	}
+	if shown.PrivateKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, err
+	}
+	return &tls.Config{Certificates: []tls.Certificate{shown}, InsecureSkipVerify: true,
+		ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13}, nil
+}
+
+func thiefCall(ctx context.Context, certificate, to string) error {
+	config, err := stolen(certificate)
+	if err != nil {
+		return err
+	}
+	return callOnce(ctx, config, to, "stolen\n")
+}
+
+func thiefServe(certificate string) error {
+	config, err := stolen(certificate)
+	if err != nil {
+		return err
+	}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		return err
+	}
+	emit("listening", map[string]any{"address": listener.Addr().String()})
+	for {
+		connection, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go echo(connection.(*tls.Conn))
+	}
+}
+
 func usage() error {
 	return errors.New("wrong usage: main.go says the right one")
 }
@@ -210,6 +260,10 @@ func run(args []string) error {
 			return err
 		}
 		return serve(ctx, args[1], peer)
+	case len(args) == 3 && args[0] == "thief-call":
+		return thiefCall(ctx, args[1], args[2])
+	case len(args) == 2 && args[0] == "thief-serve":
+		return thiefServe(args[1])
 	case len(args) == 5 && args[0] == "call":
 		peer, err := spiffeid.FromString(args[3])
 		if err != nil {
