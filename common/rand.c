@@ -2,6 +2,7 @@
 
 #include "common/mem.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,9 +55,9 @@ static void draw(uint8_t *out, size_t len)
 {
     for (size_t done = 0; done < len;) {
         ssize_t n = getrandom(out + done, len - done, 0);
-        if (n < 0)
+        if (n < 0 && errno != EINTR)
             abort();
-        done += (size_t)n;
+        done += n > 0 ? (size_t)n : 0;
     }
 }
 

@@ -14,6 +14,7 @@
 struct tls_context {
     unsigned refs; /* one thread */
     enum tls_side side;
+    enum tls_client_auth auth;
     WOLFSSL_CTX *wolf;
     struct identity *identity; /* shared */
     bool holds_ca;             /* wolfSSL may have kept a peer's intermediate: unload it */
@@ -23,11 +24,11 @@ struct tls {
     WOLFSSL *wolf;
     struct tls_context *ctx; /* shared */
     struct tls_events events;
-    struct slice in;  /* borrowed, for the duration of a call */
-    struct buf stash; /* bytes that came behind the handshake's last flight */
-    struct buf *out;  /* borrowed, for the duration of a call */
-    bool any_in;      /* the first byte has been seen */
-    bool handshaken;
+    struct slice in;    /* borrowed, for the duration of a call */
+    struct buf stash;   /* bytes that came behind the handshake's last flight */
+    struct buf *out;    /* borrowed, for the duration of a call */
+    bool any_in;        /* the first byte has been seen */
+    bool said_close;    /* our close_notify is out: nothing may follow it */
     bool judged;        /* the verifier has spoken */
     struct why verdict; /* err is ERR_OK when it accepted */
     err_t failed;       /* sticky */
@@ -69,6 +70,7 @@ static const struct code_row code_rows[] = {
     {MEMORY_E, ERR_NO_MEMORY},
     {MEMORY_ERROR, ERR_NO_MEMORY},
     {SOCKET_PEER_CLOSED_E, ERR_PEER_CLOSED},
+    {WOLFSSL_ERROR_ZERO_RETURN, ERR_PEER_CLOSED}, /* close_notify, where more had to come */
 };
 
 static err_t err_of_wolf(int code)
@@ -126,6 +128,8 @@ static err_t alert_why(struct tls *t, struct why *why)
     int code = -1;
     if (wolfSSL_get_alert_history(t->wolf, &history) == WOLFSSL_SUCCESS)
         code = history.last_rx.code;
+    if (code < 0) /* wolfSSL gave up for a reason that it does not name */
+        return why_set(why, ERR_TLS_PROTOCOL, "%s", err_text(ERR_TLS_PROTOCOL));
     return why_set(why, code == ALERT_PROTOCOL_VERSION ? ERR_TLS_VERSION : ERR_TLS_ALERT,
                    "the peer answered with alert %d (%s)", code, alert_name(code));
 }
@@ -178,6 +182,8 @@ static int push(WOLFSSL *wolf, char *from, int size, void *arg)
 {
     struct tls *t = arg;
     (void)wolf;
+    if (t->said_close) /* the answer to a key update: RFC 8446 6.1 wants it unsaid */
+        return size;
     if (t->out == NULL || buf_append(t->out, from, (size_t)size) != ERR_OK)
         return WOLFSSL_CBIO_ERR_GENERAL;
     return size;
@@ -278,6 +284,7 @@ err_t tls_context_new(enum tls_side side, enum tls_client_auth auth, struct iden
         return why_set(why, ERR_NO_MEMORY, "TLS context");
     ctx->refs = 1;
     ctx->side = side;
+    ctx->auth = auth;
     ctx->identity = identity_ref(identity);
     ctx->wolf = wolfSSL_CTX_new(side == TLS_SERVER ? wolfTLSv1_3_server_method()
                                                    : wolfTLSv1_3_client_method());
@@ -385,12 +392,13 @@ static bool looks_like_tls(struct tls *t, struct slice in)
     return in.data[0] == 22 || (t->ctx->side == TLS_CLIENT && in.data[0] == 21);
 }
 
-/* A finished handshake that our verifier did not bless is a bug that must not pass. */
+/* A finished handshake that our verifier did not bless is a bug that must not pass. A client that
+ * need not show a certificate, and did not, is not judged. */
 static bool is_judged(const struct tls *t)
 {
     if (t->judged)
         return t->verdict.err == ERR_OK;
-    return t->ctx->side == TLS_SERVER;
+    return t->ctx->side == TLS_SERVER && t->ctx->auth != TLS_CLIENT_REQUIRED;
 }
 
 static enum tls_progress handshake_step(struct tls *t, struct why *why)
@@ -411,7 +419,6 @@ static enum tls_progress handshake_step(struct tls *t, struct why *why)
             return TLS_PROGRESS_ERROR;
         }
     }
-    t->handshaken = true;
     return TLS_PROGRESS_DONE;
 }
 
@@ -482,6 +489,7 @@ enum tls_progress tls_close_write(struct tls *t, struct buf *out, struct why *wh
         return fail_again(t, why);
     begin(t, slice_of(NULL, 0), out);
     int ret = wolfSSL_shutdown(t->wolf);
+    t->said_close = true;
     end(t);
     if (ret == WOLFSSL_SUCCESS || ret == WOLFSSL_SHUTDOWN_NOT_DONE)
         return TLS_PROGRESS_DONE;

@@ -243,6 +243,36 @@ START_TEST(test_what_is_not_tls_is_told_apart)
 }
 END_TEST
 
+START_TEST(test_a_close_notify_in_the_handshake_is_a_peer_that_closed)
+{
+    static const uint8_t alert[] = {21, 3, 3, 0, 2, 1, 0};
+    struct site s;
+    setup(&s);
+    step(&s.client, &s.server);
+    s.client.progress =
+        tls_handshake(s.client.tls, slice_of(alert, sizeof alert), &s.client.out, &s.client.why);
+    ck_assert_int_eq(s.client.progress, TLS_PROGRESS_ERROR);
+    ck_assert_int_eq(s.client.why.err, ERR_PEER_CLOSED);
+    teardown(&s);
+}
+END_TEST
+
+/* An alert is only blamed on the peer when it sent one. */
+START_TEST(test_a_full_buffer_of_ours_is_no_alert_of_the_peers)
+{
+    struct site s;
+    struct buf small;
+    setup(&s);
+    buf_init(&small, 16);
+    s.client.progress = tls_handshake(s.client.tls, slice_of(NULL, 0), &small, &s.client.why);
+    ck_assert_int_eq(s.client.progress, TLS_PROGRESS_ERROR);
+    ck_assert_int_ne(s.client.why.err, ERR_TLS_ALERT);
+    ck_assert_msg(strstr(s.client.why.text, "alert") == NULL, "%s", s.client.why.text);
+    buf_done(&small);
+    teardown(&s);
+}
+END_TEST
+
 START_TEST(test_a_changed_record_is_refused)
 {
     struct site s;
@@ -297,6 +327,8 @@ int main(void)
     tcase_add_test(t, test_close_notify_ends_one_direction_only);
     tcase_add_loop_test(t, test_the_verifiers_no_is_final_and_the_peer_gets_an_alert, 0, 2);
     tcase_add_test(t, test_what_is_not_tls_is_told_apart);
+    tcase_add_test(t, test_a_close_notify_in_the_handshake_is_a_peer_that_closed);
+    tcase_add_test(t, test_a_full_buffer_of_ours_is_no_alert_of_the_peers);
     tcase_add_test(t, test_a_changed_record_is_refused);
     tcase_add_test(t, test_a_thousand_hostile_chains_leave_the_context_empty);
     suite_add_tcase(s, t);
