@@ -219,22 +219,52 @@ static struct relay *relay_to(struct conn *c, const struct stream *s)
     return &c->relays[s == &c->down ? 1 : 0];
 }
 
+/* A source that has ended may yet be reset, and nobody would notice before the idle timeout. */
+static int interest_in(const struct relay *from)
+{
+    if (relay_wants(from))
+        return UV_READABLE;
+    return from->eof && !from->from->fin_sent ? STREAM_HANGUP : 0;
+}
+
 static void update_interest(struct conn *c)
 {
     conn_count_bytes(c);
-    stream_want(&c->down, relay_wants(&c->relays[0]) ? UV_READABLE : 0);
-    stream_want(&c->up, relay_wants(&c->relays[1]) ? UV_READABLE : 0);
+    stream_want(&c->down, interest_in(&c->relays[0]));
+    stream_want(&c->up, interest_in(&c->relays[1]));
+}
+
+/* A write failed because the peer is gone: it may have said why. */
+static void hear_last_words(struct conn *c, struct stream *s, struct why *why)
+{
+    struct why last = {0};
+    if (s->tls == NULL || why->err != ERR_PEER_RESET)
+        return;
+    buf_clear(&c->worker->scratch.plain);
+    if (stream_read(s, &c->worker->scratch, &last) == STREAM_ERROR && last.err == ERR_TLS_ALERT)
+        *why = last;
+}
+
+/* In TLS 1.3 a client is through with the handshake before the server has judged it. */
+static void report_late_refusal(struct conn *c, const struct why *why)
+{
+    bool told = why->err == ERR_TLS_ALERT || why->err == ERR_TLS_VERSION;
+    if (told && c->route->direction == ROUTE_OUTBOUND && relay_from(c, c->secure)->bytes == 0)
+        conn_report_handshake_failure(c, why->err, why);
 }
 
 /* False: the connection is over. */
 static bool relay_went_on(struct conn *c, struct relay *r, enum relay_result result,
-                          const struct why *why)
+                          struct why *why)
 {
     switch (result) {
     case RELAY_BROKEN_FROM:
+        report_late_refusal(c, why);
         conn_close(c, why->err, why, r->to);
         return false;
     case RELAY_BROKEN_TO:
+        hear_last_words(c, r->to, why);
+        report_late_refusal(c, why);
         conn_close(c, why->err, why, r->from);
         return false;
     case RELAY_OPEN:
@@ -254,6 +284,10 @@ static void relay_ready(struct conn *c, struct stream *s, int events)
     if ((events & UV_READABLE) != 0 &&
         !relay_went_on(c, in, relay_move(in, &c->worker->scratch, &why), &why))
         return;
+    if ((events & STREAM_HANGUP) != 0 && in->eof && stream_check(s, &why) == STREAM_ERROR) {
+        conn_close(c, why.err, &why, in->to);
+        return;
+    }
     if (in->eof && out->eof && in->to->fin_sent && out->to->fin_sent) {
         conn_close(c, ERR_OK, NULL, NULL);
         return;

@@ -80,7 +80,14 @@ static void expected_text(const struct conn *c, char *out, size_t size)
 
 static const char *stage_of(const struct conn *c)
 {
-    return conn_state_of(c) == CONN_ACCEPT_TLS ? "accept" : "connect";
+    switch (conn_state_of(c)) {
+    case CONN_ACCEPT_TLS:
+        return "accept";
+    case CONN_RELAY:
+        return "finished"; /* on our side */
+    default:
+        return "connect";
+    }
 }
 
 void conn_report_state(struct conn *c, enum conn_state next)
@@ -108,10 +115,12 @@ void conn_report_handshake(struct conn *c)
               log_str("suite", tls_suite_name(c->secure->tls)));
 }
 
-/* A peer that connects and hangs up without a word (a port probe) is counted, not shouted about. */
+/* A client that connects and hangs up without a word (a port probe) is counted, not shouted about.
+ */
 static enum log_level level_of(const struct conn *c, err_t err)
 {
-    bool silent = err == ERR_PEER_CLOSED && c->peer.not_after == 0;
+    bool silent =
+        err == ERR_PEER_CLOSED && c->peer.not_after == 0 && c->route->direction == ROUTE_INBOUND;
     return silent ? LOG_DEBUG : LOG_WARN;
 }
 

@@ -216,6 +216,18 @@ enum stream_result stream_write(struct stream *s, struct slice plain, struct scr
     return send_sealed(s, x, why);
 }
 
+enum stream_result stream_check(struct stream *s, struct why *why)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0) {
+        s->hung_up = true;
+        return STREAM_OK;
+    }
+    errno = error != 0 ? error : errno;
+    return io_error("connection", why);
+}
+
 enum stream_result stream_flush(struct stream *s, struct why *why)
 {
     size_t written = 0;
@@ -259,13 +271,15 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     struct stream *s = handle->data;
     if (status < 0) {
         s->interest = 0; /* libuv has stopped the handle; the next read or write names the error */
-        events = UV_READABLE | UV_WRITABLE;
+        events = UV_READABLE | UV_WRITABLE | STREAM_HANGUP;
     }
     s->on_ready(s->arg, s, events);
 }
 
 void stream_want(struct stream *s, int events)
 {
+    if (s->hung_up)
+        events &= ~STREAM_HANGUP;
     if (s->pending.len > 0)
         events |= UV_WRITABLE;
     if (s->fd < 0 || events == s->interest)

@@ -35,7 +35,8 @@ struct stream {
     bool fin_wanted;    /* stream_close_write was called */
     bool fin_sent;
     bool more_inside; /* the TLS session holds bytes that no readiness will announce */
-    /* events: UV_READABLE | UV_WRITABLE, both after a socket error: try, and learn which */
+    bool hung_up;     /* told so once, without an error: STREAM_HANGUP would be told for ever */
+    /* events: as registered; all of them after a socket error: try, and learn which */
     void (*on_ready)(void *arg, struct stream *s, int events);
     void (*on_closed)(void *arg);
     void *arg;
@@ -48,8 +49,11 @@ void stream_init(struct stream *s, void (*on_ready)(void *arg, struct stream *s,
 err_t stream_open(struct stream *s, uv_loop_t *loop, int fd, struct why *why) MUST_CHECK;
 /* Takes the session. */
 void stream_set_tls(struct stream *s, struct tls *tls);
-/* Registers for readiness: UV_READABLE, UV_WRITABLE, both or 0. Cheap when nothing changes.
- * UV_WRITABLE is added by itself while bytes are pending. */
+/* Registers for readiness: UV_READABLE, UV_WRITABLE, both or 0; or STREAM_HANGUP, to hear of a
+ * reset where nothing is to be read. Cheap when nothing changes. UV_WRITABLE is added by itself
+ * while bytes are pending. */
+#define STREAM_HANGUP UV_PRIORITIZED /* comes with errors, and with no end of the peer's sending   \
+                                      */
 void stream_want(struct stream *s, int events);
 
 /* Steps the handshake with what is there. OK: done. AGAIN: waits for the peer. */
@@ -59,6 +63,9 @@ enum stream_result stream_read(struct stream *s, struct scratch *x, struct why *
 /* Takes all of `plain`; what the socket refuses becomes pending. OK or ERROR. */
 enum stream_result stream_write(struct stream *s, struct slice plain, struct scratch *x,
                                 struct why *why);
+/* After STREAM_HANGUP. ERROR: reset, see `why`. OK: no error; the stream is not watched for one any
+ * more. */
+enum stream_result stream_check(struct stream *s, struct why *why);
 /* Writes pending bytes, then the FIN if one is wanted. OK: nothing pending. AGAIN: some left. */
 enum stream_result stream_flush(struct stream *s, struct why *why);
 /* We send no more: close_notify where there is TLS, then FIN, behind what is pending. */
