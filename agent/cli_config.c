@@ -1,19 +1,15 @@
-/* The commands about the configuration: check it, print the reference pages. */
+/* What `config check` looks at in this program. */
 #include "agent/commands.h"
 #include "agent/config.h"
 #include "agent/entries.h"
-#include "agent/metrics.h"
-#include "common/metric_text.h"
-
-#define REPORT_MAX (1u << 20)
 
 static err_t worse(err_t a, err_t b)
 {
     return a == ERR_OK || (a == ERR_CONFIG && b != ERR_OK) ? b : a;
 }
 
-/* Everything that `run` would refuse, and what only a reader of the files can see. */
-static err_t check(const char *path, const char *const *sets, struct buf *report, struct why *why)
+err_t agent_config_check(const char *path, const char *const *sets, struct buf *report,
+                         struct why *why)
 {
     struct agent_config *c = NULL;
     struct entry_set *entries = NULL;
@@ -25,48 +21,5 @@ static err_t check(const char *path, const char *const *sets, struct buf *report
         err = worse(err, entries_load(c->entries, c->trust_domain, report, &entries, why));
     entries_free(entries);
     agent_config_free(c);
-    return err;
-}
-
-err_t cli_config_check(const struct command_line *line, struct why *why)
-{
-    const char *sets[COMMAND_FLAGS_MAX + 1];
-    const char *path = command_flag_value(line, "config");
-    struct buf report;
-    command_flag_values(line, "set", sets);
-    buf_init(&report, REPORT_MAX);
-    err_t err = check(path != NULL ? path : AGENT_CONFIG_DEFAULT, sets, &report, why);
-    if (report.len > 0)
-        fwrite(report.data, 1, report.len, line->err);
-    if (err == ERR_CONFIG && report.len > 0)
-        why->text[0] = '\0'; /* the lines say it all */
-    if (err == ERR_OK)
-        fputs("configuration is valid\n", line->out);
-    buf_done(&report);
-    return err;
-}
-
-err_t cli_docs_options(const struct command_line *line, struct why *why)
-{
-    (void)why;
-    option_docs(&agent_options, line->program->name, line->out);
-    return ERR_OK;
-}
-
-err_t cli_docs_metrics(const struct command_line *line, struct why *why)
-{
-    struct metrics *m = NULL;
-    struct buf out;
-    buf_init(&out, METRIC_TEXT_MAX);
-    err_t err = metrics_new(agent_metrics, AGENT_METRIC_COUNT, "spindle_", &m, why);
-    if (err == ERR_OK)
-        err = metric_docs_write(m, "spindle-agent: metrics", &out);
-    if (err == ERR_OK) {
-        fputs("<!-- Made by `spindle-agent docs metrics`; edit the table, not this page. -->\n",
-              line->out);
-        fwrite(out.data, 1, out.len, line->out);
-    }
-    metrics_free(m);
-    buf_done(&out);
     return err;
 }

@@ -1,6 +1,7 @@
 #include "agent/commands.h"
 
 #include "agent/config.h"
+#include "agent/metrics.h"
 
 static const struct command commands[] = {
 #define COMMAND(words, arguments, flags, function, summary)                                        \
@@ -20,6 +21,14 @@ static void help_keys(FILE *out)
     option_help(&agent_options, out);
 }
 
+static const struct program_facts facts = {
+    .options = &agent_options,
+    .metrics = agent_metrics,
+    .metric_count = AGENT_METRIC_COUNT,
+    .config_default = AGENT_CONFIG_DEFAULT,
+    .check = agent_config_check,
+};
+
 const struct command_program agent_program = {
     .name = "spindle-agent",
     .about = "issues SPIFFE identities to the workloads of this node.",
@@ -28,18 +37,5 @@ const struct command_program agent_program = {
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
     .help_keys = help_keys,
+    .facts = &facts,
 };
-
-err_t cli_docs_commands(const struct command_line *line, struct why *why)
-{
-    (void)why;
-    command_docs(line->program, line->out);
-    return ERR_OK;
-}
-
-err_t cli_docs_errors(const struct command_line *line, struct why *why)
-{
-    (void)why;
-    command_docs_errors(line->program, line->out);
-    return ERR_OK;
-}

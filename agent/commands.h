@@ -3,11 +3,15 @@
 #ifndef SPINDLE_AGENT_COMMANDS_H
 #define SPINDLE_AGENT_COMMANDS_H
 
-#include "common/command.h"
+#include "common/cli_common.h"
 
 #define COMMAND(words, arguments, flags, function, summary) command_fn function;
 #include "agent/commands.def"
 #undef COMMAND
+
+/* As program_facts.check wants it. */
+err_t agent_config_check(const char *path, const char *const *sets, struct buf *report,
+                         struct why *why) MUST_CHECK;
 
 extern const struct command_program agent_program;
 

@@ -24,6 +24,7 @@
 enum command_exit { COMMAND_DONE = 0, COMMAND_FAILED = 1, COMMAND_WRONG_USE = 2 };
 
 struct command_line;
+struct program_facts;
 typedef err_t command_fn(const struct command_line *line, struct why *why);
 
 struct command {
@@ -41,6 +42,7 @@ struct command_program {
     const struct command_flag *flags;
     size_t flag_count;
     void (*help_keys)(FILE *out); /* configuration keys, for commands that take --set; or NULL */
+    const struct program_facts *facts; /* for cli_common.h; the engine does not look */
 };
 
 /* One call, parsed. Strings are those of argv. */

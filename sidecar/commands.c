@@ -1,6 +1,7 @@
 #include "sidecar/commands.h"
 
 #include "sidecar/config.h"
+#include "sidecar/metrics.h"
 
 static const struct command commands[] = {
 #define COMMAND(words, arguments, flags, function, summary)                                        \
@@ -20,6 +21,14 @@ static void help_keys(FILE *out)
     option_help(&sidecar_options, out);
 }
 
+static const struct program_facts facts = {
+    .options = &sidecar_options,
+    .metrics = sidecar_metrics,
+    .metric_count = SIDECAR_METRIC_COUNT,
+    .config_default = SIDECAR_CONFIG_DEFAULT,
+    .check = sidecar_config_check,
+};
+
 const struct command_program sidecar_program = {
     .name = "spindle-sidecar",
     .about = "carries an app's traffic over mutual TLS with its SPIFFE identity.",
@@ -28,18 +37,5 @@ const struct command_program sidecar_program = {
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
     .help_keys = help_keys,
+    .facts = &facts,
 };
-
-err_t cli_docs_commands(const struct command_line *line, struct why *why)
-{
-    (void)why;
-    command_docs(line->program, line->out);
-    return ERR_OK;
-}
-
-err_t cli_docs_errors(const struct command_line *line, struct why *why)
-{
-    (void)why;
-    command_docs_errors(line->program, line->out);
-    return ERR_OK;
-}

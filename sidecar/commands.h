@@ -3,11 +3,15 @@
 #ifndef SPINDLE_SIDECAR_COMMANDS_H
 #define SPINDLE_SIDECAR_COMMANDS_H
 
-#include "common/command.h"
+#include "common/cli_common.h"
 
 #define COMMAND(words, arguments, flags, function, summary) command_fn function;
 #include "sidecar/commands.def"
 #undef COMMAND
+
+/* As program_facts.check wants it. */
+err_t sidecar_config_check(const char *path, const char *const *sets, struct buf *report,
+                           struct why *why) MUST_CHECK;
 
 extern const struct command_program sidecar_program;
 

@@ -1,0 +1,68 @@
+#include "common/cli_common.h"
+
+#include "common/metric_text.h"
+
+#define REPORT_MAX (1u << 20)
+
+err_t cli_config_check(const struct command_line *line, struct why *why)
+{
+    const struct program_facts *facts = line->program->facts;
+    const char *sets[COMMAND_FLAGS_MAX + 1];
+    const char *path = command_flag_value(line, "config");
+    struct buf report;
+    command_flag_values(line, "set", sets);
+    buf_init(&report, REPORT_MAX);
+    err_t err = facts->check(path != NULL ? path : facts->config_default, sets, &report, why);
+    if (report.len > 0)
+        fwrite(report.data, 1, report.len, line->err);
+    if (err == ERR_CONFIG && report.len > 0)
+        why->text[0] = '\0'; /* the lines say it all */
+    if (err == ERR_OK)
+        fputs("configuration is valid\n", line->out);
+    buf_done(&report);
+    return err;
+}
+
+err_t cli_docs_commands(const struct command_line *line, struct why *why)
+{
+    (void)why;
+    command_docs(line->program, line->out);
+    return ERR_OK;
+}
+
+err_t cli_docs_errors(const struct command_line *line, struct why *why)
+{
+    (void)why;
+    command_docs_errors(line->program, line->out);
+    return ERR_OK;
+}
+
+err_t cli_docs_options(const struct command_line *line, struct why *why)
+{
+    (void)why;
+    option_docs(line->program->facts->options, line->program->name, line->out);
+    return ERR_OK;
+}
+
+err_t cli_docs_metrics(const struct command_line *line, struct why *why)
+{
+    const struct program_facts *facts = line->program->facts;
+    struct metrics *m = NULL;
+    struct buf title, page;
+    buf_init(&title, 256);
+    buf_init(&page, METRIC_TEXT_MAX);
+    err_t err = metrics_new(facts->metrics, facts->metric_count, "spindle_", &m, why);
+    if (err == ERR_OK)
+        err = buf_printf(&title, "%s: metrics%c", line->program->name, '\0');
+    if (err == ERR_OK)
+        err = metric_docs_write(m, (const char *)title.data, &page);
+    if (err == ERR_OK) {
+        fprintf(line->out, "<!-- Made by `%s docs metrics`; edit the table, not this page. -->\n",
+                line->program->name);
+        fwrite(page.data, 1, page.len, line->out);
+    }
+    metrics_free(m);
+    buf_done(&title);
+    buf_done(&page);
+    return err;
+}
