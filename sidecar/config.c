@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,6 +107,58 @@ static void check_listen(struct checks *c, const char *key, const struct address
     }
 }
 
+static bool is_any(const struct address *a)
+{
+    return a->kind == ADDRESS_IP && (strcmp(a->host, "0.0.0.0") == 0 || strcmp(a->host, "::") == 0);
+}
+
+static bool is_local(const struct address *a)
+{
+    if (a->kind == ADDRESS_NAME)
+        return strcasecmp(a->host, "localhost") == 0;
+    return is_any(a) || strncmp(a->host, "127.", 4) == 0 || strcmp(a->host, "::1") == 0;
+}
+
+/* Does who connects to `to` arrive at `listen`, as far as the file alone tells? */
+static bool arrives_at(const struct address *to, const struct address *listen)
+{
+    if (same_address(to, listen))
+        return true;
+    bool same_port = to->port == listen->port && to->port != 0 && to->kind != ADDRESS_UNIX;
+    return same_port && listen->kind == ADDRESS_IP && is_local(to) &&
+           (is_any(listen) || (to->kind == ADDRESS_NAME && is_local(listen)));
+}
+
+/* The route at whose listen address this one's connections arrive, or route_count. */
+static size_t next_route(const struct sidecar_config *config, size_t from)
+{
+    size_t i = 0;
+    while (i < config->route_count &&
+           !arrives_at(&config->routes[from].forward, &config->routes[i].listen))
+        i++;
+    return i;
+}
+
+/* A connection that comes back to where it was accepted makes the next one, until nothing is left.
+ */
+static void check_loop(struct checks *c, size_t route)
+{
+    const struct sidecar_config *config = c->config;
+    char key[ROUTE_KEY_LEN], by[ROUTE_KEY_LEN];
+    size_t at = next_route(config, route), first = at;
+    for (size_t hops = 0; at != route && at < config->route_count && hops < config->route_count;
+         hops++)
+        at = next_route(config, at);
+    if (at != route)
+        return;
+    sidecar_route_key(config, route, "forward", key);
+    if (first == route)
+        PROBLEM(c, key, "is its own listen address");
+    else
+        PROBLEM(c, key, "leads back to its own listen address, by way of %s",
+                sidecar_route_key(config, first, "listen", by));
+}
+
 static void check_routes(struct checks *c)
 {
     const struct sidecar_config *config = c->config;
@@ -118,8 +171,7 @@ static void check_routes(struct checks *c)
         const struct route_config *r = &config->routes[i];
         bool in = r->direction == ROUTE_INBOUND;
         check_listen(c, sidecar_route_key(config, i, "listen", key), &r->listen, i);
-        if (same_address(&r->listen, &r->forward))
-            PROBLEM(c, sidecar_route_key(config, i, "forward", key), "is its own listen address");
+        check_loop(c, i);
         if (r->peers != NULL && r->peers[0] == NULL)
             WARNING(c, sidecar_route_key(config, i, in ? "allow" : "expect", key),
                     "is empty and admits nobody");

@@ -242,6 +242,28 @@ static const struct config_case cases[] = {
      {0},
      "x.yaml:3: outbound[0].forward: is its own listen address\n",
      ERR_CONFIG},
+    {ID "outbound:\n- {listen: '0.0.0.0:1', forward: 127.0.0.1:1, expect: ['spiffe://td/w']}\n",
+     {0},
+     "x.yaml:3: outbound[0].forward: is its own listen address\n",
+     ERR_CONFIG},
+    {ID "outbound:\n- {listen: '[::]:1', forward: 'localhost:1', expect: ['spiffe://td/w']}\n",
+     {0},
+     "x.yaml:3: outbound[0].forward: is its own listen address\n",
+     ERR_CONFIG},
+    {ID "inbound:\n- {listen: '0.0.0.0:1', forward: 127.0.0.1:2, allow: ['spiffe://td/w']}\n"
+        "outbound:\n- {listen: 127.0.0.1:2, forward: 'localhost:1', expect: ['spiffe://td/w']}\n",
+     {0},
+     "x.yaml:3: inbound[0].forward: leads back to its own listen address, by way of "
+     "outbound[0].listen\n"
+     "x.yaml:5: outbound[0].forward: leads back to its own listen address, by way of "
+     "inbound[0].listen\n",
+     ERR_CONFIG},
+    /* A gateway: in by one route, out by another. */
+    {ID "inbound:\n- {listen: '0.0.0.0:1', forward: 127.0.0.1:2, allow: ['spiffe://td/w']}\n"
+        "outbound:\n- {listen: 127.0.0.1:2, forward: 'web:1', expect: ['spiffe://td/w']}\n",
+     {0},
+     "",
+     ERR_OK},
     {ID "outbound:\n- {listen: 127.0.0.1:0, forward: 'web:80', expect: ['spiffe://td/w']}\n"
         "- {listen: 127.0.0.1:0, forward: 'web:80', expect: ['spiffe://td/w']}\n",
      {0},
