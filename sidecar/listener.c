@@ -102,6 +102,7 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *fro
     struct worker *w = l->worker;
     struct why why = {0};
     int one = 1;
+    /* Workers that look at the same moment may go over by one each. */
     if (w->open_per_route[l->route] >= worker_connection_cap(w)) {
         close(fd);
         say_refused(l, ERR_LIMIT, "limits.connections reached: closed at accept");

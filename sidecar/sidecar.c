@@ -30,7 +30,8 @@ struct sidecar {
     struct metrics *metrics;
     struct process_metrics *process;
     struct worker *workers;
-    unsigned worker_count; /* opened */
+    _Atomic size_t *open_per_route; /* owned; the workers count in it */
+    unsigned worker_count;          /* opened */
     struct identity_source *source;
     struct sidecar_config *source_config; /* shared; whose strings the source borrows */
     struct identity *identity;            /* shared; NULL: none now */
@@ -313,10 +314,13 @@ static err_t enter_sandbox(struct sidecar *s, struct why *why)
 static err_t open_workers(struct sidecar *s, struct sockets *sockets, struct why *why)
 {
     s->workers = mem_array(sockets->workers, sizeof *s->workers);
-    err_t err = s->workers != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
+    s->open_per_route = mem_array(sockets->routes, sizeof *s->open_per_route);
+    bool ok = s->workers != NULL && s->open_per_route != NULL;
+    struct worker_shared shared = {.metrics = s->metrics, .open_per_route = s->open_per_route};
+    err_t err = ok ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
     for (unsigned i = 0; err == ERR_OK && i < sockets->workers; i++) {
-        err = worker_open(&s->workers[i], i, &s->loop, s->config, s->metrics,
-                          sockets_of(sockets, i), why);
+        err = worker_open(&s->workers[i], i, &s->loop, s->config, &shared, sockets_of(sockets, i),
+                          why);
         if (err == ERR_OK)
             s->worker_count++;
     }
@@ -388,6 +392,7 @@ static void finish(struct sidecar *s)
     process_metrics_free(s->process);
     metrics_free(s->metrics);
     mem_free(s->workers);
+    mem_free(s->open_per_route);
     identity_unref(s->identity);
     sidecar_config_unref(s->source_config);
     sidecar_config_unref(s->config);

@@ -221,8 +221,7 @@ static err_t open_listeners(struct worker *w, int *fds, struct why *why)
 static err_t allocate(struct worker *w, struct why *why)
 {
     w->listeners = mem_array(w->route_count, sizeof(struct listener *));
-    w->open_per_route = mem_array(w->route_count, sizeof(size_t));
-    if (w->listeners == NULL || w->open_per_route == NULL || scratch_init(&w->scratch) != ERR_OK)
+    if (w->listeners == NULL || scratch_init(&w->scratch) != ERR_OK)
         return why_set(why, ERR_NO_MEMORY, "worker %u", w->index);
     return ERR_OK;
 }
@@ -232,7 +231,6 @@ static void release(struct worker *w)
     drop_contexts(w);
     scratch_done(&w->scratch);
     mem_free(w->listeners);
-    mem_free(w->open_per_route);
     identity_unref(w->mail.identity);
     sidecar_config_unref(w->mail.config);
     sidecar_config_unref(w->config);
@@ -254,9 +252,11 @@ static void open_failed(struct worker *w)
 }
 
 err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct sidecar_config *config,
-                  struct metrics *metrics, int *listen_fds, struct why *why)
+                  const struct worker_shared *shared, int *listen_fds, struct why *why)
 {
-    *w = (struct worker){.index = index, .metrics = metrics, .route_count = config->route_count};
+    *w = (struct worker){.index = index, .route_count = config->route_count};
+    w->metrics = shared->metrics;
+    w->open_per_route = shared->open_per_route;
     w->config = sidecar_config_ref(config);
     w->connection_cap = default_cap();
     w->next_id = 1;

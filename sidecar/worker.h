@@ -22,6 +22,12 @@ struct mailbox {
     bool stop, close;
 };
 
+/* What all workers of a sidecar use at once. */
+struct worker_shared {
+    struct metrics *metrics;
+    _Atomic size_t *open_per_route; /* connections */
+};
+
 struct worker {
     uv_loop_t *loop; /* worker 0: borrowed; others: &own_loop */
     uv_loop_t own_loop;
@@ -32,8 +38,8 @@ struct worker {
     struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
     struct verify_cache verified;                /* under the bundles of those contexts */
     struct scratch scratch;
-    struct listener **listeners; /* one a route; NULL when closed */
-    size_t *open_per_route;
+    struct listener **listeners;    /* one a route; NULL when closed */
+    _Atomic size_t *open_per_route; /* borrowed, of all workers: the cap is the listener's */
     size_t route_count;
     size_t connection_cap; /* of one route, when the configuration names none */
     pthread_mutex_t lock;  /* guards the list for readers in other threads */
@@ -48,7 +54,7 @@ struct worker {
  * indexes start a thread of their own and ignore `loop`. Sockets taken are set to -1; on failure
  * the others stay the caller's. */
 err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct sidecar_config *config,
-                  struct metrics *metrics, int *listen_fds, struct why *why) MUST_CHECK;
+                  const struct worker_shared *shared, int *listen_fds, struct why *why) MUST_CHECK;
 
 /* From any thread. NULL takes the identity away: new connections wait for the next. */
 void worker_post_identity(struct worker *w, struct identity *identity);
