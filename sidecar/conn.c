@@ -328,7 +328,9 @@ static void step_handshake(struct conn *c, const struct conn_input *in)
     }
     if (in->kind != CONN_EV_READY || in->stream != c->secure)
         return;
-    switch (stream_handshake(c->secure, &c->worker->scratch, &why)) {
+    enum stream_result result = stream_handshake(c->secure, &c->worker->scratch, &why);
+    c->heard = c->heard || c->worker->scratch.wire.len > 0;
+    switch (result) {
     case STREAM_OK:
         conn_report_handshake(c);
         if (conn_state_of(c) == CONN_ACCEPT_TLS)

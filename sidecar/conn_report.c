@@ -119,8 +119,8 @@ void conn_report_handshake(struct conn *c)
  */
 static enum log_level level_of(const struct conn *c, err_t err)
 {
-    bool silent =
-        err == ERR_PEER_CLOSED && c->peer.not_after == 0 && c->route->direction == ROUTE_INBOUND;
+    bool left = err == ERR_PEER_CLOSED || err == ERR_PEER_RESET;
+    bool silent = left && !c->heard && c->route->direction == ROUTE_INBOUND;
     return silent ? LOG_DEBUG : LOG_WARN;
 }
 
