@@ -16,10 +16,9 @@
 #include <stdio.h>
 
 /* One completion queue, one thread that empties it (the pump). gRPC does its socket reads on the
- * pump, inside grpc_completion_queue_next; it does its writes on whichever thread starts a batch,
- * which is the loop. The pump turns each completed tag into an entry of `mail` and rings the loop;
- * apart from that it only takes in new calls, so that a client that sends headers and no message
- * cannot use up the slots for new calls.
+ * pump, inside grpc_completion_queue_next, and its writes on whichever thread starts a batch: the
+ * loop. The pump turns each completed tag into an entry of `mail` and rings the loop; else it only
+ * takes in new calls, so that headers without a message cannot use up the slots for new calls.
  *
  * A call lives from its slot (grpc_server_request_call) until no tag of it is with gRPC any more.
  * Once it has arrived, TAG_CLOSE is always outstanding, so every call ends with TAG_CLOSE. */
@@ -58,13 +57,11 @@ struct rpc_call {
     grpc_byte_buffer *sending;
     void *user;
     char *status_text; /* owned; set by a finish that waits for the last message */
-    int fd;
-    int cancelled;
+    int fd, cancelled;
     enum rpc_code status;
     unsigned pending; /* tags with gRPC or in the mail */
-    bool arrived;
-    bool shown; /* on_call was called, so on_end must be */
-    bool headers_sent;
+    bool arrived, headers_sent;
+    bool shown;               /* on_call was called, so on_end must be */
     bool finishing, finished; /* asked for; given to gRPC */
 };
 
@@ -84,8 +81,7 @@ struct rpc_server {
     struct tag shutdown_tag;
     struct rpc_call *active;
     atomic_size_t calls; /* live structs; slots and active */
-    atomic_bool closing;
-    atomic_bool pump_done;
+    atomic_bool closing, pump_done;
     bool shut; /* gRPC says that no connection is left */
     bool draining;
     int handles;
@@ -148,28 +144,6 @@ static void call_start(struct rpc_call *c, const grpc_op *ops, size_t count, enu
     (void)err;
 }
 
-/* The same on the loop's thread. What gRPC can do at once (most sends) it does within, and the
- * thread-local cache of the completion queue hands us the tag: without it the tag would wake the
- * pump, and the pump the loop. */
-static void call_start_here(struct rpc_call *c, const grpc_op *ops, size_t count,
-                            enum tag_kind kind)
-{
-    struct rpc_server *s = c->server;
-    void *done = NULL;
-    int ok = 0;
-    grpc_completion_queue_thread_local_cache_init(s->cq);
-    call_start(c, ops, count, kind);
-    if (!grpc_completion_queue_thread_local_cache_flush(s->cq, &done, &ok))
-        return;
-    struct tag *t = done;
-    t->ok = ok != 0;
-    t->next = NULL;
-    *s->own_end = t;
-    s->own_end = &t->next;
-    if (!s->emptying)
-        uv_async_send(&s->bell);
-}
-
 /* Gives gRPC a slot for the next call. Takes `c`. */
 static void slot_offer(struct rpc_call *c)
 {
@@ -180,20 +154,6 @@ static void slot_offer(struct rpc_call *c)
                                  s->cq, s->cq, &c->tags[TAG_REQUEST]);
     assert(err == GRPC_CALL_OK);
     (void)err;
-}
-
-/* --- the pump's thread ------------------------------------------------------------------------ */
-
-static void post(struct rpc_server *s, struct tag *t)
-{
-    pthread_mutex_lock(&s->lock);
-    bool first = s->mail == NULL;
-    t->next = NULL;
-    *s->mail_end = t;
-    s->mail_end = &t->next;
-    pthread_mutex_unlock(&s->lock);
-    if (first)
-        uv_async_send(&s->bell);
 }
 
 /* No memory for another slot: refuse this call and offer its slot again. */
@@ -210,7 +170,7 @@ static void slot_reuse(struct rpc_call *c)
     slot_offer(c);
 }
 
-static void pump_arrived(struct rpc_server *s, struct rpc_call *c)
+static void take_in(struct rpc_server *s, struct rpc_call *c)
 {
     if (!atomic_load(&s->closing)) {
         struct rpc_call *next = call_new(s);
@@ -227,6 +187,51 @@ static void pump_arrived(struct rpc_server *s, struct rpc_call *c)
     call_start(c, &op, 1, TAG_REQUEST);
 }
 
+static bool is_new_call(const struct tag *t)
+{
+    return t->call != NULL && t->kind == TAG_REQUEST && !t->call->arrived && t->ok;
+}
+
+/* The same on the loop's thread. What gRPC can do at once (most sends) it does within, and the
+ * thread-local cache hands us the tag: without it the tag would wake the pump, the pump the loop.
+ * It may do another thread's work within too, so that the tag can be a new call's. */
+static void call_start_here(struct rpc_call *c, const grpc_op *ops, size_t count,
+                            enum tag_kind kind)
+{
+    struct rpc_server *s = c->server;
+    void *done = NULL;
+    int ok = 0;
+    grpc_completion_queue_thread_local_cache_init(s->cq);
+    call_start(c, ops, count, kind);
+    if (!grpc_completion_queue_thread_local_cache_flush(s->cq, &done, &ok))
+        return;
+    struct tag *t = done;
+    t->ok = ok != 0;
+    if (is_new_call(t)) {
+        take_in(s, t->call);
+        return;
+    }
+    t->next = NULL;
+    *s->own_end = t;
+    s->own_end = &t->next;
+    if (!s->emptying)
+        uv_async_send(&s->bell);
+}
+
+/* --- the pump's thread ------------------------------------------------------------------------ */
+
+static void post(struct rpc_server *s, struct tag *t)
+{
+    pthread_mutex_lock(&s->lock);
+    bool first = s->mail == NULL;
+    t->next = NULL;
+    *s->mail_end = t;
+    s->mail_end = &t->next;
+    pthread_mutex_unlock(&s->lock);
+    if (first)
+        uv_async_send(&s->bell);
+}
+
 static void pump_main(void *arg)
 {
     struct rpc_server *s = arg;
@@ -237,8 +242,8 @@ static void pump_main(void *arg)
             break;
         struct tag *t = ev.tag;
         t->ok = ev.success != 0;
-        if (t->call != NULL && t->kind == TAG_REQUEST && !t->call->arrived && t->ok)
-            pump_arrived(s, t->call);
+        if (is_new_call(t))
+            take_in(s, t->call);
         else
             post(s, t);
     }
@@ -504,9 +509,9 @@ static void on_grpc_log(gpr_log_func_args *args)
         .type = GRPC_ARG_INTEGER, .key = (char *)(k), .value.integer = (int)(v)                    \
     }
 
-/* Debian builds Abseil so that each mutex is entered into a graph of lock orders, to find possible
- * deadlocks: 14 % of the CPU of connect + call + close, and 1.4 KiB a connection. It is turned off
- * by a C++ function that has no name in C; where that is missing nothing else is lost. */
+/* Debian's Abseil enters each mutex into a graph of lock orders: 14 % of the CPU of connect + call
+ * + close, 1.4 KiB a connection. A C++ function turns it off; where it is missing nothing is lost.
+ */
 static void mutex_graph_off(void)
 {
     void (*set_mode)(int mode) = NULL;
@@ -516,9 +521,9 @@ static void mutex_graph_off(void)
         set_mode(0); /* OnDeadlockCycle::kIgnore */
 }
 
-/* Bounds for what a client may cost us, and everything off that costs memory and is of no use on a
- * Unix socket. Few, since gRPC copies them for each connection. Headers have gRPC's own bound of
- * 8 KiB. Not GRPC_ARG_MINIMAL_STACK: it also drops the bound on message size. */
+/* Bounds for what a client may cost us; what is of no use on a Unix socket is off. Few, since gRPC
+ * copies them for each connection. Headers have gRPC's own bound of 8 KiB. Not
+ * GRPC_ARG_MINIMAL_STACK: it also drops the bound on message size. */
 static grpc_server *server_new(size_t max_request_bytes)
 {
     grpc_arg args[] = {
