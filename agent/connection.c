@@ -10,6 +10,7 @@
 enum {
     USER_BUCKETS = 256,
     SWEEP_MS = 5000,
+    SWEEP_SHARE = 64,       /* full: a sweep looks at all, so refusals share one */
     TRIM_CONNECTIONS = 500, /* gone since the peak: gRPC had some 12 MiB for them */
 };
 
@@ -25,6 +26,7 @@ struct connections {
     struct connection **by_fd; /* owned */
     size_t slots;
     size_t count, peak;
+    size_t sweep_after; /* so many more refusals */
     struct connection *idle;
     struct user *users[USER_BUCKETS];
     struct exit_watch *exits;
@@ -136,6 +138,7 @@ static void on_sweep(uv_timer_t *h)
 {
     struct connections *t = h->data;
     sweep(t);
+    t->sweep_after = 0;
     if (t->count + TRIM_CONNECTIONS <= t->peak) {
         mem_trim();
         t->peak = t->count;
@@ -160,11 +163,28 @@ static err_t grow(struct connections *t, int fd)
     return ERR_OK;
 }
 
+static bool is_full(const struct connections *t, const struct user *user)
+{
+    return user->connections > t->opt.limits.per_user || t->count >= t->opt.limits.total;
+}
+
+/* Some may be gone already. A flood must not make us look at all of them each time. */
+static void make_room(struct connections *t, const struct user *user)
+{
+    if (t->sweep_after > 0) {
+        t->sweep_after--;
+        return;
+    }
+    sweep(t);
+    if (is_full(t, user))
+        t->sweep_after = t->count / SWEEP_SHARE;
+}
+
 static err_t check_limits(struct connections *t, const struct user *user, struct why *why)
 {
     size_t per_user = t->opt.limits.per_user, total = t->opt.limits.total;
-    if (user->connections > per_user || t->count >= total)
-        sweep(t); /* some may be gone already */
+    if (is_full(t, user))
+        make_room(t, user);
     if (user->connections > per_user)
         return why_set(why, ERR_LIMIT, "user %u has %zu connections, the limit is %zu", user->uid,
                        user->connections - 1, per_user);

@@ -7,17 +7,15 @@
 
 #include <unistd.h>
 
-enum {
-    REQUEST_MAX = 64 * 1024,
-    LOG_INTERVAL_S = 10, /* refused connections: one line in so long */
-};
+enum { REQUEST_MAX = 64 * 1024 };
+#define LOG_INTERVAL_NS UINT64_C(10000000000) /* refused connections: one line in so long */
 
 struct endpoint {
     struct endpoint_options opt;
     struct connections *connections;
     struct rpc_server *server;
     struct listener *listener;
-    int64_t refused_logged_at;
+    uint64_t refused_logged_ns;
     uint64_t refused_unlogged;
     bool closing;
     void (*done)(void *arg);
@@ -29,14 +27,14 @@ struct endpoint {
 /* A flood of connections must not become a flood of lines. */
 static void report_refused(struct endpoint *e, err_t err, const struct why *why)
 {
-    int64_t now = clock_wall_s();
+    uint64_t now = clock_mono_ns();
     agent_count_refused(e->opt.metrics, err);
     e->refused_unlogged++;
-    if (e->refused_logged_at != 0 && now - e->refused_logged_at < LOG_INTERVAL_S)
+    if (e->refused_logged_ns != 0 && now - e->refused_logged_ns < LOG_INTERVAL_NS)
         return;
     log_warn("connection_refused", log_err("reason", err), log_str("cause", why_text(why)),
              log_int("count", e->refused_unlogged));
-    e->refused_logged_at = now;
+    e->refused_logged_ns = now;
     e->refused_unlogged = 0;
 }
 
@@ -50,7 +48,6 @@ static void on_accept(void *arg, int fd)
         report_refused(e, err, &why);
         return;
     }
-    metric_set(e->opt.metrics, M_CONNECTIONS, 0, 0, 0, (double)connections_count(e->connections));
     rpc_server_add(e->server, fd);
 }
 

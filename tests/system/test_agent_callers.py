@@ -221,6 +221,41 @@ def test_the_agent_outlives_a_flood_of_connections(site):
     assert agent.running
 
 
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        words = f.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_accept_costs_the_same_however_many_connections_idle(site):
+    agent = site.agent([entry(os.getuid())])
+    held, spent = [], [cpu_seconds(agent.pid)]
+    for _ in range(2):
+        for _ in range(2500):
+            held.append(socket.socket(socket.AF_UNIX))
+            held[-1].connect(agent.socket)
+        assert can_fetch(agent)
+        spent.append(cpu_seconds(agent.pid))
+    for s in held:
+        s.close()
+    first, second = spent[1] - spent[0], spent[2] - spent[1]
+    assert second < 1.6 * first + 0.1, (first, second)
+
+
+def test_calls_that_arrive_while_others_are_answered_are_all_served(site):
+    """One connection, many calls at a time: the thread that answers one may be handed the next."""
+    agent = site.agent([entry(os.getuid())])
+    for _ in range(4):
+        with workload.connect(agent.socket) as c:
+            open_calls = []
+            for _ in range(4000):
+                open_calls.append(c.call("/grpc.health.v1.Health/Check", headers=[]))
+                if len(open_calls) >= 48:
+                    assert open_calls.pop(0).end() == (workload.OK, "")
+            assert [s.end() for s in open_calls] == [(workload.OK, "")] * len(open_calls)
+    assert can_fetch(agent)
+
+
 def test_garbage_on_the_socket_hurts_nobody(site):
     agent = site.agent([entry(os.getuid())])
     dice = random.Random(1)
