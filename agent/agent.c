@@ -296,11 +296,18 @@ static void on_svid_change(void *arg, const char *entry_id, struct svid *svid)
     workload_api_svid_changed(a->api, entry_id, svid);
 }
 
+static void on_svids_settled(void *arg)
+{
+    struct agent *a = arg;
+    workload_api_svids_settled(a->api);
+}
+
 static err_t open_minter(struct agent *a, struct why *why)
 {
     struct minter_options opt = {.authority = a->authority,
                                  .x509_ttl_s = a->config->x509_ttl_s,
                                  .on_change = on_svid_change,
+                                 .on_settled = on_svids_settled,
                                  .arg = a,
                                  .metrics = a->metrics};
     return minter_open(&a->loop, &opt, &a->minter, why);

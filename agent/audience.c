@@ -340,6 +340,10 @@ void audiences_svid_changed(struct audiences *all, const char *entry_id, struct 
     for (size_t b = 0; b < BUCKETS; b++)
         for (struct audience *a = all->buckets[b]; a != NULL; a = a->next)
             take_svid(a, entry_id, svid);
+}
+
+void audiences_settled(struct audiences *all)
+{
     tell_changed(all);
 }
 

@@ -31,8 +31,10 @@ void audiences_free(struct audiences *all);
 /* Borrows the set until the next call; NULL: not loaded. Passes it to the minter, matches every
  * audience anew and calls on_change for each; then the old set is used no more. */
 void audiences_set_entries(struct audiences *all, const struct entry_set *entries);
-/* From the minter's on_change. */
+/* From the minter's on_change, and from its on_settled: an audience with several SVIDs that are
+ * renewed in one round hears of them once. */
 void audiences_svid_changed(struct audiences *all, const char *entry_id, struct svid *svid);
+void audiences_settled(struct audiences *all);
 /* The trust domain has other roots now. */
 void audiences_bundle_changed(struct audiences *all);
 /* Forgets what nobody has wanted for a while; call it every few seconds. */

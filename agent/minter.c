@@ -41,6 +41,7 @@ struct minter {
     size_t svid_count;
     int64_t last_ms;
     bool is_busy;    /* within on_change: nothing is freed */
+    bool has_told;   /* in this round */
     bool has_unused; /* some lost their last subscriber meanwhile */
     bool is_closing;
     void (*closed)(void *arg);
@@ -311,6 +312,7 @@ static void renewal_failed(struct minter *m, struct live *l, int64_t ms)
 static void tell(struct minter *m, struct live *l)
 {
     l->is_untold = false;
+    m->has_told = true;
     m->opt.on_change(m->opt.arg, l->entry.id, l->svid);
 }
 
@@ -375,7 +377,9 @@ void minter_check(struct minter *m)
             break;
         renew(m, m->heap[0], ms, &failures);
     }
-    m->is_busy = false;
+    if (m->has_told && m->opt.on_settled != NULL)
+        m->opt.on_settled(m->opt.arg);
+    m->is_busy = m->has_told = false;
     if (failures.count > 0)
         log_warn("svid_renewal_failed", log_str("spiffe_id", failures.first),
                  log_int("entries", failures.count), log_err("reason", failures.why.err),

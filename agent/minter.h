@@ -22,6 +22,7 @@ struct minter_options {
      * From the loop, minter_check or minter_entries_changed; may acquire and release. svid is
      * borrowed. */
     void (*on_change)(void *arg, const char *entry_id, struct svid *svid);
+    void (*on_settled)(void *arg); /* after the on_changes of one round; may be NULL */
     void *arg;
     struct metrics *metrics;  /* may be NULL */
     int64_t (*wall_ms)(void); /* the wall clock; NULL: clock_wall_ms */

@@ -224,6 +224,11 @@ void workload_api_svid_changed(struct workload_api *w, const char *entry_id, str
     audiences_svid_changed(w->audiences, entry_id, svid);
 }
 
+void workload_api_svids_settled(struct workload_api *w)
+{
+    audiences_settled(w->audiences);
+}
+
 void workload_api_bundle_changed(struct workload_api *w)
 {
     audiences_bundle_changed(w->audiences);

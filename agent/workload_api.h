@@ -24,8 +24,9 @@ void workload_api_close(struct workload_api *w, void (*done)(void *arg), void *a
 
 /* Entries are in use from here on; borrowed until the next call. */
 void workload_api_set_entries(struct workload_api *w, const struct entry_set *entries);
-/* From the minter's on_change. */
+/* From the minter's on_change and on_settled. */
 void workload_api_svid_changed(struct workload_api *w, const char *entry_id, struct svid *svid);
+void workload_api_svids_settled(struct workload_api *w);
 void workload_api_bundle_changed(struct workload_api *w);
 
 /* Serves a call of one of its two methods, whose security header has been checked. The failure, if

@@ -147,6 +147,22 @@ def test_identities_come_in_the_order_of_the_entries(site):
     assert [s.key for s in first] != [s.key for s in later]
 
 
+def test_svids_renewed_together_come_in_one_message(site):
+    """A caller with many identities is not sent one message that the next one replaces at once."""
+    agent = site.agent([entry(f"n{n}", x509_ttl="4s") for n in range(24)])
+    with workload.connect(agent.socket) as c:
+        stream = c.call("FetchX509SVID")
+        seen, rounds = {s.id: s.chain for s in workload.svids(stream.next())}, []
+        for _ in range(3):  # one may fall on the turn of a second
+            before, now, messages = seen, seen, 0
+            while any(now[n] == before[n] for n in before):
+                now = {s.id: s.chain for s in workload.svids(stream.next())}
+                messages += 1
+            seen = now
+            rounds.append(messages)
+        assert min(rounds) == 1, rounds
+
+
 def test_of_two_entries_with_one_hint_the_first_is_given(site):
     """WA-14"""
     agent = site.agent([entry("a", hint="x"), entry("b", hint="x"), entry("c", hint="y"), entry("d")])
