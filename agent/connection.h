@@ -1,5 +1,5 @@
 /* The attested side of each Workload API connection, found by its descriptor's number, which is all
- * that gRPC tells about where a call came from (docs/adr/0002). A connection is put in before its
+ * that gRPC tells about where a call came from (docs/adr/0004). A connection is put in before its
  * number is handed to gRPC, is pinned (counted) by each of its calls, and is identified by the
  * socket's cookie: the kernel reuses numbers at once, never cookies. gRPC does not say when it
  * closes one, so those that are gone are swept. Loop thread only. */
