@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     SERIAL_LEN = 16,
@@ -235,6 +236,10 @@ static err_t open_dir(const char *dir, struct why *why)
         return why_errno(why, ERR_IO, "cannot look at the authority's folder %s", dir);
     if (!S_ISDIR(st.st_mode))
         return why_set(why, ERR_IO, "expected a folder %s, found something else", dir);
+    if (st.st_uid != geteuid())
+        return why_set(why, ERR_FILE_MODE,
+                       "%s belongs to user %u, the agent runs as user %u: chown it", dir,
+                       (unsigned)st.st_uid, (unsigned)geteuid());
     if ((st.st_mode & 077) != 0)
         return why_set(why, ERR_FILE_MODE, "%s: expected mode 0700, found %04o: chmod 700 it", dir,
                        (unsigned)(st.st_mode & 07777));

@@ -114,6 +114,11 @@ static err_t check_mode(int fd, struct why *why)
         return why_errno(why, ERR_IO, "cannot look at the file");
     if (!S_ISREG(st.st_mode))
         return why_set(why, ERR_PARSE, "expected a file, found something else");
+    if (st.st_uid != geteuid())
+        return why_set(why, ERR_FILE_MODE,
+                       "it belongs to user %u, the agent runs as user %u: "
+                       "chown it, and take the key as known to that user",
+                       (unsigned)st.st_uid, (unsigned)geteuid());
     if ((st.st_mode & 077) != 0)
         return why_set(why, ERR_FILE_MODE,
                        "expected mode 0600, found %04o: chmod 600, and take "

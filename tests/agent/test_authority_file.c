@@ -114,6 +114,23 @@ START_TEST(test_a_folder_open_to_others_is_refused)
 }
 END_TEST
 
+/* Its owner could read the key, or put in one that he knows. */
+START_TEST(test_what_another_user_owns_is_refused)
+{
+    const char *const names[] = {"", "root", "issuer"};
+    char path[128];
+    if (geteuid() != 0)
+        return; /* nobody else can give a file away */
+    authority_case_must_open(&c, NOW);
+    authority_case_close(&c);
+    authority_case_path(&c, names[_i], path);
+    ck_assert_int_eq(chown(path, 12345, 12345), 0);
+    ck_assert_int_eq(authority_case_open(&c, NOW), ERR_FILE_MODE);
+    ck_assert_ptr_nonnull(strstr(why_text(&c.why), "12345"));
+    ck_assert_int_eq(chown(path, 0, 0), 0);
+}
+END_TEST
+
 START_TEST(test_a_missing_issuer_is_made_anew)
 {
     struct buf bundle;
@@ -284,6 +301,7 @@ int main(void)
     tcase_add_test(t, test_the_parent_must_be_there);
     tcase_add_loop_test(t, test_a_file_open_to_others_is_refused, 0, 4);
     tcase_add_test(t, test_a_folder_open_to_others_is_refused);
+    tcase_add_loop_test(t, test_what_another_user_owns_is_refused, 0, 3);
     tcase_add_test(t, test_a_missing_issuer_is_made_anew);
     tcase_add_test(t, test_a_missing_root_beside_an_issuer_is_an_error);
     tcase_add_test(t, test_a_root_of_another_trust_domain_is_an_error_naming_both);
