@@ -1,6 +1,7 @@
 #include "common/unix_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 512
+#define BACKLOG 4096
 
 static err_t fill(const char *path, struct sockaddr_un *sun, struct why *why)
 {
@@ -46,7 +47,7 @@ static err_t remove_stale(const struct sockaddr_un *sun, int type, struct why *w
                        "another path",
                        sun->sun_path);
     if (!is_refused(sun, type))
-        return why_set(why, ERR_IO,
+        return why_set(why, ERR_LOCKED,
                        "%s: another process listens there; stop it or configure another "
                        "path",
                        sun->sun_path);
@@ -56,18 +57,39 @@ static err_t remove_stale(const struct sockaddr_un *sun, int type, struct why *w
     return ERR_OK;
 }
 
+/* By a descriptor: who may write the folder could put a link in the file's place, and have us open
+ * what it leads to. */
+static err_t set_mode(const char *path, mode_t mode, struct stat *st, struct why *why)
+{
+    char link[64];
+    int file = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0)
+        return why_errno(why, ERR_IO, "%s", path);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    err_t err = ERR_OK;
+    if (fstat(file, st) != 0)
+        err = why_errno(why, ERR_IO, "%s", path);
+    else if (!S_ISSOCK(st->st_mode) || st->st_uid != geteuid())
+        err = why_set(why, ERR_IO, "%s: somebody replaced it while it was made", path);
+    else if ((st->st_mode & 07777) != mode && chmod(link, mode) != 0)
+        err = why_errno(why, ERR_IO, "%s: cannot set mode %04o", path, (unsigned)mode);
+    close(file);
+    return err;
+}
+
 /* The mode of an unbound socket is the mode its file is made with, less the umask: tight modes hold
- * from the start, and chmod then adds what the umask took from the wide ones. */
-static err_t bind_with_mode(int fd, const struct sockaddr_un *sun, mode_t mode, struct why *why)
+ * from the start, and set_mode then adds what the umask took from the wide ones. */
+static err_t bind_with_mode(int fd, const struct sockaddr_un *sun, mode_t mode, struct stat *st,
+                            struct why *why)
 {
     if (fchmod(fd, mode) != 0 || bind(fd, (const struct sockaddr *)sun, sizeof *sun) != 0)
         return why_errno(why, ERR_IO, "cannot make socket %s", sun->sun_path);
-    if (chmod(sun->sun_path, mode) != 0 || listen(fd, BACKLOG) != 0) {
-        err_t err = why_errno(why, ERR_IO, "cannot listen on %s", sun->sun_path);
+    err_t err = set_mode(sun->sun_path, mode, st, why);
+    if (err == ERR_OK && listen(fd, BACKLOG) != 0)
+        err = why_errno(why, ERR_IO, "cannot listen on %s", sun->sun_path);
+    if (err != ERR_OK)
         unlink(sun->sun_path);
-        return err;
-    }
-    return ERR_OK;
+    return err;
 }
 
 err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_socket *ret,
@@ -84,9 +106,7 @@ err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_sock
     s.fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s.fd < 0)
         return why_errno(why, ERR_IO, "cannot make socket %s", path);
-    err = bind_with_mode(s.fd, &sun, mode, why);
-    if (err == ERR_OK && lstat(path, &st) != 0)
-        err = why_errno(why, ERR_IO, "%s", path);
+    err = bind_with_mode(s.fd, &sun, mode, &st, why);
     if (err != ERR_OK) {
         close(s.fd);
         return err;

@@ -15,8 +15,8 @@ struct unix_socket {
 };
 
 /* Binds and listens; `type` SOCK_STREAM or SOCK_SEQPACKET. A socket file that nobody answers on is
- * removed first. ERR_IO with path and cause: in use, not a socket, no such folder, no permission.
- */
+ * removed first. ERR_LOCKED: another process answers there; ERR_IO with path and cause: not a
+ * socket, no such folder, no permission. Any thread. */
 err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_socket *ret,
                        struct why *why) MUST_CHECK;
 /* Removes the file if it is still the one we made. Leaves fd alone. */

@@ -2,12 +2,12 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/unix_socket.h"
 #include "sidecar/metrics.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define BACKLOG 4096
@@ -27,20 +27,6 @@ struct listener {
 
 /* --- binding ---------------------------------------------------------------------------------- */
 
-/* A socket file that nobody listens on any more. */
-static bool is_stale_socket(const struct sockaddr_storage *sa, socklen_t len, const char *path)
-{
-    struct stat st;
-    if (lstat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
-        return false;
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool stale = probe >= 0 && connect(probe, (const struct sockaddr *)sa, len) != 0 &&
-                 errno == ECONNREFUSED;
-    if (probe >= 0)
-        close(probe);
-    return stale;
-}
-
 static err_t bind_socket(int fd, const struct address *address, bool shared, struct why *why)
 {
     char text[ADDRESS_TEXT_LEN];
@@ -51,15 +37,11 @@ static err_t bind_socket(int fd, const struct address *address, bool shared, str
     if (address_sockaddr(address, &sa, &len) != ERR_OK)
         return why_set(why, ERR_CONFIG, "cannot listen on %s: expected an IP address or a path",
                        text);
-    if (address->kind == ADDRESS_UNIX && is_stale_socket(&sa, len, address->host))
-        (void)unlink(address->host); /* if it stays, bind says so */
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (shared)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (bind(fd, (const struct sockaddr *)&sa, len) != 0)
         return why_errno(why, ERR_IO, "cannot listen on %s", text);
-    if (address->kind == ADDRESS_UNIX && chmod(address->host, 0777) != 0)
-        return why_errno(why, ERR_IO, "cannot open %s to its clients", text);
     if (listen(fd, BACKLOG) != 0)
         return why_errno(why, ERR_IO, "cannot listen on %s", text);
     return ERR_OK;
@@ -67,13 +49,18 @@ static err_t bind_socket(int fd, const struct address *address, bool shared, str
 
 err_t listener_bind(const struct address *address, bool shared, int *ret_fd, struct why *why)
 {
-    int family = address->kind == ADDRESS_UNIX        ? AF_UNIX
-                 : strchr(address->host, ':') != NULL ? AF_INET6
-                                                      : AF_INET;
+    if (address->kind == ADDRESS_UNIX) {
+        struct unix_socket made;
+        err_t failed = unix_socket_open(address->host, SOCK_STREAM, 0777, &made, why);
+        if (failed == ERR_OK)
+            *ret_fd = made.fd;
+        return failed;
+    }
+    int family = strchr(address->host, ':') != NULL ? AF_INET6 : AF_INET;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return why_errno(why, ERR_IO, "no socket to listen with");
-    err_t err = bind_socket(fd, address, shared && family != AF_UNIX, why);
+    err_t err = bind_socket(fd, address, shared, why);
     if (err != ERR_OK) {
         close(fd);
         return err;

@@ -511,7 +511,7 @@ START_TEST(test_a_left_over_socket_is_replaced_and_a_live_one_is_not)
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
     close(fd); /* as after kill -9 */
     ck_assert_msg(open_at(a, opt, &why) == ERR_OK, "%s", why_text(&why));
-    ck_assert_int_eq(http_server_open(&loop, &a, &opt, &second, &why), ERR_IO);
+    ck_assert_int_eq(http_server_open(&loop, &a, &opt, &second, &why), ERR_LOCKED);
     ck_assert_ptr_nonnull(strstr(why_text(&why), "another process listens there"));
 }
 END_TEST

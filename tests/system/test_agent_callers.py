@@ -136,7 +136,7 @@ def test_a_caller_of_a_foreign_pid_namespace_is_turned_away(site):
 # ---- reused numbers
 
 def test_a_reused_descriptor_number_never_leaks_an_identity(site):
-    """AG-1, docs/adr/0002: callers of many users connect, call and hang up as fast as they can, half
+    """AG-1, docs/adr/0004: callers of many users connect, call and hang up as fast as they can, half
     of them without waiting, so that calls of closed connections meet numbers that are others' now."""
     harness.need_root()
     users, rounds = 6, 250
@@ -303,7 +303,7 @@ def test_a_socket_that_another_answers_on_is_left_alone(site):
     second = site.agent(name="second", wait=False, data_dir=str(site.path("data2")),
                         admin={"socket": str(site.path("admin2.sock"))})
     assert second.wait_exit() == 1
-    assert "another program answers" in second.log()
+    assert "another process listens" in second.log()
     assert can_fetch(first)
 
 
