@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define REPORT_MAX (64 * 1024)
+#define RENEWAL_PAUSE_NS UINT64_C(10000000000)
 
 enum {
     TICK_MAX_MS = 60 * 1000, /* the wall clock may jump */
@@ -42,6 +43,7 @@ struct agent {
     struct agent_gauges *gauges;
     struct authority *authority;
     uv_timer_t authority_timer;
+    uint64_t renewal_failed_ns; /* when a new issuer could not be made; 0: never */
     struct reload *reload;
     struct entry_set *entries;
     struct attest_unix *attest;
@@ -132,9 +134,8 @@ static void schedule_authority(struct agent *a)
 }
 
 /* A new issuer changes nothing for those who have an SVID: bundles hold roots alone. */
-static void on_authority_due(uv_timer_t *h)
+static bool renew_issuer(struct agent *a)
 {
-    struct agent *a = h->data;
     struct why why = {.err = ERR_OK};
     bool renewed = false;
     err_t err = authority_tick(a->authority, clock_wall_s(), &renewed, &why);
@@ -143,12 +144,28 @@ static void on_authority_due(uv_timer_t *h)
                   log_time("keeping_until", authority_issuer_not_after(a->authority)));
     else if (renewed)
         log_info("issuer_renewed", log_time("not_after", authority_issuer_not_after(a->authority)));
-    if (renewed && a->serving)
-        minter_retry(a->minter);
+    enum result result = err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE;
     if (err != ERR_OK || renewed)
-        metric_add(a->metrics, M_ISSUER_ROTATIONS, err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE,
-                   0, 0, 1);
+        metric_add(a->metrics, M_ISSUER_ROTATIONS, result, 0, 0, 1);
+    a->renewal_failed_ns = err == ERR_OK ? 0 : clock_mono_ns();
     schedule_authority(a);
+    return renewed;
+}
+
+static void on_authority_due(uv_timer_t *h)
+{
+    struct agent *a = h->data;
+    if (renew_issuer(a) && a->serving)
+        minter_retry(a->minter);
+}
+
+/* The clock left the issuer's validity, and the minter saw it before the timer did. */
+static bool on_no_signer(void *arg)
+{
+    struct agent *a = arg;
+    if (a->renewal_failed_ns != 0 && clock_mono_ns() - a->renewal_failed_ns < RENEWAL_PAUSE_NS)
+        return false;
+    return renew_issuer(a);
 }
 
 static err_t open_authority(struct agent *a, struct why *why)
@@ -308,6 +325,7 @@ static err_t open_minter(struct agent *a, struct why *why)
                                  .x509_ttl_s = a->config->x509_ttl_s,
                                  .on_change = on_svid_change,
                                  .on_settled = on_svids_settled,
+                                 .on_no_signer = on_no_signer,
                                  .arg = a,
                                  .metrics = a->metrics};
     return minter_open(&a->loop, &opt, &a->minter, why);

@@ -286,8 +286,10 @@ static err_t mint(struct minter *m, struct live *l, int64_t ms, struct why *why)
 {
     int64_t ttl = l->entry.x509_ttl_s > 0 ? l->entry.x509_ttl_s : m->opt.x509_ttl_s;
     struct svid *svid = NULL;
-    err_t err = svid_issue(m->opt.authority, &l->entry, ttl, ms / 1000,
-                           (unsigned)rand_below(JITTER_BOUND), &svid, why);
+    unsigned jitter = (unsigned)rand_below(JITTER_BOUND);
+    err_t err = svid_issue(m->opt.authority, &l->entry, ttl, ms / 1000, jitter, &svid, why);
+    if (err == ERR_SIGNER && m->opt.on_no_signer != NULL && m->opt.on_no_signer(m->opt.arg))
+        err = svid_issue(m->opt.authority, &l->entry, ttl, ms / 1000, jitter, &svid, why);
     metric_add(m->opt.metrics, M_SVIDS_ISSUED, SVID_X509,
                err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE, 0, 1);
     if (err != ERR_OK)

@@ -23,6 +23,8 @@ struct minter_options {
      * borrowed. */
     void (*on_change)(void *arg, const char *entry_id, struct svid *svid);
     void (*on_settled)(void *arg); /* after the on_changes of one round; may be NULL */
+    /* The authority cannot sign now (the clock jumped?): true when it can again. May be NULL. */
+    bool (*on_no_signer)(void *arg);
     void *arg;
     struct metrics *metrics;  /* may be NULL */
     int64_t (*wall_ms)(void); /* the wall clock; NULL: clock_wall_ms */

@@ -144,8 +144,10 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
         why = &own;
         err = peer_check(&s->call.connection->peer, &own); /* what was read is its own */
     }
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        minter_check(s->api->opt.minter); /* after a clock jump SVIDs in hand may be past */
         err = audience_get(s->api->audiences, selectors, &a, &own);
+    }
     if (err != ERR_OK) {
         if (err != ERR_NO_MEMORY && err != ERR_LIMIT)
             err = ERR_ATTESTATION;

@@ -1,4 +1,5 @@
 """The Workload API as a client without a library sees it: endpoint rules, streams, entries."""
+import glob
 import json
 import os
 import subprocess
@@ -354,3 +355,24 @@ def test_a_reader_that_stopped_costs_one_response(site):
         while f"{changes - 1} 0 ".encode() not in message:
             message = stream.next()
         assert len(message) > 300 << 10
+
+
+# ---- the wall clock
+
+@pytest.mark.parametrize("hours", [2, 30, -1])
+def test_an_svid_that_a_clock_jump_made_invalid_is_never_served(site, hours):
+    """AG-15: to a new caller, at once, though other streams hold it and no timer has fired."""
+    library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
+    if harness.SANDBOX:
+        pytest.skip("sanitizers must be the first library that is loaded")
+    if library is None:
+        harness.give_up("libfaketime (Debian package faketime) is not installed")
+    offset = site.write("offset", "+0")
+    agent = site.agent([entry("web")], sandbox=False, env={
+        "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    with workload.connect(agent.socket) as c:
+        old = workload.svids(c.call("FetchX509SVID").next())[0]
+        site.write("offset", f"{hours:+d}h")
+        new = workload.svids(workload.fetch(agent.socket))[0]
+        assert new.chain != old.chain and new.key != old.key
