@@ -2,6 +2,8 @@
 import pathlib
 import re
 
+import pytest
+
 CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 2, 19
 ROUTE = {"listen": "127.0.0.1:0", "forward": "127.0.0.1:9", "allow": ["spiffe://example.org/a"]}
 
@@ -26,12 +28,14 @@ def check(program, capabilities):
     assert not re.search("threads ran before", notes), notes
 
 
+@pytest.mark.plain_only
 def test_every_thread_of_the_agent_is_confined(site):
     agent = site.agent()
     assert len(threads(agent)) > 2
     check(agent, 1 << CAP_DAC_READ_SEARCH | 1 << CAP_SYS_PTRACE)
 
 
+@pytest.mark.plain_only
 def test_every_thread_of_the_sidecar_is_confined(site):
     sidecar = site.sidecar("web", wait=False, workers=3, inbound=[ROUTE])
     sidecar.wait_event("started")
