@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define ATTEMPT_MS 2000 /* room for one lost SYN; the last address has all that is left */
+
 struct target {
     struct sockaddr_storage sa;
     socklen_t len;
@@ -20,7 +22,7 @@ struct dial {
     void *arg;
     struct address to;
     uv_getaddrinfo_t resolver;
-    uv_timer_t later; /* what cannot be said inside dial_start is said from here */
+    uv_timer_t later; /* what cannot be said inside dial_start is said from here; patience */
     int start_error;  /* errno to say then */
     uv_poll_t poll;   /* the attempt under way */
     bool polling;
@@ -82,6 +84,7 @@ void dial_cancel(struct dial *d)
 static void attempt_failed(struct dial *d, int error)
 {
     char text[ADDRESS_TEXT_LEN];
+    uv_timer_stop(&d->later);
     errno = error;
     why_errno(&d->why, ERR_CONNECT, "connect to %s",
               sockaddr_text((const struct sockaddr *)&d->targets[d->next - 1].sa, text));
@@ -109,6 +112,11 @@ static void on_writable(uv_poll_t *handle, int status, int events)
         finish(d, d->fd);
 }
 
+static void on_slow(uv_timer_t *timer)
+{
+    attempt_failed(timer->data, ETIMEDOUT);
+}
+
 static int open_socket(int family)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -134,7 +142,11 @@ static int attempt(struct dial *d)
     d->busy++;
     if (connect(d->fd, (const struct sockaddr *)&t->sa, t->len) != 0 && errno != EINPROGRESS)
         return errno;
-    return uv_poll_start(&d->poll, UV_WRITABLE, on_writable) == 0 ? 0 : ENOMEM;
+    if (uv_poll_start(&d->poll, UV_WRITABLE, on_writable) != 0)
+        return ENOMEM;
+    if (d->next < d->count)
+        uv_timer_start(&d->later, on_slow, ATTEMPT_MS, 0);
+    return 0;
 }
 
 static void try_next(struct dial *d)

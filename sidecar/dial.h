@@ -1,6 +1,6 @@
 /* Opens a connection to a forward address: resolves names off the loop, tries the addresses in the
- * resolver's order, one after the other. One dial at a time per struct; worker thread only. The
- * caller has the deadline. */
+ * resolver's order, one after the other; one that does not answer gets 2 s while there are more.
+ * One dial at a time per struct; worker thread only. The caller has the deadline. */
 #ifndef SPINDLE_SIDECAR_DIAL_H
 #define SPINDLE_SIDECAR_DIAL_H
 
