@@ -18,6 +18,7 @@ struct subscriber {
     uint64_t attest_id;      /* under way, or 0 */
     uint64_t attest_started; /* ns */
     unsigned kinds;          /* SELECTOR_KIND_* it was attested for */
+    bool postponed;          /* no room to attest it anew yet */
 };
 
 struct workload_api {
@@ -25,6 +26,7 @@ struct workload_api {
     struct audiences *audiences;
     struct subscriber *all;
     unsigned kinds; /* of the entries in use */
+    bool postponed; /* some streams are to be attested anew when there is room */
     uv_timer_t tick;
     void (*done)(void *arg);
     void *done_arg;
@@ -140,6 +142,11 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
     }
     metric_observe_ns(s->api->opt.metrics, M_ATTESTATION_DURATION, ATTESTOR_UNIX, err != ERR_OK, 0,
                       clock_mono_ns() - s->attest_started);
+    if (err == ERR_LIMIT && s->audience != NULL) { /* keeps what it has until there is room */
+        s->kinds = 0;
+        s->postponed = s->api->postponed = true;
+        return;
+    }
     if (err == ERR_OK) {
         why = &own;
         err = peer_check(&s->call.connection->peer, &own); /* what was read is its own */
@@ -170,6 +177,7 @@ static void attest(struct subscriber *s)
     }
     struct attest_subject who = {.pid = c->peer.pid, .uid = c->peer.uid, .gid = c->peer.gid};
     s->kinds = s->api->kinds;
+    s->postponed = false;
     s->attest_started = clock_mono_ns();
     uint64_t id = attest_unix_start(s->api->opt.attest, &who, s->kinds, on_attested, s);
     if (id != 0)
@@ -207,18 +215,24 @@ static void on_audience_change(void *arg, struct audience *a)
 {
     (void)arg;
     for (struct subscriber *s = audience_user(a); s != NULL; s = s->next)
-        if (is_current(s))
+        if (is_current(s) || s->postponed)
             push(s);
+}
+
+/* Who was attested for less than the entries now ask for may be entitled to more. */
+static void attest_anew(struct workload_api *w)
+{
+    w->postponed = false;
+    for (struct subscriber *s = w->all; s != NULL && !w->postponed; s = s->all_next)
+        if (!is_current(s) && s->attest_id == 0 && !s->call.ended)
+            attest(s);
 }
 
 void workload_api_set_entries(struct workload_api *w, const struct entry_set *entries)
 {
     w->kinds = entries != NULL ? entries->kinds_used : 0;
     audiences_set_entries(w->audiences, entries);
-    /* Who was attested for less than the entries now ask for may be entitled to more. */
-    for (struct subscriber *s = w->all; s != NULL; s = s->all_next)
-        if (!is_current(s) && s->attest_id == 0 && !s->call.ended)
-            attest(s);
+    attest_anew(w);
 }
 
 void workload_api_svid_changed(struct workload_api *w, const char *entry_id, struct svid *svid)
@@ -241,6 +255,8 @@ void workload_api_bundle_changed(struct workload_api *w)
 static void on_tick(uv_timer_t *h)
 {
     struct workload_api *w = h->data;
+    if (w->postponed)
+        attest_anew(w);
     audiences_tick(w->audiences, clock_wall_s());
 }
 

@@ -1,4 +1,5 @@
 """The Workload API as a client without a library sees it: endpoint rules, streams, entries."""
+import contextlib
 import glob
 import json
 import os
@@ -355,6 +356,21 @@ def test_a_reader_that_stopped_costs_one_response(site):
         while f"{changes - 1} 0 ".encode() not in message:
             message = stream.next()
         assert len(message) > 300 << 10
+
+
+def test_a_reload_that_attests_more_streams_than_fit_at_once_ends_none(site):
+    """All are attested anew for a new kind of selector; what does not fit waits."""
+    program = os.path.realpath("/proc/self/exe")
+    agent = site.agent([entry("web")], log={"level": "info"})
+    with contextlib.ExitStack() as stack:
+        streams = []
+        for _ in range(20):
+            c = stack.enter_context(workload.connect(agent.socket))
+            streams += [c.call("FetchX509SVID") for _ in range(240)]
+        assert all(s.next(60) for s in streams)
+        change_entries(site, agent, [entry("web"), entry("more", selectors=[f"unix:path:{program}"])])
+        for s in streams:
+            assert s.ended is None and len(workload.svids(s.next(60))) == 2, s.ended
 
 
 # ---- the wall clock
