@@ -46,7 +46,9 @@ def hand_over(agent, method):
 
     def work():
         c = socket.socket(socket.AF_UNIX)
+        c.settimeout(harness.DEADLINE)
         c.connect(agent.socket)
+        c.recv(1, socket.MSG_PEEK)  # the agent's first bytes: it has accepted, and seen us alive
         socket.send_fds(theirs, [b"x"], [c.fileno()])
     pid = in_child(work)
     _, fds, _, _ = socket.recv_fds(ours, 1, 1)
@@ -125,7 +127,7 @@ def test_a_caller_of_a_foreign_pid_namespace_is_turned_away(site):
     assert agent.metrics().total("spindle_agent_connections_refused_total", reason="attestation") == 3
     with open(f"/proc/{agent.pid}/task/{agent.pid}/children", encoding="ascii") as f:
         inside = int(f.read())
-    done = site.run("/usr/bin/nsenter", "--target", inside, "--pid", "--",
+    done = site.run("/usr/bin/nsenter", "--target", inside, "--pid", "--mount", "--",
                     harness.program_path("spindle-agent"), "api", "fetch", "x509", "--socket",
                     config["workload_api"]["socket"], env=harness.NO_LEAK_CHECK)
     assert done.code == 0, done
