@@ -52,8 +52,7 @@ void stream_set_tls(struct stream *s, struct tls *tls);
 /* Registers for readiness: UV_READABLE, UV_WRITABLE, both or 0; or STREAM_HANGUP, to hear of a
  * reset where nothing is to be read. Cheap when nothing changes. UV_WRITABLE is added by itself
  * while bytes are pending. */
-#define STREAM_HANGUP UV_PRIORITIZED /* comes with errors, and with no end of the peer's sending   \
-                                      */
+#define STREAM_HANGUP UV_PRIORITIZED /* comes with any error, and not with a FIN */
 void stream_want(struct stream *s, int events);
 
 /* Steps the handshake with what is there. OK: done. AGAIN: waits for the peer. */
