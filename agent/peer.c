@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,12 +57,18 @@ static err_t parse_effective(const char *status, const char *key, unsigned *ret,
     return ERR_OK;
 }
 
-/* The owner of the pid now must be who connected: else the pid was given to another process between
- * connect and accept. */
+/* Whoever has the pid must be who connected: else it is another process, or it has become another
+ * user since. Its folder has the effective ids on Linux; where it has not, its status has the say.
+ */
 static err_t check_owner(const struct peer *p, struct why *why)
 {
     char text[PROC_TEXT_MAX];
+    char path[64];
+    struct stat st;
     unsigned uid = 0, gid = 0;
+    snprintf(path, sizeof path, "/proc/%d", (int)p->pid);
+    if (stat(path, &st) == 0 && st.st_uid == p->uid && st.st_gid == p->gid)
+        return ERR_OK;
     err_t err = proc_read(p->pid, "status", text, why);
     if (err == ERR_OK)
         err = parse_effective(text, "\nUid:", &uid, why);
@@ -89,8 +96,6 @@ static err_t pin_by_pid(struct peer *p, struct why *why)
     if (p->pidfd < 0)
         return why_errno(why, errno == ESRCH ? ERR_ATTESTATION : ERR_IO, "process %d", (int)p->pid);
     err_t err = start_time(p->pid, &p->start_time, why);
-    if (err == ERR_OK)
-        err = check_owner(p, why);
     if (err == ERR_OK)
         err = peer_check(p, why);
     if (err != ERR_OK)
@@ -150,7 +155,7 @@ void peer_done(struct peer *p)
     p->pidfd = -1;
 }
 
-err_t peer_check(const struct peer *p, struct why *why)
+static err_t check_alive(const struct peer *p, struct why *why)
 {
     struct pollfd ended = {.fd = p->pidfd, .events = POLLIN};
     int n = poll(&ended, 1, 0);
@@ -160,4 +165,16 @@ err_t peer_check(const struct peer *p, struct why *why)
         return why_errno(why, ERR_ATTESTATION, "process %d", (int)p->pid);
     return why_set(why, ERR_ATTESTATION, "process %d, which made the connection, has ended",
                    (int)p->pid);
+}
+
+/* The life last: what was read of the pid before was read of this process. */
+err_t peer_check(const struct peer *p, struct why *why)
+{
+    struct why owner = {.err = ERR_OK};
+    err_t err = check_owner(p, &owner);
+    if (check_alive(p, why) != ERR_OK)
+        return ERR_ATTESTATION;
+    if (err != ERR_OK)
+        why_set(why, err, "%s", why_text(&owner));
+    return err;
 }

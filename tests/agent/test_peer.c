@@ -184,6 +184,49 @@ START_TEST(test_another_user_is_seen_as_that_user)
 }
 END_TEST
 
+/* In a child: connects, then becomes nobody when told, and says so. */
+static void connect_and_change(int go, int done)
+{
+    char byte = 0;
+    connect_here();
+    if (read(go, &byte, 1) != 1)
+        _exit(1);
+    become_nobody();
+    if (write(done, &byte, 1) != 1)
+        _exit(1);
+    pause();
+    _exit(0);
+}
+
+/* AG-2: the identity of the user that connected is not for the one it has become. */
+START_TEST(test_a_process_that_became_another_user_is_noticed)
+{
+    int go[2], done[2];
+    char byte = 0;
+    struct peer p;
+    if (geteuid() != 0)
+        return;
+    ck_assert_int_eq(pipe(go), 0);
+    ck_assert_int_eq(pipe(done), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        connect_and_change(go[0], done[1]);
+    accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_eq(peer_pin(accepted, modes[_i], &p, &why), ERR_OK);
+    ck_assert_int_eq(peer_check(&p, &why), ERR_OK);
+    ck_assert_int_eq(write(go[1], &byte, 1), 1);
+    ck_assert_int_eq(read(done[0], &byte, 1), 1);
+    ck_assert_int_eq(peer_check(&p, &why), ERR_ATTESTATION);
+    ck_assert_msg(strstr(why_text(&why), "uid 65534") != NULL, "%s", why_text(&why));
+    peer_done(&p);
+    stop_client(pid);
+    for (int i = 0; i < 2; i++) {
+        close(go[i]);
+        close(done[i]);
+    }
+}
+END_TEST
+
 START_TEST(test_what_is_no_socket_has_no_cookie_and_no_peer)
 {
     struct peer p;
@@ -203,6 +246,7 @@ int main(void)
     tcase_add_test(t, test_a_name_with_parentheses_does_not_confuse_the_start_time);
     tcase_add_loop_test(t, test_a_process_that_cannot_be_dumped_is_served, 0, MODES);
     tcase_add_loop_test(t, test_another_user_is_seen_as_that_user, 0, MODES);
+    tcase_add_loop_test(t, test_a_process_that_became_another_user_is_noticed, 0, MODES);
     tcase_add_test(t, test_what_is_no_socket_has_no_cookie_and_no_peer);
     suite_add_tcase(s, t);
     return run_suite(s);

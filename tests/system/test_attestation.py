@@ -103,6 +103,28 @@ def test_callers_that_are_hard_to_read_are_served(site, kernel, agent_uid):
             assert ended_well(in_child(work)), (uid, oddity.__name__)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_caller_that_became_another_user_is_not_taken_for_the_first(site, kernel):
+    """AG-2, AG-4: its connection is closed, and a new one has the new user's identity."""
+    harness.need_root()
+    agent = start(site, [entry(0), entry(STRANGER)], kernel)
+
+    def work():
+        c = workload.connect(agent.socket)
+        assert workload.svids(c.call("FetchX509SVID").next())[0].id == "spiffe://example.org/user0"
+        c.close()
+        c = workload.connect(agent.socket)
+        become(STRANGER)
+        assert c.call("FetchX509SVID").end() == (workload.UNAVAILABLE, "workload attestation failed")
+        with pytest.raises(workload.Closed):
+            while True:
+                c.pump(time.monotonic() + 10)
+        assert ids(agent.socket) == [f"user{STRANGER}"]
+    assert ended_well(in_child(work))
+    [event] = agent.events("identity_refused")
+    assert f"has uid {STRANGER}" in event["cause"] and "uid 0 and gid 0 connected" in event["cause"]
+
+
 def test_the_program_of_a_caller_that_is_not_dumpable_is_found(site):
     """AG-3, AG-5"""
     harness.need_root()
