@@ -56,14 +56,16 @@ def response(svids, federated=()):
 
 class FakeAgent:
     """Serves `state` (a message, or (code, text)) to each call; streams stay open and get each later
-    state. .calls counts the calls."""
+    state. .calls counts the calls; .endpoint is for SPIFFE_ENDPOINT_SOCKET."""
 
-    def __init__(self, site, state, path="api.sock"):
-        self.path, self.state, self.calls = str(site.path(path)), state, 0
+    def __init__(self, site, state, tcp=False):
+        self.path, self.state, self.calls = str(site.path("api.sock")), state, 0
         self.lock, self.streams = threading.Lock(), []
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(self.path)
+        self.socket = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
+        self.socket.bind(("127.0.0.1", 0) if tcp else self.path)
         self.socket.listen()
+        name = self.socket.getsockname()
+        self.endpoint = f"tcp://{name[0]}:{name[1]}" if tcp else f"unix://{name}"
         site.closers.append(self.close)
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -181,3 +181,14 @@ def test_a_message_without_a_required_field_is_reported_and_discarded(site):
     d.agent.send(response([]))
     d.sidecar.wait_event("identity_problem", count=2)
     assert d.asks(d.ours.leaf(WEB)) == SECRET
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_the_environment_leads_to_the_agent(site, tcp):
+    """EP-1, EP-4: by a Unix socket or by an address, when the configuration names none."""
+    d = Domains(site)
+    agent = FakeAgent(site, d.state(), tcp)
+    d.sidecar = site.sidecar(
+        identity={"workload_api": None}, env={"SPIFFE_ENDPOINT_SOCKET": agent.endpoint},
+        inbound=[{"listen": "127.0.0.1:0", "forward": text(d.app.address), "allow": ALL}])
+    assert d.asks(d.ours.leaf(WEB)) == SECRET and agent.calls == 1

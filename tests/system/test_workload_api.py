@@ -392,3 +392,24 @@ def test_an_svid_that_a_clock_jump_made_invalid_is_never_served(site, hours):
         site.write("offset", f"{hours:+d}h")
         new = workload.svids(workload.fetch(agent.socket))[0]
         assert new.chain != old.chain and new.key != old.key
+
+
+@pytest.mark.parametrize("change", [
+    {"x509_ttl": "2h"}, {"dns_names": ["web.example.org"]}, {"hint": "new"},
+    {"spiffe_id": "spiffe://example.org/other"}, {"selectors": ["unix:uid:54321"]}])
+def test_each_part_of_an_entry_reaches_a_live_stream(site, change):
+    """AG-22: seen by itself, in less than SPIRE's 5 s."""
+    agent = site.agent([entry("web")])
+    with workload.connect(agent.socket) as c:
+        stream = c.call("FetchX509SVID")
+        [before] = workload.svids(stream.next())
+        started = time.monotonic()
+        site.write_entries([{**entry("web"), **change}])
+        message = stream.next()
+        assert time.monotonic() - started < 5
+        if "selectors" in change:
+            assert message is None and stream.ended[0] == workload.PERMISSION_DENIED
+            return
+        [after] = workload.svids(message)
+        assert (after.id, after.hint) == (change.get("spiffe_id", before.id), change.get("hint", ""))
+        assert (after.key == before.key) == ("hint" in change), "a hint is no part of the certificate"
