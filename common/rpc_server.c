@@ -1,16 +1,14 @@
 #include "common/rpc_server.h"
 
-#include "common/log.h"
 #include "common/mem.h"
+#include "common/rpc_settings.h"
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
-#include <grpc/support/log.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,10 +22,9 @@
  * Once it has arrived, TAG_CLOSE is always outstanding, so every call ends with TAG_CLOSE. */
 
 enum {
-    SLOTS = 16,      /* calls gRPC may hand us before we ask for more */
-    GRACE_MS = 1000, /* at close: for clients to take what was written */
-    STREAMS_PER_CONNECTION = 256,
-    PING_INTERVAL_MS = 5000, /* clients may ping this often without being told to calm down */
+    SLOTS = 16,        /* calls gRPC may hand us before we ask for more */
+    GRACE_MS = 1000,   /* at close: for clients to take what was written */
+    UNREAD_MAX = 4096, /* calls without a message; a well-behaved call has it at once */
 };
 
 enum tag_kind { TAG_REQUEST, TAG_CLOSE, TAG_SENT, TAG_STATUS, TAG_KINDS };
@@ -50,7 +47,9 @@ struct arrival {
 
 struct rpc_call {
     struct rpc_server *server;
-    struct rpc_call *prev, *next; /* server->active, from on_call to on_end */
+    struct rpc_call *prev, *next;   /* server->active, from on_call to on_end */
+    struct rpc_call *older, *newer; /* without a message yet; under the server's lock */
+    bool unread, evicted;
     grpc_call *call;
     struct tag tags[TAG_KINDS];
     struct arrival *arrival;
@@ -76,8 +75,10 @@ struct rpc_server {
     uv_timer_t grace;
     pthread_mutex_t lock;
     struct tag *mail, **mail_end; /* from the pump; under lock */
-    struct tag *own, **own_end;   /* the loop's: taken from the mail, or completed there */
-    bool emptying;                /* on_bell is at work: no need to ring */
+    struct rpc_call *unread_first, *unread_last;
+    size_t unread;
+    struct tag *own, **own_end; /* the loop's: taken from the mail, or completed there */
+    bool emptying;              /* on_bell is at work: no need to ring */
     struct tag shutdown_tag;
     struct rpc_call *active;
     atomic_size_t calls; /* live structs; slots and active */
@@ -170,6 +171,39 @@ static void slot_reuse(struct rpc_call *c)
     slot_offer(c);
 }
 
+/* Calls whose message has not come, oldest first. They are nobody's yet, so no limit of a user
+ * counts them: past the cap the oldest goes. */
+static void unread_remove(struct rpc_server *s, struct rpc_call *c)
+{
+    if (!c->unread)
+        return;
+    *(c->older != NULL ? &c->older->newer : &s->unread_first) = c->newer;
+    *(c->newer != NULL ? &c->newer->older : &s->unread_last) = c->older;
+    c->unread = false;
+    s->unread--;
+}
+
+/* The one that goes; its grpc_call is the caller's to give back. */
+static grpc_call *unread_add(struct rpc_server *s, struct rpc_call *c)
+{
+    grpc_call *gone = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (s->unread >= UNREAD_MAX) {
+        gone = s->unread_first->call;
+        grpc_call_ref(gone);
+        s->unread_first->evicted = true;
+        unread_remove(s, s->unread_first);
+    }
+    c->older = s->unread_last;
+    c->newer = NULL;
+    *(c->older != NULL ? &c->older->newer : &s->unread_first) = c;
+    s->unread_last = c;
+    c->unread = true;
+    s->unread++;
+    pthread_mutex_unlock(&s->lock);
+    return gone;
+}
+
 static void take_in(struct rpc_server *s, struct rpc_call *c)
 {
     if (!atomic_load(&s->closing)) {
@@ -182,9 +216,14 @@ static void take_in(struct rpc_server *s, struct rpc_call *c)
     }
     c->arrived = true;
     c->pending = 0;
+    grpc_call *gone = unread_add(s, c);
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
     op.data.recv_message.recv_message = &c->arrival->payload;
     call_start(c, &op, 1, TAG_REQUEST);
+    if (gone != NULL) {
+        grpc_call_cancel_with_status(gone, GRPC_STATUS_UNAVAILABLE, "no message came", NULL);
+        grpc_call_unref(gone);
+    }
 }
 
 static bool is_new_call(const struct tag *t)
@@ -211,6 +250,11 @@ static void call_start_here(struct rpc_call *c, const grpc_op *ops, size_t count
         take_in(s, t->call);
         return;
     }
+    if (t->call != NULL && t->kind == TAG_REQUEST) {
+        pthread_mutex_lock(&s->lock);
+        unread_remove(s, t->call);
+        pthread_mutex_unlock(&s->lock);
+    }
     t->next = NULL;
     *s->own_end = t;
     s->own_end = &t->next;
@@ -224,6 +268,8 @@ static void post(struct rpc_server *s, struct tag *t)
 {
     pthread_mutex_lock(&s->lock);
     bool first = s->mail == NULL;
+    if (t->call != NULL && t->kind == TAG_REQUEST)
+        unread_remove(s, t->call);
     t->next = NULL;
     *s->mail_end = t;
     s->mail_end = &t->next;
@@ -382,7 +428,7 @@ static void call_arrived(struct rpc_call *c)
     s->active = c;
 
     bool readable = arrival_read(c->arrival);
-    c->shown = readable && !atomic_load(&s->closing);
+    c->shown = readable && !c->evicted && !atomic_load(&s->closing);
     if (c->shown)
         s->events.on_call(s->events.arg, c);
     else
@@ -498,50 +544,6 @@ static void on_grace(uv_timer_t *h)
 
 /* --- server ----------------------------------------------------------------------------------- */
 
-static void on_grpc_log(gpr_log_func_args *args)
-{
-    log_debug("grpc", log_str("message", args->message), log_str("file", args->file),
-              log_int("line", args->line));
-}
-
-#define ARG(k, v)                                                                                  \
-    {                                                                                              \
-        .type = GRPC_ARG_INTEGER, .key = (char *)(k), .value.integer = (int)(v)                    \
-    }
-
-/* Debian's Abseil enters each mutex into a graph of lock orders: 14 % of the CPU of connect + call
- * + close, 1.4 KiB a connection. A C++ function turns it off; where it is missing nothing is lost.
- */
-static void mutex_graph_off(void)
-{
-    void (*set_mode)(int mode) = NULL;
-    *(void **)&set_mode = dlsym(
-        RTLD_DEFAULT, "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE");
-    if (set_mode != NULL)
-        set_mode(0); /* OnDeadlockCycle::kIgnore */
-}
-
-/* Bounds for what a client may cost us; what is of no use on a Unix socket is off. Few, since gRPC
- * copies them for each connection. Headers have gRPC's own bound of 8 KiB. Not
- * GRPC_ARG_MINIMAL_STACK: it also drops the bound on message size. */
-static grpc_server *server_new(size_t max_request_bytes)
-{
-    grpc_arg args[] = {
-        ARG(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_request_bytes),
-        ARG(GRPC_ARG_MAX_CONCURRENT_STREAMS, STREAMS_PER_CONNECTION),
-        ARG(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
-        ARG(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
-        ARG(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        ARG(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
-        ARG(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
-        ARG(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 0),
-        ARG(GRPC_ARG_HTTP2_BDP_PROBE, 0),
-        ARG(GRPC_ARG_TCP_READ_CHUNK_SIZE, 4096),
-    };
-    grpc_channel_args list = {.num_args = sizeof args / sizeof *args, .args = args};
-    return grpc_server_create(&list, NULL);
-}
-
 err_t rpc_server_open(uv_loop_t *loop, const struct rpc_server_events *events,
                       size_t max_request_bytes, struct rpc_server **ret, struct why *why)
 {
@@ -563,11 +565,9 @@ err_t rpc_server_open(uv_loop_t *loop, const struct rpc_server_events *events,
     s->handles = 2;
     pthread_mutex_init(&s->lock, NULL);
 
-    mutex_graph_off();
-    gpr_set_log_function(on_grpc_log);
-    grpc_init();
+    rpc_settings_start();
     s->creds = grpc_insecure_server_credentials_create();
-    s->server = server_new(max_request_bytes);
+    s->server = rpc_settings_server(max_request_bytes);
     s->cq = grpc_completion_queue_create_for_next(NULL);
     grpc_server_register_completion_queue(s->server, s->cq, NULL);
     grpc_server_start(s->server);

@@ -1,10 +1,12 @@
-/* A gRPC server over sockets that we accepted ourselves; gRPC core C stays inside rpc_server.c.
+/* A gRPC server over sockets that we accepted ourselves; gRPC core C stays inside rpc_server.c and
+ * rpc_settings.c.
  * gRPC's own thread only turns completions into messages for the loop: every callback below runs on
  * the loop thread, and every function is called there.
  *
  * Life of a call: on_call -> any number of rpc_call_send (one at a time, next after on_sent)
  * -> rpc_call_finish -> on_end. on_end comes exactly once for each on_call, also when the client
- * goes away first; after it the call is gone. */
+ * goes away first; after it the call is gone. Calls whose message does not come are not shown, and
+ * past some thousands of them the oldest is ended (UNAVAILABLE). */
 #ifndef SPINDLE_COMMON_RPC_SERVER_H
 #define SPINDLE_COMMON_RPC_SERVER_H
 

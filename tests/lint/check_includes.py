@@ -8,7 +8,7 @@ from sources import c_files, matches, read, report
 INCLUDE = r'^\s*#\s*include\s+([<"])([^>"]+)[>"]'
 # Header, the files that may see it. tests/ may see them all.
 THIRD_PARTY = [
-    (r"grpc/", r"common/rpc_server\.c"),
+    (r"grpc/", r"common/rpc_(server|settings)\.c"),
     (r"nghttp2/", r"common/rpc_session\.c"),
     (r"llhttp\.h", r"(common|sidecar)/http\w*\.c"),
     (r"yaml\.h", r"common/yaml\.c"),

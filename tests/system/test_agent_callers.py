@@ -258,6 +258,31 @@ def test_calls_that_arrive_while_others_are_answered_are_all_served(site):
     assert can_fetch(agent)
 
 
+def test_calls_without_a_message_cannot_pile_up(site):
+    """They count against no user's limit yet: past a cap the oldest ends, and nobody else notices."""
+    agent = site.agent([entry(os.getuid())])
+    path = [(":method", "POST"), (":scheme", "http"), (":path", "/SpiffeWorkloadAPI/FetchX509SVID"),
+            (":authority", "localhost"), ("content-type", "application/grpc"), ("te", "trailers"),
+            *workload.HEADER]
+    block = workload.header_block(path)
+    before = agent.rss_kib()
+    held = [workload.connect(agent.socket) for _ in range(60)]
+    for c in held:
+        c.send(b"".join(workload.frame(workload.HEADERS, workload.END_HEADERS, 2 * n + 1, block)
+                        for n in range(250)))
+    first = held[0].streams[1] = workload.Stream(held[0], 1)
+    assert first.end(30)[0] in (workload.UNAVAILABLE, workload.CANCELLED)
+    assert can_fetch(agent)
+    for c in held[-1:]:  # the newest are still there, and served when the message comes
+        last = c.streams[499] = workload.Stream(c, 499)
+        c.send(workload.frame(workload.DATA, workload.END_STREAM, 499, b"\0\0\0\0\0"))
+        assert last.next(30)
+    if not harness.SANDBOX:  # sanitizers keep what is freed
+        assert agent.rss_kib() - before < 110000
+    for c in held:
+        c.close()
+
+
 def test_garbage_on_the_socket_hurts_nobody(site):
     agent = site.agent([entry(os.getuid())])
     dice = random.Random(1)
