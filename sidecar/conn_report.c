@@ -170,10 +170,15 @@ void conn_report_closed(struct conn *c, err_t err, const struct why *why)
 {
     struct metrics *m = c->worker->metrics;
     enum route_direction direction = c->route->direction;
-    if (conn_state_of(c) == CONN_HOLD)
+    if (conn_state_of(c) == CONN_HOLD) {
+        char listen[ADDRESS_TEXT_LEN];
         sidecar_count_refused(m, direction, err);
-    else
+        log_warn("connection_refused", log_str("listen", listen_text(c, listen)),
+                 log_err("reason", err),
+                 log_str("detail", why != NULL ? why_text(why) : err_text(err)));
+    } else {
         sidecar_count_closed(m, direction, err);
+    }
     conn_count_bytes(c);
     log_debug("conn_closed", log_int("conn", c->id), log_err("reason", err),
               log_str("detail", why != NULL ? why_text(why) : err_text(err)),

@@ -263,7 +263,8 @@ static void on_signal(uv_signal_t *handle, int number)
     struct sidecar *s = handle->data;
     if (number == SIGHUP) {
         reload(s);
-        identity_source_reload(s->source);
+        if (s->source != NULL) /* not while a failed start winds down */
+            identity_source_reload(s->source);
     } else if (s->phase == PHASE_RUNNING) {
         sidecar_drain(s);
     } else if (number == SIGINT) {

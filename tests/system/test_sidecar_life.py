@@ -214,6 +214,7 @@ def test_a_connection_that_waits_too_long_for_an_identity_is_closed_and_counted(
     with connect(client) as conn:
         assert is_closed(conn)
     client.wait_metric("spindle_sidecar_connections_refused_total", reason="no_identity_yet")
+    assert client.wait_event("connection_refused", reason="no_identity_yet").level == "WARN"
 
 
 def test_a_reloaded_allow_list_decides_new_handshakes(site):
