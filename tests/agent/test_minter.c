@@ -59,7 +59,7 @@ static void drop_line(void *arg, const char *line)
 }
 static size_t log_lines;
 
-static void setup_on(int64_t issuer_ttl, bool (*on_no_signer)(void *arg))
+static void setup_with(int64_t issuer_ttl)
 {
     struct why why = {0};
     authority_case_setup(&c);
@@ -70,7 +70,6 @@ static void setup_on(int64_t issuer_ttl, bool (*on_no_signer)(void *arg))
     struct minter_options opt = {.authority = c.authority,
                                  .x509_ttl_s = HOUR,
                                  .on_change = on_change,
-                                 .on_no_signer = on_no_signer,
                                  .wall_ms = fake_clock};
     ck_assert_int_eq(minter_open(&loop, &opt, &m, &why), ERR_OK);
     entries = NULL;
@@ -81,12 +80,12 @@ static void setup_on(int64_t issuer_ttl, bool (*on_no_signer)(void *arg))
 
 static void setup(void)
 {
-    setup_on(DAY, NULL);
+    setup_with(DAY);
 }
 
 static void setup_short_issuer(void)
 {
-    setup_on(60, NULL);
+    setup_with(60);
 }
 
 static void on_closed(void *arg)
@@ -347,40 +346,6 @@ START_TEST(test_a_long_sleep_is_noticed)
 }
 END_TEST
 
-static unsigned asked;
-
-static bool renew_authority(void *arg)
-{
-    struct why why = {0};
-    bool renewed = false;
-    (void)arg;
-    asked++;
-    ck_assert_int_eq(authority_tick(c.authority, now_s(), &renewed, &why), ERR_OK);
-    return renewed;
-}
-
-static void setup_with_renewal(void)
-{
-    asked = 0;
-    setup_on(DAY, renew_authority);
-}
-
-/* The minter may see a clock jump before anybody else; nobody goes without for that. */
-START_TEST(test_an_issuer_that_the_clock_left_is_renewed_before_minting)
-{
-    static const int64_t jumps[] = {18 * HOUR + 12 * HOUR, 3 * DAY, -HOUR};
-    use(ENTRIES(E("a", "")));
-    acquire("a");
-    clock_ms += jumps[_i] * 1000;
-    minter_check(m);
-    ck_assert_uint_eq(call_count, 1);
-    ck_assert_ptr_nonnull(calls[0].svid);
-    ck_assert_int_eq(calls[0].svid->issued_at, now_s());
-    ck_assert_uint_eq(asked, 1);
-    minter_release(m, "a");
-}
-END_TEST
-
 START_TEST(test_a_clock_set_back_gives_svids_that_are_valid_now)
 {
     use(ENTRIES(E("a", "")));
@@ -622,10 +587,6 @@ int main(void)
     tcase_add_test(failing, test_retries_back_off_to_a_minute);
     tcase_add_test(failing, test_a_new_id_that_cannot_be_minted_leaves_none);
     suite_add_tcase(s, failing);
-    TCase *jumps = tcase_create("clock jumps");
-    tcase_add_checked_fixture(jumps, setup_with_renewal, teardown);
-    tcase_add_loop_test(jumps, test_an_issuer_that_the_clock_left_is_renewed_before_minting, 0, 3);
-    suite_add_tcase(s, jumps);
     TCase *memory = tcase_create("memory");
     tcase_add_checked_fixture(memory, setup, teardown);
     tcase_add_test(memory, test_failed_allocations_leave_the_minter_whole);
