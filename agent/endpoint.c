@@ -93,9 +93,15 @@ static bool wants_security_header(const char *path)
     return strncmp(path, service, sizeof service - 1) == 0;
 }
 
-static void refuse(struct endpoint *e, struct rpc_call *call, enum agent_method method, err_t err,
+/* Before a call is entered; `c` may be NULL. */
+static void refuse(struct endpoint *e, struct rpc_call *call, const struct connection *c, err_t err,
                    const char *text)
 {
+    const char *path = rpc_call_method(call);
+    enum agent_method method = agent_method_of(path);
+    log_info("call_refused", log_err("reason", err), log_str("method", path),
+             log_int("pid", c != NULL ? c->peer.pid : 0),
+             log_int("uid", c != NULL ? (int64_t)c->peer.uid : -1));
     agent_count_request(e->opt.metrics, method, err);
     rpc_call_finish(call, agent_outcome_code(err), text);
 }
@@ -107,14 +113,11 @@ static void on_call(void *arg, struct rpc_call *call)
     enum agent_method method = agent_method_of(path);
     struct connection *c = connections_find(e->connections, rpc_call_fd(call));
     if (wants_security_header(path) && !has_security_header(call)) {
-        log_info("call_refused", log_err("reason", ERR_SECURITY_HEADER), log_str("method", path),
-                 log_int("pid", c != NULL ? c->peer.pid : 0),
-                 log_int("uid", c != NULL ? (int64_t)c->peer.uid : -1));
-        refuse(e, call, method, ERR_SECURITY_HEADER, err_text(ERR_SECURITY_HEADER));
+        refuse(e, call, c, ERR_SECURITY_HEADER, err_text(ERR_SECURITY_HEADER));
         return;
     }
     if (c == NULL) { /* closed meanwhile: nobody reads this */
-        refuse(e, call, method, ERR_ATTESTATION, "workload attestation failed");
+        refuse(e, call, c, ERR_ATTESTATION, "workload attestation failed");
         return;
     }
     switch (method) {
@@ -127,7 +130,7 @@ static void on_call(void *arg, struct rpc_call *call)
         health_serve(e->opt.health, call, c, method);
         break;
     case METHOD_OTHER:
-        refuse(e, call, method, ERR_UNSUPPORTED, "this agent does not serve this method");
+        refuse(e, call, c, ERR_UNSUPPORTED, "this agent does not serve this method");
         break;
     }
 }
