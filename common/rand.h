@@ -1,6 +1,6 @@
-/* Random bytes from the kernel, drawn in blocks, one a thread (docs/adr/0001 says why). The block lies
- * in memory that a fork wipes (MADV_WIPEONFORK), so a child never repeats its parent's numbers.
- * Served bytes are wiped from the block at once. */
+/* Random bytes from the kernel, drawn in blocks, one a thread (docs/adr/0001 says why). The block
+ * lies in memory that a fork wipes (MADV_WIPEONFORK), so a child never repeats its parent's
+ * numbers. Served bytes are wiped from the block at once. */
 #ifndef SPINDLE_COMMON_RAND_H
 #define SPINDLE_COMMON_RAND_H
 
