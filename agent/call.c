@@ -57,6 +57,12 @@ void call_end(struct call *c, err_t err, const char *message)
     rpc_call_finish(c->rpc, agent_outcome_code(err), message);
 }
 
+void call_end_all(struct connection *connection, err_t err, const char *message)
+{
+    for (struct call *c = connection->calls; c != NULL; c = c->next)
+        call_end(c, err, message);
+}
+
 void call_sent(struct call *c)
 {
     c->sending = false;

@@ -31,6 +31,8 @@ void call_offer(struct call *c, struct rpc_message *m);
 /* Ends the call with the gRPC status of `err`; ERR_OK for a unary call that is done. Nothing is
  * sent after it. */
 void call_end(struct call *c, err_t err, const char *message);
+/* All calls of a connection; they leave it later. */
+void call_end_all(struct connection *connection, err_t err, const char *message);
 
 /* From the server's events. */
 void call_sent(struct call *c);

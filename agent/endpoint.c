@@ -56,25 +56,19 @@ static void on_accept_error(void *arg, err_t err, const struct why *why)
     report_refused(arg, err, why);
 }
 
-static void end_calls(struct connection *c, err_t err, const char *text)
-{
-    for (struct call *call = c->calls; call != NULL; call = call->next)
-        call_end(call, err, text);
-}
-
 static void on_process_exit(void *arg, struct connection *c)
 {
     (void)arg;
     log_debug("process_ended", log_int("pid", c->peer.pid), log_int("uid", c->peer.uid),
               log_int("calls", c->streams));
     connection_doom(c);
-    end_calls(c, ERR_ATTESTATION, "the process that made the connection has ended");
+    call_end_all(c, ERR_ATTESTATION, "the process that made the connection has ended");
 }
 
 static void on_drain(void *arg, struct connection *c)
 {
     (void)arg;
-    end_calls(c, ERR_DRAINING, "the agent is shutting down");
+    call_end_all(c, ERR_DRAINING, "the agent is shutting down");
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */

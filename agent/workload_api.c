@@ -173,6 +173,7 @@ static void attest(struct subscriber *s)
     if (peer_check(&c->peer, &why) != ERR_OK) {
         connection_doom(c); /* whoever holds it did not make it (AG-2) */
         refuse(s, ERR_ATTESTATION, &why);
+        call_end_all(c, ERR_ATTESTATION, client_text(ERR_ATTESTATION));
         return;
     }
     struct attest_subject who = {.pid = c->peer.pid, .uid = c->peer.uid, .gid = c->peer.gid};

@@ -105,17 +105,18 @@ def test_callers_that_are_hard_to_read_are_served(site, kernel, agent_uid):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_caller_that_became_another_user_is_not_taken_for_the_first(site, kernel):
-    """AG-2, AG-4: its connection is closed, and a new one has the new user's identity."""
+    """AG-2, AG-4: with its next call its streams end and its connection is closed; a new one has the
+    new user's identity."""
     harness.need_root()
     agent = start(site, [entry(0), entry(STRANGER)], kernel)
 
     def work():
         c = workload.connect(agent.socket)
-        assert workload.svids(c.call("FetchX509SVID").next())[0].id == "spiffe://example.org/user0"
-        c.close()
-        c = workload.connect(agent.socket)
+        first = c.call("FetchX509SVID")
+        assert workload.svids(first.next())[0].id == "spiffe://example.org/user0"
         become(STRANGER)
         assert c.call("FetchX509SVID").end() == (workload.UNAVAILABLE, "workload attestation failed")
+        assert first.end()[0] == workload.UNAVAILABLE
         with pytest.raises(workload.Closed):
             while True:
                 c.pump(time.monotonic() + 10)
