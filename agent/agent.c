@@ -8,11 +8,11 @@
 #include "agent/listener.h"
 #include "agent/privileges.h"
 #include "agent/reload.h"
-#include "agent/report.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/probes.h"
+#include "common/report.h"
 
 #include <assert.h>
 #include <limits.h>

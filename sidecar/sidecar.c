@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "common/probes.h"
 #include "common/process_metrics.h"
+#include "common/report.h"
 #include "sidecar/admin.h"
 #include "sidecar/identity_source.h"
 #include "sidecar/metrics.h"
@@ -200,12 +201,8 @@ static void log_lines(enum log_level level, const char *event, const struct buf 
 {
     struct slice rest = buf_slice(report);
     while (rest.len > 0) {
-        const uint8_t *end = memchr(rest.data, '\n', rest.len);
-        size_t len = end != NULL ? (size_t)(end - rest.data) : rest.len;
-        LOG_EVENT(level, event, log_slice("detail", slice_of(rest.data, len)));
-        rest = slice_of(rest.data + len, rest.len - len);
-        if (rest.len > 0)
-            rest = slice_of(rest.data + 1, rest.len - 1);
+        struct slice line = report_next_line(&rest); /* not inside: a quiet log does not evaluate */
+        LOG_EVENT(level, event, log_slice("detail", line));
     }
 }
 

@@ -1,4 +1,4 @@
-#include "agent/report.h"
+#include "common/report.h"
 
 #include "common/log.h"
 

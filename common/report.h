@@ -1,6 +1,6 @@
 /* Reports of configuration and entries: text, one problem or warning a line. */
-#ifndef SPINDLE_AGENT_REPORT_H
-#define SPINDLE_AGENT_REPORT_H
+#ifndef SPINDLE_COMMON_REPORT_H
+#define SPINDLE_COMMON_REPORT_H
 
 #include "common/slice.h"
 
