@@ -1,0 +1,57 @@
+/* What agent.c (its life) and agent_parts.c (what it is made of) share. Nobody else. */
+#ifndef SPINDLE_AGENT_AGENT_INTERNAL_H
+#define SPINDLE_AGENT_AGENT_INTERNAL_H
+
+#include "agent/admin.h"
+#include "agent/agent_gauges.h"
+#include "agent/endpoint.h"
+#include "agent/issuer.h"
+#include "agent/reload.h"
+#include "common/probes.h"
+
+#define AGENT_SIGNALS 3
+#define AGENT_REPORT_MAX (64 * 1024)
+
+struct agent {
+    uv_loop_t loop;
+    const char *config_path;           /* borrowed */
+    const char *const *sets;           /* borrowed */
+    struct agent_config *started_with; /* parts borrow its strings for life */
+    struct agent_config *config;       /* in use now: the same, or a reloaded one */
+    int lock_fd;
+    struct connection_limits limits;
+    struct metrics *metrics;
+    struct agent_gauges *gauges;
+    struct issuer *issuer;
+    struct authority *authority; /* the issuer's */
+    struct reload *reload;
+    struct entry_set *entries;
+    struct attest_unix *attest;
+    struct minter *minter;
+    struct workload_api *api;
+    struct health *health;
+    struct endpoint *endpoint;
+    struct probes *probes;
+    struct admin *admin;
+    uv_signal_t signals[AGENT_SIGNALS];
+    char *reload_problem; /* owned; the first line of what was wrong, NULL: nothing */
+    size_t parts;         /* how many are open; closed from the last */
+    unsigned handles;     /* of the part that is closing */
+    bool serving, closing;
+};
+
+/* A part of the agent: what opens it and what closes it, which ends with agent_close_next. */
+struct agent_part {
+    err_t (*open)(struct agent *a, struct why *why);
+    void (*close)(struct agent *a);
+};
+/* Opened in this order, closed in reverse: what a part uses is above it. */
+extern const struct agent_part agent_parts[];
+extern const size_t agent_part_count;
+
+/* Closes the part that was opened last, if there is one. */
+void agent_close_next(struct agent *a);
+/* Begins to close all parts; once. */
+void agent_stop(struct agent *a);
+
+#endif

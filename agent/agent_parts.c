@@ -1,0 +1,428 @@
+/* What the agent is made of: how each part is opened, what it is told, how it is closed. */
+#include "agent/agent_internal.h"
+#include "agent/data_lock.h"
+#include "agent/descriptors.h"
+#include "agent/listener.h"
+#include "agent/privileges.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/report.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Every part ends its close with this. */
+static void on_part_closed(void *arg)
+{
+    agent_close_next(arg);
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+    struct agent *a = h->data;
+    if (--a->handles == 0)
+        agent_close_next(a);
+}
+
+/* --- lock, limits, metrics -------------------------------------------------------------------- */
+
+static err_t open_lock(struct agent *a, struct why *why)
+{
+    a->limits = descriptors_raise((size_t)a->config->streams_per_user);
+    err_t err = data_lock_take(a->config->data_dir, &a->lock_fd, why);
+    return err == ERR_OK ? err : option_blame(a->config->origins, "data_dir", err, why);
+}
+
+static void close_lock(struct agent *a)
+{
+    close(a->lock_fd);
+    agent_close_next(a);
+}
+
+static err_t open_metrics(struct agent *a, struct why *why)
+{
+    err_t err =
+        metrics_new(agent_metrics, AGENT_METRIC_COUNT, a->config->metrics_prefix, &a->metrics, why);
+    if (err != ERR_OK)
+        return err;
+    err = agent_gauges_new(a->metrics, &a->gauges, why);
+    if (err != ERR_OK) {
+        metrics_free(a->metrics);
+        a->metrics = NULL;
+    }
+    return err;
+}
+
+static void close_metrics(struct agent *a)
+{
+    agent_gauges_free(a->gauges);
+    metrics_free(a->metrics);
+    agent_close_next(a);
+}
+
+/* --- authority -------------------------------------------------------------------------------- */
+
+static void on_issuer_renewed(void *arg)
+{
+    struct agent *a = arg;
+    if (a->serving)
+        minter_retry(a->minter);
+}
+
+/* The clock left the issuer's validity, and the minter saw it before the timer did. */
+static bool on_no_signer(void *arg)
+{
+    struct agent *a = arg;
+    return issuer_renew_now(a->issuer);
+}
+
+static err_t open_issuer(struct agent *a, struct why *why)
+{
+    struct issuer_options opt = {.data_dir = a->config->data_dir,
+                                 .trust_domain = a->config->trust_domain,
+                                 .ttl_s = a->config->issuer_ttl_s,
+                                 .metrics = a->metrics,
+                                 .on_renewed = on_issuer_renewed,
+                                 .arg = a};
+    err_t err = issuer_open(&a->loop, &opt, &a->issuer, why);
+    if (err == ERR_OK)
+        a->authority = issuer_authority(a->issuer);
+    return err;
+}
+
+static void close_issuer(struct agent *a)
+{
+    issuer_close(a->issuer, on_part_closed, a);
+}
+
+/* --- entries and reload ----------------------------------------------------------------------- */
+
+static void count_reload(struct agent *a, enum result result)
+{
+    metric_add(a->metrics, M_ENTRIES_RELOADS, result, 0, 0, 1);
+    if (result == RESULT_SUCCESS)
+        metric_set(a->metrics, M_ENTRIES_LAST_RELOAD, 0, 0, 0, (double)clock_wall_s());
+}
+
+static void set_problem(struct agent *a, struct slice report)
+{
+    struct slice line = slice_of(NULL, 0);
+    mem_free(a->reload_problem);
+    a->reload_problem = NULL;
+    while (report.len > 0 && (line.len == 0 || report_is_warning(line)))
+        line = report_next_line(&report);
+    if (line.len == 0)
+        return;
+    a->reload_problem = mem_alloc(line.len + 1);
+    if (a->reload_problem != NULL)
+        memcpy(a->reload_problem, line.data, line.len);
+}
+
+static void on_reload_failed(void *arg, struct slice report)
+{
+    struct agent *a = arg;
+    report_log(report);
+    log_error("reload_failed", log_int("entries", a->entries != NULL ? a->entries->count : 0),
+              log_str("help", "the last good configuration and entries stay in use"));
+    set_problem(a, report);
+    count_reload(a, RESULT_FAILURE);
+}
+
+static void on_reloaded(void *arg, struct agent_config *config, struct entry_set *entries)
+{
+    struct agent *a = arg;
+    struct agent_config *old_config = a->config;
+    struct entry_set *old_entries = a->entries;
+    if (!a->serving) {
+        agent_config_free(config);
+        entries_free(entries);
+        return;
+    }
+    a->config = config;
+    a->entries = entries;
+    reload_set_config(a->reload, config);
+    log_setup(config->log_level, config->log_format);
+    minter_set_ttl(a->minter, config->x509_ttl_s);
+    workload_api_set_entries(a->api, entries);
+    agent_gauges_set_entries(a->gauges, entries);
+    set_problem(a, slice_of(NULL, 0));
+    count_reload(a, RESULT_SUCCESS);
+    log_info("reloaded", log_int("entries", entries->count));
+    entries_free(old_entries);
+    if (old_config != a->started_with)
+        agent_config_free(old_config);
+}
+
+static err_t open_reload(struct agent *a, struct why *why)
+{
+    struct reload_options opt = {.config_path = a->config_path,
+                                 .sets = a->sets,
+                                 .config = a->config,
+                                 .on_loaded = on_reloaded,
+                                 .on_failed = on_reload_failed,
+                                 .arg = a};
+    return reload_open(&a->loop, &opt, &a->reload, why);
+}
+
+static void close_reload(struct agent *a)
+{
+    reload_close(a->reload, on_part_closed, a);
+}
+
+static err_t open_entries(struct agent *a, struct why *why)
+{
+    struct buf report;
+    buf_init(&report, AGENT_REPORT_MAX);
+    err_t err = reload_read_entries(a->config, &report, &a->entries, why);
+    report_log(buf_slice(&report));
+    if (err == ERR_CONFIG && report.len > 0)
+        why->text[0] = '\0'; /* the lines say it all */
+    buf_done(&report);
+    if (err != ERR_OK)
+        return err;
+    agent_gauges_set_entries(a->gauges, a->entries);
+    count_reload(a, RESULT_SUCCESS);
+    return ERR_OK;
+}
+
+static void close_entries(struct agent *a)
+{
+    agent_gauges_set_entries(a->gauges, NULL);
+    entries_free(a->entries);
+    a->entries = NULL;
+    agent_close_next(a);
+}
+
+/* --- who is calling, what they get ------------------------------------------------------------ */
+
+static err_t open_attest(struct agent *a, struct why *why)
+{
+    return attest_unix_open(&a->loop, 0, &a->attest, why);
+}
+
+static void close_attest(struct agent *a)
+{
+    attest_unix_close(a->attest, on_part_closed, a);
+}
+
+static void on_svid_change(void *arg, const char *entry_id, struct svid *svid)
+{
+    struct agent *a = arg;
+    workload_api_svid_changed(a->api, entry_id, svid);
+}
+
+static void on_svids_settled(void *arg)
+{
+    struct agent *a = arg;
+    workload_api_svids_settled(a->api);
+}
+
+static err_t open_minter(struct agent *a, struct why *why)
+{
+    struct minter_options opt = {.authority = a->authority,
+                                 .x509_ttl_s = a->config->x509_ttl_s,
+                                 .on_change = on_svid_change,
+                                 .on_settled = on_svids_settled,
+                                 .on_no_signer = on_no_signer,
+                                 .arg = a,
+                                 .metrics = a->metrics};
+    return minter_open(&a->loop, &opt, &a->minter, why);
+}
+
+static void close_minter(struct agent *a)
+{
+    minter_close(a->minter, on_part_closed, a);
+}
+
+static err_t open_api(struct agent *a, struct why *why)
+{
+    struct workload_api_options opt = {.attest = a->attest,
+                                       .minter = a->minter,
+                                       .authority = a->authority,
+                                       .trust_domain = a->config->trust_domain,
+                                       .metrics = a->metrics};
+    err_t err = workload_api_open(&a->loop, &opt, &a->api, why);
+    if (err == ERR_OK)
+        workload_api_set_entries(a->api, a->entries);
+    return err;
+}
+
+static void close_api(struct agent *a)
+{
+    workload_api_close(a->api, on_part_closed, a);
+}
+
+static err_t open_health(struct agent *a, struct why *why)
+{
+    return health_new(a->metrics, &a->health, why);
+}
+
+static void close_health(struct agent *a)
+{
+    health_free(a->health);
+    a->health = NULL;
+    agent_close_next(a);
+}
+
+/* --- sockets ---------------------------------------------------------------------------------- */
+
+/* Last before gRPC starts threads; what is opened later is opened inside. On a loop of its own: it
+ * runs one, and ours must not run while parts are missing. */
+static err_t open_sandbox(struct agent *a, struct why *why)
+{
+    uv_loop_t loop;
+    struct buf notes;
+    err_t err = listener_make_folder(a->config->workload_api_socket, why);
+    if (err != ERR_OK)
+        return option_blame(a->config->origins, "workload_api.socket", err, why);
+    int rc = uv_loop_init(&loop);
+    if (rc != 0)
+        return why_set(why, ERR_IO, "event loop: %s", uv_strerror(rc));
+    buf_init(&notes, AGENT_REPORT_MAX);
+    err = agent_privileges_enter(a->config, a->config_path, &loop, &notes, why);
+    for (struct slice left = buf_slice(&notes); left.len > 0;)
+        log_warn("sandbox", log_slice("note", report_next_line(&left)));
+    buf_done(&notes);
+    rc = uv_loop_close(&loop);
+    assert(rc == 0);
+    return err;
+}
+
+static err_t open_endpoint(struct agent *a, struct why *why)
+{
+    struct endpoint_options opt = {.socket = a->config->workload_api_socket,
+                                   .api = a->api,
+                                   .health = a->health,
+                                   .metrics = a->metrics,
+                                   .limits = a->limits};
+    err_t err = endpoint_open(&a->loop, &opt, &a->endpoint, why);
+    if (err != ERR_OK)
+        return option_blame(a->config->origins, "workload_api.socket", err, why);
+    char address[PATH_MAX];
+    snprintf(address, sizeof address, "unix:%s", a->config->workload_api_socket);
+    log_info("listening", log_str("kind", "workload_api"), log_str("address", address));
+    return ERR_OK;
+}
+
+static void close_endpoint(struct agent *a)
+{
+    agent_gauges_watch(a->gauges, NULL, NULL, NULL, NULL);
+    endpoint_close(a->endpoint, on_part_closed, a);
+}
+
+static bool is_ready(void *arg, struct buf *text)
+{
+    struct agent *a = arg;
+    err_t err = ERR_OK;
+    if (a->reload_problem != NULL)
+        err = buf_printf(text, "degraded: reload failed, the last good entries are in use: %s\n",
+                         a->reload_problem);
+    return err == ERR_OK && a->serving;
+}
+
+static err_t open_probes(struct agent *a, struct why *why)
+{
+    struct probes_options opt = {.metrics = a->metrics, .is_ready = is_ready, .arg = a};
+    char text[ADDRESS_TEXT_LEN];
+    struct address bound;
+    if (!a->config->metrics_on)
+        return ERR_OK;
+    err_t err = probes_open(&a->loop, &a->config->metrics_listen, &opt, &a->probes, why);
+    if (err != ERR_OK)
+        return option_blame(a->config->origins, "metrics.listen", err, why);
+    probes_address(a->probes, &bound);
+    log_info("listening", log_str("kind", "metrics"),
+             log_str("address", address_text(&bound, text)));
+    return ERR_OK;
+}
+
+static void close_probes(struct agent *a)
+{
+    if (a->probes != NULL)
+        probes_close(a->probes, on_part_closed, a);
+    else
+        agent_close_next(a);
+}
+
+static const struct entry_set *on_admin_entries(void *arg)
+{
+    struct agent *a = arg;
+    return a->entries;
+}
+
+static err_t open_admin(struct agent *a, struct why *why)
+{
+    struct admin_sources sources = {.entries = on_admin_entries, .arg = a, .minter = a->minter};
+    err_t err = admin_open(&a->loop, a->config->admin_socket, &sources, &a->admin, why);
+    if (err == ERR_OK)
+        log_info("listening", log_str("kind", "admin"),
+                 log_str("address", a->config->admin_socket));
+    return option_blame(a->config->origins, "admin.socket", err, why);
+}
+
+static void close_admin(struct agent *a)
+{
+    admin_close(a->admin, on_part_closed, a);
+}
+
+/* --- signals ---------------------------------------------------------------------------------- */
+
+static void on_signal(uv_signal_t *h, int number)
+{
+    struct agent *a = h->data;
+    if (number == SIGHUP) {
+        reload_now(a->reload);
+        return;
+    }
+    log_info("stopping", log_str("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    agent_stop(a);
+}
+
+static err_t open_signals(struct agent *a, struct why *why)
+{
+    static const int numbers[AGENT_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    (void)why;
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < AGENT_SIGNALS; i++) {
+        int rc = uv_signal_init(&a->loop, &a->signals[i]);
+        assert(rc == 0);
+        a->signals[i].data = a;
+        rc = uv_signal_start(&a->signals[i], on_signal, numbers[i]);
+        assert(rc == 0);
+        (void)rc; /* fails for wrong numbers only */
+    }
+    return ERR_OK;
+}
+
+static void close_signals(struct agent *a)
+{
+    a->handles = AGENT_SIGNALS;
+    for (int i = 0; i < AGENT_SIGNALS; i++)
+        uv_close((uv_handle_t *)&a->signals[i], on_handle_closed);
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+const struct agent_part agent_parts[] =
+    {
+        {open_metrics, close_metrics},
+        {open_reload, close_reload}, /* before the entries: what changes from here on is seen */
+        {open_entries, close_entries},
+        {open_probes, close_probes}, /* mistakes of the configuration end here: nothing is made yet
+                                      */
+        {open_lock, close_lock},
+        {open_issuer, close_issuer},
+        {open_attest, close_attest},
+        {open_minter, close_minter},
+        {open_api, close_api},
+        {open_health, close_health},
+        {open_signals, close_signals},
+        {open_admin, close_admin},
+        {open_sandbox, agent_close_next},
+        {open_endpoint, close_endpoint},
+};
+const size_t agent_part_count = sizeof agent_parts / sizeof *agent_parts;

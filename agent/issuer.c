@@ -1,0 +1,115 @@
+#include "agent/issuer.h"
+
+#include "agent/metrics.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+
+#define RENEWAL_PAUSE_NS UINT64_C(10000000000)
+
+enum {
+    TICK_MAX_MS = 60 * 1000, /* the wall clock may jump */
+    TICK_MIN_MS = 1000,
+};
+
+struct issuer {
+    struct issuer_options opt;
+    struct authority *authority;
+    uv_timer_t timer;
+    uint64_t failed_ns; /* when a new intermediate could not be made; 0: not since the last one */
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+static void on_due(uv_timer_t *timer);
+
+static void schedule(struct issuer *i)
+{
+    int64_t ms = (authority_next_tick(i->authority) - clock_wall_s()) * 1000;
+    ms = ms < TICK_MIN_MS ? TICK_MIN_MS : ms > TICK_MAX_MS ? TICK_MAX_MS : ms;
+    uv_timer_start(&i->timer, on_due, (uint64_t)ms, 0);
+}
+
+/* A new intermediate changes nothing for those who have an SVID: bundles hold roots alone. */
+static bool renew(struct issuer *i)
+{
+    struct why why = {.err = ERR_OK};
+    bool renewed = false;
+    err_t err = authority_tick(i->authority, clock_wall_s(), &renewed, &why);
+    if (err != ERR_OK)
+        log_error("issuer_renewal_failed", log_err("reason", err), log_str("cause", why_text(&why)),
+                  log_time("keeping_until", authority_issuer_not_after(i->authority)));
+    else if (renewed)
+        log_info("issuer_renewed", log_time("not_after", authority_issuer_not_after(i->authority)));
+    enum result result = err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE;
+    if (err != ERR_OK || renewed)
+        metric_add(i->opt.metrics, M_ISSUER_ROTATIONS, result, 0, 0, 1);
+    i->failed_ns = err == ERR_OK ? 0 : clock_mono_ns();
+    schedule(i);
+    return renewed;
+}
+
+static void on_due(uv_timer_t *timer)
+{
+    struct issuer *i = timer->data;
+    if (renew(i))
+        i->opt.on_renewed(i->opt.arg);
+}
+
+bool issuer_renew_now(struct issuer *i)
+{
+    if (i->failed_ns != 0 && clock_mono_ns() - i->failed_ns < RENEWAL_PAUSE_NS)
+        return false;
+    return renew(i);
+}
+
+struct authority *issuer_authority(const struct issuer *i)
+{
+    return i->authority;
+}
+
+err_t issuer_open(uv_loop_t *loop, const struct issuer_options *opt, struct issuer **ret,
+                  struct why *why)
+{
+    char dir[PATH_MAX];
+    if (snprintf(dir, sizeof dir, "%s/authority", opt->data_dir) >= (int)sizeof dir)
+        return why_set(why, ERR_CONFIG, "data_dir is longer than a path may be");
+    struct issuer *i = mem_alloc(sizeof *i);
+    if (i == NULL)
+        return why_set(why, ERR_NO_MEMORY, "authority");
+    i->opt = *opt;
+    err_t err =
+        authority_open(dir, opt->trust_domain, opt->ttl_s, clock_wall_s(), &i->authority, why);
+    if (err != ERR_OK) {
+        mem_free(i);
+        return err;
+    }
+    int rc = uv_timer_init(loop, &i->timer);
+    assert(rc == 0);
+    (void)rc;
+    i->timer.data = i;
+    schedule(i);
+    *ret = i;
+    return ERR_OK;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct issuer *i = handle->data;
+    void (*done)(void *arg) = i->done;
+    void *arg = i->done_arg;
+    authority_close(i->authority);
+    mem_free(i);
+    done(arg);
+}
+
+void issuer_close(struct issuer *i, void (*done)(void *arg), void *arg)
+{
+    i->done = done;
+    i->done_arg = arg;
+    uv_close((uv_handle_t *)&i->timer, on_timer_closed);
+}
