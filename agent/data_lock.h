@@ -5,8 +5,8 @@
 
 #include "common/why.h"
 
-/* ERR_LOCKED names the file and the process that holds it; ERR_IO. *ret_fd is the caller's: the
- * lock is held until it is closed. */
+/* ERR_LOCKED names the file and the process that holds it; ERR_FILE_MODE: others may write in the
+ * folder; ERR_IO. *ret_fd is the caller's: the lock is held until it is closed. */
 err_t data_lock_take(const char *data_dir, int *ret_fd, struct why *why) MUST_CHECK;
 
 #endif
