@@ -1,21 +1,20 @@
 #include "common/http_server.h"
 
-#include "common/clock.h"
 #include "common/http_parser.h"
+#include "common/http_response.h"
 #include "common/mem.h"
 #include "common/unix_socket.h"
 
 #include <assert.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READ_SIZE (16u * 1024)
 #define HEAD_SIZE 512
 #define LINGER_MS 1000 /* so that a peer still sending reads our answer, not a reset */
 
-enum conn_state { CONN_READING, CONN_ANSWERING, CONN_LINGERING, CONN_CLOSING };
+enum conn_state { CONN_READING, CONN_WAITING, CONN_ANSWERING, CONN_LINGERING, CONN_CLOSING };
 
 union stream {
     uv_handle_t handle;
@@ -35,9 +34,16 @@ struct conn {
     struct http_parser *parser; /* owned */
     struct buf rest;            /* bytes that came behind the request being answered */
     struct http_response response;
+    struct http_deferred *deferred; /* whose answer is waited for; it frees itself */
+    bool with_body;
     char head[HEAD_SIZE];
     uv_write_t write;
     uv_shutdown_t shutdown;
+};
+
+struct http_deferred {
+    struct conn *conn; /* NULL: nobody waits any more */
+    struct http_response response;
 };
 
 struct http_server {
@@ -96,11 +102,19 @@ static void on_conn_closed(uv_handle_t *handle)
         conn_free(c);
 }
 
+static void forget_deferred(struct conn *c)
+{
+    if (c->deferred != NULL)
+        c->deferred->conn = NULL;
+    c->deferred = NULL;
+}
+
 static void conn_close(struct conn *c)
 {
     if (c->state == CONN_CLOSING)
         return;
     c->state = CONN_CLOSING;
+    forget_deferred(c);
     uv_close(&c->peer.handle, on_conn_closed);
     uv_close((uv_handle_t *)&c->timer, on_conn_closed);
 }
@@ -112,6 +126,8 @@ static void on_timeout(uv_timer_t *timer)
     struct conn *c = timer->data;
     if (c->state == CONN_READING && http_parser_started(c->parser))
         answer(c, 408);
+    else if (c->state == CONN_WAITING)
+        answer(c, 503);
     else
         conn_close(c);
 }
@@ -129,40 +145,6 @@ static uint64_t or_default(uint64_t ms, uint64_t preset)
 }
 
 /* --- answering -------------------------------------------------------------------------------- */
-
-static const char *status_text(int status)
-{
-    switch (status) {
-    case 200:
-        return "OK";
-    case 204:
-        return "No Content";
-    case 400:
-        return "Bad Request";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 408:
-        return "Request Timeout";
-    case 409:
-        return "Conflict";
-    case 413:
-        return "Content Too Large";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 500:
-        return "Internal Server Error";
-    case 503:
-        return "Service Unavailable";
-    case 505:
-        return "HTTP Version Not Supported";
-    default:
-        return "Status";
-    }
-}
 
 static bool starts_linger(const struct conn *c)
 {
@@ -238,32 +220,17 @@ static void on_written(uv_write_t *req, int status)
         next_request(c);
 }
 
-static int write_head(struct conn *c, const char *more)
-{
-    char date[40];
-    struct tm tm;
-    time_t now = (time_t)clock_wall_s();
-    gmtime_r(&now, &tm);
-    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    return snprintf(c->head, sizeof c->head,
-                    "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-                    "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%s%s\r\n",
-                    c->response.status, status_text(c->response.status), date,
-                    c->response.content_type, c->response.body.len, more,
-                    c->keep_alive ? "" : "Connection: close\r\n");
-}
-
 /* `more`: header lines of this answer alone, each with its line end. */
-static void send_response(struct conn *c, bool with_body, const char *more)
+static void send_response(struct conn *c, const char *more)
 {
-    int len = write_head(c, more);
+    int len = http_response_head(&c->response, c->keep_alive, more, c->head, sizeof c->head);
     assert(len > 0 && (size_t)len < sizeof c->head);
     uv_buf_t out[2] = {uv_buf_init(c->head, (unsigned)len),
                        uv_buf_init((char *)c->response.body.data, (unsigned)c->response.body.len)};
     uv_read_stop(&c->peer.stream);
     c->state = CONN_ANSWERING;
     set_deadline(c, or_default(c->server->opt.answer_ms, 30000));
-    unsigned count = with_body && c->response.body.len > 0 ? 2 : 1;
+    unsigned count = c->with_body && c->response.body.len > 0 ? 2 : 1;
     if (uv_write(&c->write, &c->peer.stream, out, count, on_written) != 0)
         conn_close(c);
 }
@@ -271,25 +238,27 @@ static void send_response(struct conn *c, bool with_body, const char *more)
 static void reset_response(struct conn *c, int status)
 {
     buf_done(&c->response.body);
-    c->response.status = status;
-    c->response.content_type = "text/plain; charset=utf-8";
-    buf_init(&c->response.body, HTTP_RESPONSE_MAX);
+    http_response_init(&c->response, status);
 }
 
 /* A one-line answer of our own. Without memory for the line the status says enough. */
 static void fill_line(struct conn *c, int status)
 {
     reset_response(c, status);
-    if (buf_printf(&c->response.body, "%s\n", status_text(status)) != ERR_OK)
+    if (buf_printf(&c->response.body, "%s\n", http_status_text(status)) != ERR_OK)
         buf_clear(&c->response.body);
 }
 
-/* An error after which the rest of the peer's bytes cannot be understood. */
+/* An error after which the connection ends: the rest of the peer's bytes cannot be understood, or
+ * the answer to them does not come. */
 static void answer(struct conn *c, int status)
 {
+    forget_deferred(c);
     c->keep_alive = false;
+    if (c->state != CONN_WAITING)
+        c->with_body = true;
     fill_line(c, status);
-    send_response(c, true, "");
+    send_response(c, "");
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -311,6 +280,16 @@ static const struct http_route *find_route(const struct http_server *s,
     return NULL;
 }
 
+/* Nothing is read meanwhile: a client that leaves is noticed when it is answered. */
+static void wait_for_deferred(struct conn *c)
+{
+    uv_read_stop(&c->peer.stream);
+    c->state = CONN_WAITING;
+    set_deadline(c, or_default(c->server->opt.answer_ms, 30000));
+    if (c->server->closing)
+        conn_close(c);
+}
+
 static void respond(struct conn *c)
 {
     struct http_request req;
@@ -319,7 +298,7 @@ static void respond(struct conn *c)
     http_parser_request(c->parser, &req);
     c->keep_alive = http_parser_keep_alive(c->parser);
     const struct http_route *route = find_route(c->server, &req, &allow);
-    bool with_body = strcmp(req.method, "HEAD") != 0;
+    c->with_body = strcmp(req.method, "HEAD") != 0;
     if (route != NULL) {
         reset_response(c, 200);
         c->server->in_handler = c;
@@ -333,7 +312,43 @@ static void respond(struct conn *c)
     } else {
         fill_line(c, 404);
     }
-    send_response(c, with_body, more);
+    if (c->deferred != NULL)
+        wait_for_deferred(c);
+    else
+        send_response(c, more);
+}
+
+struct http_deferred *http_defer(struct http_response *res)
+{
+    struct conn *c = (struct conn *)((char *)res - offsetof(struct conn, response));
+    assert(c == c->server->in_handler && c->deferred == NULL);
+    struct http_deferred *d = mem_alloc(sizeof *d);
+    if (d == NULL)
+        return NULL;
+    d->conn = c;
+    http_response_init(&d->response, 200);
+    c->deferred = d;
+    return d;
+}
+
+struct http_response *http_deferred_response(struct http_deferred *d)
+{
+    return &d->response;
+}
+
+void http_deferred_finish(struct http_deferred *d)
+{
+    struct conn *c = d->conn;
+    if (c == NULL) {
+        buf_done(&d->response.body);
+    } else {
+        buf_done(&c->response.body);
+        c->response = d->response;
+        c->deferred = NULL;
+    }
+    mem_free(d);
+    if (c != NULL && c->state == CONN_WAITING) /* else its handler still runs */
+        send_response(c, "");
 }
 
 /* One request at a time: what is behind it waits in `rest`, so that answers cannot pile up. */

@@ -22,7 +22,7 @@ struct http_response {
     struct buf body;          /* preset to empty, at most HTTP_RESPONSE_MAX */
 };
 #define HTTP_RESPONSE_MAX (8u << 20)
-/* Fills the response, synchronously; a handler that fails sets status and a one-line body. */
+/* Fills the response or defers it; a handler that fails sets status and a one-line body. */
 typedef void (*http_handler)(void *arg, const struct http_request *req, struct http_response *res);
 struct http_route {
     const char *method;
@@ -37,11 +37,22 @@ struct http_server_options {
     bool owner_only;        /* Unix sockets: refuse peers that are neither root nor our own uid */
     size_t max_connections; /* 0: 64 */
     /* Milliseconds, 0 for the default: between requests (75 s), for one request from its first byte
-     * (10 s), for the peer to take an answer (30 s). */
+     * (10 s), for a deferred answer to come, and for the peer to take an answer (30 s each). */
     uint64_t idle_ms, request_ms, answer_ms;
 };
 
-struct http_server; /* opaque */
+struct http_server;   /* opaque */
+struct http_deferred; /* opaque */
+
+/* An answer that comes later, for work off the loop: called in a handler with its response, which
+ * is not used any more then. NULL: no memory. Finish once for each, in the handler or later,
+ * whether or not client and server are still there. Without it the client gets 503 after answer_ms.
+ */
+struct http_deferred *http_defer(struct http_response *res) MUST_CHECK;
+/* To be filled before the finish; presets as in a handler. */
+struct http_response *http_deferred_response(struct http_deferred *d);
+/* Sends the answer, if there is still somebody to take it, and frees `d`. */
+void http_deferred_finish(struct http_deferred *d);
 
 /* Removes a stale Unix socket, binds, listens. ERR_IO with address and cause (port taken, ...).
  * Closing removes the socket's file. */
@@ -51,7 +62,7 @@ err_t http_server_open(uv_loop_t *loop, const struct address *listen_on,
 /* The address it is bound to (the port the kernel picked). */
 void http_server_address(const struct http_server *s, struct address *ret);
 /* Closes listener and connections, frees itself in the last close callback, then calls done. A
- * handler may call it: its own answer still goes out. */
+ * handler may call it: its own answer still goes out, unless it was deferred. */
 void http_server_close(struct http_server *s, void (*done)(void *arg), void *arg);
 
 #endif

@@ -17,7 +17,8 @@ static uv_loop_t loop;
 static uv_timer_t guard;
 static struct http_server *server;
 static bool server_closed;
-static size_t large; /* size of /large */
+static size_t large;                /* size of /large */
+static struct http_deferred *later; /* of /later */
 static char folder[] = "/tmp/http-XXXXXX";
 static char path[64];
 
@@ -47,6 +48,17 @@ static void on_server_closed(void *arg)
     server_closed = true;
 }
 
+static void finish_later(const char *text)
+{
+    struct http_deferred *d = later;
+    struct http_response *res = http_deferred_response(d);
+    later = NULL;
+    ck_assert_int_eq(res->status, 200);
+    res->status = 409;
+    ck_assert_int_eq(buf_printf(&res->body, "deferred %s\n", text), ERR_OK);
+    http_deferred_finish(d);
+}
+
 static void quit(void *arg, const struct http_request *req, struct http_response *res)
 {
     (void)arg;
@@ -55,11 +67,21 @@ static void quit(void *arg, const struct http_request *req, struct http_response
     http_server_close(server, on_server_closed, NULL);
 }
 
+static void say_later(void *arg, const struct http_request *req, struct http_response *res)
+{
+    (void)arg;
+    later = http_defer(res);
+    if (later == NULL)
+        res->status = 500;
+    else if (slice_eq_str(req->query, "now"))
+        finish_later("now");
+    else if (slice_eq_str(req->query, "quit"))
+        http_server_close(server, on_server_closed, NULL);
+}
+
 static const struct http_route routes[] = {
-    {"GET", "/hello", say_hello},
-    {"POST", "/hello2", say_hello},
-    {"GET", "/large", say_much},
-    {"POST", "/quit", quit},
+    {"GET", "/later", say_later}, {"GET", "/hello", say_hello}, {"POST", "/hello2", say_hello},
+    {"GET", "/large", say_much},  {"POST", "/quit", quit},
 };
 
 /* --- the client ------------------------------------------------------------------------------- */
@@ -217,6 +239,7 @@ static void setup(void)
     server = NULL;
     server_closed = false;
     large = 1000;
+    later = NULL;
     strcpy(folder, "/tmp/http-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(uv_loop_init(&loop), 0);
@@ -345,6 +368,118 @@ START_TEST(test_a_handler_may_close_the_server_and_still_answer)
     wait_eof(&idle);
     client_close(&c);
     client_close(&idle);
+}
+END_TEST
+
+/* --- deferred answers --------------------------------------------------------------------------
+ */
+
+static void wait_deferred(void)
+{
+    while (later == NULL)
+        uv_run(&loop, UV_RUN_ONCE);
+}
+
+START_TEST(test_a_deferred_answer_comes_when_it_is_finished_and_others_meanwhile)
+{
+    struct client c, other;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /hello?behind HTTP/1.1\r\n");
+    wait_deferred();
+    client_open(&other);
+    client_send(&other, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&other, "hello", 1);
+    ck_assert_uint_eq(c.got.len, 0);
+    finish_later("once");
+    wait_for(&c, "deferred once\n", 1);
+    ck_assert_ptr_eq(strstr(text_of(&c), "HTTP/1.1 409 Conflict\r\n"), text_of(&c));
+    client_send(&c, "Host: x\r\n\r\nGET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&c, "hello behind", 1); /* kept alive; what was behind it comes after it */
+    wait_deferred();
+    finish_later("twice");
+    wait_for(&c, "deferred twice\n", 1);
+    client_close(&c);
+    client_close(&other);
+}
+END_TEST
+
+START_TEST(test_a_deferred_head_has_no_body)
+{
+    struct client c;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, "HEAD /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    wait_deferred();
+    finish_later("x");
+    wait_eof(&c);
+    ck_assert_ptr_nonnull(strstr(text_of(&c), "\r\nContent-Length: 11\r\n"));
+    ck_assert_ptr_null(strstr(text_of(&c), "deferred"));
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_a_deferred_answer_may_be_finished_in_its_handler)
+{
+    struct client c;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, "GET /later?now HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    wait_eof(&c);
+    ck_assert_uint_eq(times_in(&c, "HTTP/1.1 "), 1);
+    ck_assert_ptr_nonnull(strstr(text_of(&c), "deferred now\n"));
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_a_client_that_has_gone_gets_no_deferred_answer)
+{
+    struct client c;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_deferred();
+    client_close(&c);
+    finish_later("nobody");
+    client_open(&c);
+    client_send(&c, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&c, "hello", 1);
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_a_server_closes_without_waiting_for_deferred_answers)
+{
+    struct client c;
+    open_tcp_server();
+    client_open(&c);
+    client_send(&c, _i == 0 ? "GET /later HTTP/1.1\r\nHost: x\r\n\r\n"
+                            : "GET /later?quit HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_deferred();
+    http_server_close(server, on_server_closed, NULL);
+    while (!server_closed)
+        uv_run(&loop, UV_RUN_ONCE);
+    finish_later("too late");
+    wait_eof(&c);
+    ck_assert_uint_eq(c.got.len, 0);
+    client_close(&c);
+}
+END_TEST
+
+START_TEST(test_a_deferred_answer_that_does_not_come_is_503)
+{
+    struct client c;
+    struct http_server_options opt = options();
+    opt.answer_ms = 50;
+    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
+    client_open(&c);
+    client_send(&c, _i == 0 ? "GET /later HTTP/1.1\r\nHost: x\r\n\r\n"
+                            : "HEAD /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_eof(&c);
+    ck_assert_ptr_eq(strstr(text_of(&c), "HTTP/1.1 503 Service Unavailable\r\n"), text_of(&c));
+    ck_assert_uint_eq(times_in(&c, "Service Unavailable"), _i == 0 ? 2 : 1);
+    finish_later("too late");
+    client_close(&c);
 }
 END_TEST
 
@@ -571,6 +706,12 @@ int main(void)
     tcase_add_test(t, test_bad_requests_get_their_status_and_an_end);
     tcase_add_test(t, test_a_large_answer_arrives_whole);
     tcase_add_test(t, test_a_handler_may_close_the_server_and_still_answer);
+    tcase_add_test(t, test_a_deferred_answer_comes_when_it_is_finished_and_others_meanwhile);
+    tcase_add_test(t, test_a_deferred_head_has_no_body);
+    tcase_add_test(t, test_a_deferred_answer_may_be_finished_in_its_handler);
+    tcase_add_test(t, test_a_client_that_has_gone_gets_no_deferred_answer);
+    tcase_add_loop_test(t, test_a_server_closes_without_waiting_for_deferred_answers, 0, 2);
+    tcase_add_loop_test(t, test_a_deferred_answer_that_does_not_come_is_503, 0, 2);
     tcase_add_test(t, test_a_slow_request_is_cut_off);
     tcase_add_test(t, test_an_idle_connection_ends);
     tcase_add_test(t, test_a_peer_that_takes_no_answer_is_cut_off);
