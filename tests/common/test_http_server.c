@@ -2,6 +2,7 @@
  */
 #include "common/http_parser.h"
 #include "common/mem.h"
+#include "tests/support/http_case.h"
 #include "tests/support/runner.h"
 
 #include <errno.h>
@@ -13,12 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static uv_loop_t loop;
-static uv_timer_t guard;
-static struct http_server *server;
-static bool server_closed;
-static size_t large;                /* size of /large */
-static struct http_deferred *later; /* of /later */
+static size_t large; /* size of /large */
 static char folder[] = "/tmp/http-XXXXXX";
 static char path[64];
 
@@ -42,150 +38,23 @@ static void say_much(void *arg, const struct http_request *req, struct http_resp
     }
 }
 
-static void on_server_closed(void *arg)
-{
-    (void)arg;
-    server_closed = true;
-}
-
-static void finish_later(const char *text)
-{
-    struct http_deferred *d = later;
-    struct http_response *res = http_deferred_response(d);
-    later = NULL;
-    ck_assert_int_eq(res->status, 200);
-    res->status = 409;
-    ck_assert_int_eq(buf_printf(&res->body, "deferred %s\n", text), ERR_OK);
-    http_deferred_finish(d);
-}
-
 static void quit(void *arg, const struct http_request *req, struct http_response *res)
 {
     (void)arg;
     (void)req;
     res->status = buf_append_str(&res->body, "bye\n") == ERR_OK ? 200 : 500;
-    http_server_close(server, on_server_closed, NULL);
-}
-
-static void say_later(void *arg, const struct http_request *req, struct http_response *res)
-{
-    (void)arg;
-    later = http_defer(res);
-    if (later == NULL)
-        res->status = 500;
-    else if (slice_eq_str(req->query, "now"))
-        finish_later("now");
-    else if (slice_eq_str(req->query, "quit"))
-        http_server_close(server, on_server_closed, NULL);
+    http_server_close(http_case.server, http_case_closed, NULL);
 }
 
 static const struct http_route routes[] = {
-    {"GET", "/later", say_later}, {"GET", "/hello", say_hello}, {"POST", "/hello2", say_hello},
-    {"GET", "/large", say_much},  {"POST", "/quit", quit},
+    {"GET", "/hello", say_hello},
+    {"POST", "/hello2", say_hello},
+    {"GET", "/large", say_much},
+    {"POST", "/quit", quit},
 };
 
-/* --- the client ------------------------------------------------------------------------------- */
-
-struct client {
-    int fd;
-    uv_poll_t poll;
-    struct buf got; /* ends in NUL after wait */
-    bool eof;
-};
-
-static void on_guard(uv_timer_t *t)
-{
-    (void)t;
-    ck_abort_msg("nothing happened for 20 s");
-}
-
-static void on_readable(uv_poll_t *poll, int status, int events)
-{
-    struct client *c = poll->data;
-    char in[65536];
-    (void)events;
-    ssize_t n = status < 0 ? -1 : recv(c->fd, in, sizeof in, MSG_DONTWAIT);
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n > 0) {
-        ck_assert_int_eq(buf_append(&c->got, in, (size_t)n), ERR_OK);
-        return;
-    }
-    c->eof = true;
-    uv_poll_stop(poll);
-}
-
-static void client_take(struct client *c, int fd)
-{
-    *c = (struct client){.fd = fd};
-    buf_init(&c->got, 32u << 20);
-    ck_assert_int_eq(uv_poll_init(&loop, &c->poll, fd), 0);
-    c->poll.data = c;
-    ck_assert_int_eq(uv_poll_start(&c->poll, UV_READABLE, on_readable), 0);
-}
-
-static void client_open(struct client *c)
-{
-    struct address a;
-    struct sockaddr_storage sa;
-    socklen_t len;
-    http_server_address(server, &a);
-    ck_assert_int_eq(address_sockaddr(&a, &sa, &len), ERR_OK);
-    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, len), 0);
-    client_take(c, fd);
-}
-
-static void client_send(struct client *c, const char *text)
-{
-    ck_assert_int_eq(send(c->fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
-static void on_poll_closed(uv_handle_t *h)
-{
-    struct client *c = h->data;
-    close(c->fd);
-    c->fd = -1;
-}
-
-static void client_close(struct client *c)
-{
-    uv_close((uv_handle_t *)&c->poll, on_poll_closed);
-    while (c->fd >= 0)
-        uv_run(&loop, UV_RUN_ONCE);
-    buf_done(&c->got);
-}
-
-static const char *text_of(struct client *c)
-{
-    ck_assert_int_eq(buf_reserve(&c->got, 1), ERR_OK);
-    c->got.data[c->got.len] = '\0';
-    return (const char *)c->got.data;
-}
-
-static size_t times_in(struct client *c, const char *word)
-{
-    size_t n = 0;
-    for (const char *at = text_of(c); (at = strstr(at, word)) != NULL; at++)
-        n++;
-    return n;
-}
-
-/* Runs the loop until `word` came `count` times. */
-static void wait_for(struct client *c, const char *word, size_t count)
-{
-    while (times_in(c, word) < count) {
-        ck_assert_msg(!c->eof, "ended with: %s", text_of(c));
-        uv_run(&loop, UV_RUN_ONCE);
-    }
-}
-
-static void wait_eof(struct client *c)
-{
-    while (!c->eof)
-        uv_run(&loop, UV_RUN_ONCE);
-}
+/* --- set-up --------------------------------------------------------------------------------------
+ */
 
 /* Sends, waits for the server to close, and the answer starts so. */
 static void check_refused(const char *text, const char *want)
@@ -198,15 +67,6 @@ static void check_refused(const char *text, const char *want)
     ck_assert_msg(strncmp(text_of(&c), want, strlen(want)) == 0, "got %s", text_of(&c));
     ck_assert_ptr_nonnull(strstr(text_of(&c), "\r\nConnection: close\r\n"));
     client_close(&c);
-}
-
-/* --- set-up ----------------------------------------------------------------------------------- */
-
-static struct address tcp_any(void)
-{
-    struct address a;
-    ck_assert_int_eq(address_parse(slice_str("127.0.0.1:0"), &a, NULL), ERR_OK);
-    return a;
 }
 
 static struct address unix_at(const char *name)
@@ -225,7 +85,7 @@ static struct http_server_options options(void)
 
 static err_t open_at(struct address a, struct http_server_options opt, struct why *why)
 {
-    return http_server_open(&loop, &a, &opt, &server, why);
+    return http_server_open(&http_case.loop, &a, &opt, &http_case.server, why);
 }
 
 static void open_tcp_server(void)
@@ -236,27 +96,15 @@ static void open_tcp_server(void)
 
 static void setup(void)
 {
-    server = NULL;
-    server_closed = false;
     large = 1000;
-    later = NULL;
     strcpy(folder, "/tmp/http-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
-    ck_assert_int_eq(uv_loop_init(&loop), 0);
-    ck_assert_int_eq(uv_timer_init(&loop, &guard), 0);
-    ck_assert_int_eq(uv_timer_start(&guard, on_guard, 20000, 0), 0);
-    uv_unref((uv_handle_t *)&guard);
+    http_case_begin();
 }
 
 static void teardown(void)
 {
-    if (server != NULL && !server_closed)
-        http_server_close(server, on_server_closed, NULL);
-    while (server != NULL && !server_closed)
-        uv_run(&loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&guard, NULL);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    http_case_end();
     ck_assert_int_eq(rmdir(folder), 0);
 }
 
@@ -371,118 +219,6 @@ START_TEST(test_a_handler_may_close_the_server_and_still_answer)
 }
 END_TEST
 
-/* --- deferred answers --------------------------------------------------------------------------
- */
-
-static void wait_deferred(void)
-{
-    while (later == NULL)
-        uv_run(&loop, UV_RUN_ONCE);
-}
-
-START_TEST(test_a_deferred_answer_comes_when_it_is_finished_and_others_meanwhile)
-{
-    struct client c, other;
-    open_tcp_server();
-    client_open(&c);
-    client_send(&c, "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /hello?behind HTTP/1.1\r\n");
-    wait_deferred();
-    client_open(&other);
-    client_send(&other, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
-    wait_for(&other, "hello", 1);
-    ck_assert_uint_eq(c.got.len, 0);
-    finish_later("once");
-    wait_for(&c, "deferred once\n", 1);
-    ck_assert_ptr_eq(strstr(text_of(&c), "HTTP/1.1 409 Conflict\r\n"), text_of(&c));
-    client_send(&c, "Host: x\r\n\r\nGET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-    wait_for(&c, "hello behind", 1); /* kept alive; what was behind it comes after it */
-    wait_deferred();
-    finish_later("twice");
-    wait_for(&c, "deferred twice\n", 1);
-    client_close(&c);
-    client_close(&other);
-}
-END_TEST
-
-START_TEST(test_a_deferred_head_has_no_body)
-{
-    struct client c;
-    open_tcp_server();
-    client_open(&c);
-    client_send(&c, "HEAD /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    wait_deferred();
-    finish_later("x");
-    wait_eof(&c);
-    ck_assert_ptr_nonnull(strstr(text_of(&c), "\r\nContent-Length: 11\r\n"));
-    ck_assert_ptr_null(strstr(text_of(&c), "deferred"));
-    client_close(&c);
-}
-END_TEST
-
-START_TEST(test_a_deferred_answer_may_be_finished_in_its_handler)
-{
-    struct client c;
-    open_tcp_server();
-    client_open(&c);
-    client_send(&c, "GET /later?now HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    wait_eof(&c);
-    ck_assert_uint_eq(times_in(&c, "HTTP/1.1 "), 1);
-    ck_assert_ptr_nonnull(strstr(text_of(&c), "deferred now\n"));
-    client_close(&c);
-}
-END_TEST
-
-START_TEST(test_a_client_that_has_gone_gets_no_deferred_answer)
-{
-    struct client c;
-    open_tcp_server();
-    client_open(&c);
-    client_send(&c, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-    wait_deferred();
-    client_close(&c);
-    finish_later("nobody");
-    client_open(&c);
-    client_send(&c, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
-    wait_for(&c, "hello", 1);
-    client_close(&c);
-}
-END_TEST
-
-START_TEST(test_a_server_closes_without_waiting_for_deferred_answers)
-{
-    struct client c;
-    open_tcp_server();
-    client_open(&c);
-    client_send(&c, _i == 0 ? "GET /later HTTP/1.1\r\nHost: x\r\n\r\n"
-                            : "GET /later?quit HTTP/1.1\r\nHost: x\r\n\r\n");
-    wait_deferred();
-    http_server_close(server, on_server_closed, NULL);
-    while (!server_closed)
-        uv_run(&loop, UV_RUN_ONCE);
-    finish_later("too late");
-    wait_eof(&c);
-    ck_assert_uint_eq(c.got.len, 0);
-    client_close(&c);
-}
-END_TEST
-
-START_TEST(test_a_deferred_answer_that_does_not_come_is_503)
-{
-    struct client c;
-    struct http_server_options opt = options();
-    opt.answer_ms = 50;
-    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
-    client_open(&c);
-    client_send(&c, _i == 0 ? "GET /later HTTP/1.1\r\nHost: x\r\n\r\n"
-                            : "HEAD /later HTTP/1.1\r\nHost: x\r\n\r\n");
-    wait_eof(&c);
-    ck_assert_ptr_eq(strstr(text_of(&c), "HTTP/1.1 503 Service Unavailable\r\n"), text_of(&c));
-    ck_assert_uint_eq(times_in(&c, "Service Unavailable"), _i == 0 ? 2 : 1);
-    finish_later("too late");
-    client_close(&c);
-}
-END_TEST
-
 /* --- bounds ----------------------------------------------------------------------------------- */
 
 START_TEST(test_a_slow_request_is_cut_off)
@@ -580,7 +316,7 @@ START_TEST(test_without_memory_a_request_fails_and_the_next_one_is_served)
         /* The client's own memory must not fail: it waits with its poll handle stopped. */
         uv_poll_stop(&c.poll);
         for (int turn = 0; turn < 6; turn++)
-            uv_run(&loop, UV_RUN_NOWAIT);
+            uv_run(&http_case.loop, UV_RUN_NOWAIT);
         int failed = mem_did_fail();
         mem_fail_after(-1);
         ck_assert_int_eq(uv_poll_start(&c.poll, UV_READABLE, on_readable), 0);
@@ -602,11 +338,11 @@ START_TEST(test_a_port_that_is_taken_is_named)
     struct address a;
     char text[ADDRESS_TEXT_LEN];
     open_tcp_server();
-    http_server_address(server, &a);
+    http_server_address(http_case.server, &a);
     ck_assert_int_ne(a.port, 0);
     struct http_server_options opt = options();
     struct http_server *second = NULL;
-    ck_assert_int_eq(http_server_open(&loop, &a, &opt, &second, &why), ERR_IO);
+    ck_assert_int_eq(http_server_open(&http_case.loop, &a, &opt, &second, &why), ERR_IO);
     ck_assert_ptr_null(second);
     ck_assert_ptr_nonnull(strstr(why_text(&why), address_text(&a, text)));
     ck_assert_ptr_nonnull(strstr(why_text(&why), "in use"));
@@ -628,7 +364,7 @@ START_TEST(test_a_unix_socket_has_its_mode_and_goes_with_the_server)
     client_send(&c, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
     wait_for(&c, "hello", 1);
     client_close(&c);
-    http_server_close(server, on_server_closed, NULL);
+    http_server_close(http_case.server, http_case_closed, NULL);
     ck_assert_int_ne(stat(path, &st), 0);
 }
 END_TEST
@@ -646,7 +382,7 @@ START_TEST(test_a_left_over_socket_is_replaced_and_a_live_one_is_not)
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
     close(fd); /* as after kill -9 */
     ck_assert_msg(open_at(a, opt, &why) == ERR_OK, "%s", why_text(&why));
-    ck_assert_int_eq(http_server_open(&loop, &a, &opt, &second, &why), ERR_LOCKED);
+    ck_assert_int_eq(http_server_open(&http_case.loop, &a, &opt, &second, &why), ERR_LOCKED);
     ck_assert_ptr_nonnull(strstr(why_text(&why), "another process listens there"));
 }
 END_TEST
@@ -659,7 +395,7 @@ START_TEST(test_a_file_that_is_no_socket_is_left_alone)
     ck_assert_ptr_nonnull(f);
     fclose(f);
     struct http_server_options opt = options();
-    ck_assert_int_eq(http_server_open(&loop, &a, &opt, &server, &why), ERR_IO);
+    ck_assert_int_eq(http_server_open(&http_case.loop, &a, &opt, &http_case.server, &why), ERR_IO);
     ck_assert_ptr_nonnull(strstr(why_text(&why), "is not a socket"));
     ck_assert_int_eq(unlink(path), 0);
 }
@@ -688,7 +424,7 @@ START_TEST(test_another_users_process_is_refused)
     }
     int status = -1;
     while (waitpid(child, &status, WNOHANG) == 0)
-        uv_run(&loop, UV_RUN_NOWAIT);
+        uv_run(&http_case.loop, UV_RUN_NOWAIT);
     ck_assert_int_eq(status, 0);
 }
 END_TEST
@@ -706,12 +442,6 @@ int main(void)
     tcase_add_test(t, test_bad_requests_get_their_status_and_an_end);
     tcase_add_test(t, test_a_large_answer_arrives_whole);
     tcase_add_test(t, test_a_handler_may_close_the_server_and_still_answer);
-    tcase_add_test(t, test_a_deferred_answer_comes_when_it_is_finished_and_others_meanwhile);
-    tcase_add_test(t, test_a_deferred_head_has_no_body);
-    tcase_add_test(t, test_a_deferred_answer_may_be_finished_in_its_handler);
-    tcase_add_test(t, test_a_client_that_has_gone_gets_no_deferred_answer);
-    tcase_add_loop_test(t, test_a_server_closes_without_waiting_for_deferred_answers, 0, 2);
-    tcase_add_loop_test(t, test_a_deferred_answer_that_does_not_come_is_503, 0, 2);
     tcase_add_test(t, test_a_slow_request_is_cut_off);
     tcase_add_test(t, test_an_idle_connection_ends);
     tcase_add_test(t, test_a_peer_that_takes_no_answer_is_cut_off);
