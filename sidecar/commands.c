@@ -23,7 +23,7 @@ static void help_keys(FILE *out)
 
 static const struct program_facts facts = {
     .options = &sidecar_options,
-    .metrics = sidecar_metrics,
+    .metrics = sidecar_families,
     .metric_count = SIDECAR_METRIC_COUNT,
     .config_default = SIDECAR_CONFIG_DEFAULT,
     .check = sidecar_config_check,

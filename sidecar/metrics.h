@@ -1,25 +1,11 @@
-/* The sidecar's metrics: ids and label indexes for sidecar/metrics.def, and one function for each
- * event that more than one family counts. Thread-safe, as metric.h says. */
+/* The sidecar's metrics (common/sidecar_families.def): one function for each event that more than
+ * one family counts. Thread-safe, as metric.h says. `direction` is enum route_direction. */
 #ifndef SPINDLE_SIDECAR_METRICS_H
 #define SPINDLE_SIDECAR_METRICS_H
 
-#include "common/process_metrics.h"
+#include "common/sidecar_families.h"
+#include "common/sidecar_family_ids.h"
 #include "sidecar/config.h"
-
-enum sidecar_metric {
-    M_SIDECAR_BEFORE = COMMON_METRIC_COUNT - 1,
-#define METRIC(id, ...) M_##id,
-#include "sidecar/metrics.def"
-#undef METRIC
-    SIDECAR_METRIC_COUNT
-};
-extern const struct metric_family sidecar_metrics[SIDECAR_METRIC_COUNT];
-
-/* `direction` is enum route_direction. */
-enum metric_side { SIDE_SERVER, SIDE_CLIENT }; /* in the order of tls.h's enum tls_side */
-enum metric_tls { TLS_KIND_MUTUAL, TLS_KIND_SERVER_ONLY };
-enum metric_decision { DECISION_ALLOW, DECISION_DENY };
-enum metric_flow { FLOW_TO_DESTINATION, FLOW_TO_SOURCE }; /* the source is who connected to us */
 
 /* Handshake completed after `ns`; group as tls_group_name says. */
 void sidecar_count_handshake(struct metrics *m, enum metric_side side, enum metric_tls kind,

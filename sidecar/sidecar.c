@@ -341,7 +341,7 @@ static err_t open_probes(struct sidecar *s, struct why *why)
 
 static err_t open_metrics(struct sidecar *s, struct why *why)
 {
-    err_t err = metrics_new(sidecar_metrics, SIDECAR_METRIC_COUNT, s->config->metrics_prefix,
+    err_t err = metrics_new(sidecar_families, SIDECAR_METRIC_COUNT, s->config->metrics_prefix,
                             &s->metrics, why);
     if (err == ERR_OK)
         err = process_metrics_new(s->metrics, &s->process, why);

@@ -8,7 +8,7 @@ static struct metrics *m;
 
 static void setup(void)
 {
-    ck_assert_int_eq(metrics_new(sidecar_metrics, SIDECAR_METRIC_COUNT, "spindle_", &m, NULL),
+    ck_assert_int_eq(metrics_new(sidecar_families, SIDECAR_METRIC_COUNT, "spindle_", &m, NULL),
                      ERR_OK);
 }
 
@@ -24,7 +24,7 @@ static uint64_t count_of(size_t family, size_t a, err_t err)
 
 START_TEST(test_the_table_keeps_the_rules_of_names)
 {
-    check_metric_table(sidecar_metrics, SIDECAR_METRIC_COUNT, 350);
+    check_metric_table(sidecar_families, SIDECAR_METRIC_COUNT, 350);
 }
 END_TEST
 
@@ -132,8 +132,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("sidecar_metrics");
-    TCase *t = tcase_create("sidecar_metrics");
+    Suite *s = suite_create("sidecar_families");
+    TCase *t = tcase_create("sidecar_families");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_the_table_keeps_the_rules_of_names);
     tcase_add_test(t, test_a_handshake_counts_its_group_and_one_mtls_connection);
