@@ -104,6 +104,7 @@ static void close_issuer(struct agent *a)
 static void count_reload(struct agent *a, enum result result)
 {
     metric_add(a->metrics, M_ENTRIES_RELOADS, result, 0, 0, 1);
+    metric_set(a->metrics, M_CONFIG_RELOADED, 0, 0, 0, result == RESULT_SUCCESS);
     if (result == RESULT_SUCCESS)
         metric_set(a->metrics, M_ENTRIES_LAST_RELOAD, 0, 0, 0, (double)clock_wall_s());
 }

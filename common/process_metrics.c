@@ -124,6 +124,7 @@ err_t process_metrics_new(struct metrics *m, struct process_metrics **ret, struc
         return err;
     }
     metric_set(m, M_BUILD_INFO, 0, 0, 0, 1);
+    metric_set(m, M_CONFIG_RELOADED, 0, 0, 0, 1);
     set_start_time(m);
     *ret = p;
     return ERR_OK;

@@ -18,7 +18,8 @@ enum result { RESULT_SUCCESS, RESULT_FAILURE };
 struct process_metrics; /* opaque */
 
 /* Sets what never changes and hooks the rest into each scrape; reads /proc/self only, by
- * descriptors opened here, so that it works inside the sandbox. Free it after `m`'s last scrape. */
+ * descriptors opened here, so that it works inside the sandbox. M_CONFIG_RELOADED is 1
+ * until the program sets it. Free it after `m`'s last scrape. */
 err_t process_metrics_new(struct metrics *m, struct process_metrics **ret,
                           struct why *why) MUST_CHECK;
 void process_metrics_free(struct process_metrics *p);

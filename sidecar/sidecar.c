@@ -229,6 +229,7 @@ static void reload(struct sidecar *s)
         s->config = sidecar_config_ref(next);
         log_info("reloaded");
     }
+    metric_set(s->metrics, M_CONFIG_RELOADED, 0, 0, 0, err == ERR_OK);
     sidecar_config_unref(next);
     buf_done(&report);
 }

@@ -89,3 +89,20 @@ def test_the_agent_counts_what_it_does_for_workloads(site):
                     "--timeout", "2s").code == 1
     agent.wait_metric("spindle_agent_workload_api_requests_total", method="FetchX509SVID",
                       code="PermissionDenied", reason="no_entry")
+
+
+def test_a_reload_that_failed_shows_until_one_succeeds(site):
+    entries = [{"spiffe_id": "spiffe://example.org/web", "selectors": [f"unix:uid:{os.getuid()}"]}]
+    agent = site.agent(entries=entries)
+    sidecar = site.sidecar("web", inbound=[
+        {"listen": "127.0.0.1:0", "forward": "127.0.0.1:9", "allow": ["spiffe://example.org/a"]}])
+
+    def shows(program, value):
+        name = "spindle_config_last_reload_successful"
+        assert (name, frozenset()) in program.metrics()
+        harness.wait_until(lambda: program.metrics().total(name) == value, f"{name} {value}")
+    good = {path: path.read_text() for path in (agent.entries_path, sidecar.config_path)}
+    for value in (1, 0, 1):
+        for program, path in ((agent, agent.entries_path), (sidecar, sidecar.config_path)):
+            site.write(path.name, good[path] if value else "no: such key\n")
+            shows(program, value)
