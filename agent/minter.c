@@ -1,7 +1,7 @@
 #include "agent/minter.h"
 
 #include "agent/metrics.h"
-#include "common/backoff.h"
+#include "agent/minter_table.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -14,30 +14,13 @@ enum {
     CLOCK_SLACK_MS = 1000,
     RETRY_FIRST_MS = 1000,
     RETRY_CAP_MS = 60 * 1000,
-    BUCKETS_FIRST = 64,
     JITTER_BOUND = 1001,
-};
-
-/* An entry with subscribers. */
-struct live {
-    struct live *next;  /* of the same bucket */
-    struct entry entry; /* own copy: id, SPIFFE ID, TTL, DNS names, hint */
-    unsigned subscribers;
-    struct svid *svid; /* owned reference; NULL while there is none to serve */
-    int64_t due_ms;    /* renewal, retry or expiry */
-    size_t heap_at;
-    struct backoff backoff;
-    bool is_untold; /* the subscribers have not heard of what svid is now */
-    bool is_gone;   /* the entry is no longer there */
 };
 
 struct minter {
     uv_timer_t timer;
     struct minter_options opt;
-    struct live **buckets; /* owned, by hash of the entry id */
-    size_t bucket_count, count;
-    struct live **heap; /* owned, the earliest due first; as many as count */
-    size_t heap_cap;
+    struct minter_table table;
     size_t svid_count;
     int64_t last_ms;
     bool is_busy;    /* within on_change: nothing is freed */
@@ -58,101 +41,6 @@ struct failures {
 static int64_t now_ms(const struct minter *m)
 {
     return m->opt.wall_ms();
-}
-
-/* The heap of due times. */
-
-static void heap_put(struct minter *m, size_t at, struct live *l)
-{
-    m->heap[at] = l;
-    l->heap_at = at;
-}
-
-static void heap_down(struct minter *m, struct live *l)
-{
-    size_t at = l->heap_at;
-    for (size_t child; (child = 2 * at + 1) < m->count; at = child) {
-        if (child + 1 < m->count && m->heap[child + 1]->due_ms < m->heap[child]->due_ms)
-            child++;
-        if (m->heap[child]->due_ms >= l->due_ms)
-            break;
-        heap_put(m, at, m->heap[child]);
-    }
-    heap_put(m, at, l);
-}
-
-static void heap_fix(struct minter *m, struct live *l)
-{
-    size_t at = l->heap_at;
-    for (; at > 0 && m->heap[(at - 1) / 2]->due_ms > l->due_ms; at = (at - 1) / 2)
-        heap_put(m, at, m->heap[(at - 1) / 2]);
-    heap_put(m, at, l);
-    heap_down(m, l);
-}
-
-/* After many due times changed. */
-static void heap_rebuild(struct minter *m)
-{
-    for (size_t i = 0; i < m->count; i++)
-        m->heap[i]->heap_at = i;
-    for (size_t i = m->count / 2; i-- > 0;)
-        heap_down(m, m->heap[i]);
-}
-
-static void set_due(struct minter *m, struct live *l, int64_t due_ms)
-{
-    l->due_ms = due_ms;
-    heap_fix(m, l);
-}
-
-/* The table of live entries. */
-
-static size_t hash(const char *id)
-{
-    uint64_t h = 14695981039346656037u; /* FNV-1a; ids are the operator's, not a stranger's */
-    for (; *id != '\0'; id++)
-        h = (h ^ (uint8_t)*id) * 1099511628211u;
-    return (size_t)(h ^ (h >> 32));
-}
-
-static struct live **slot(const struct minter *m, const char *id)
-{
-    struct live **at = &m->buckets[hash(id) & (m->bucket_count - 1)];
-    while (*at != NULL && strcmp((*at)->entry.id, id) != 0)
-        at = &(*at)->next;
-    return at;
-}
-
-static void rehash(struct minter *m, struct live **buckets, size_t count)
-{
-    for (size_t i = 0; i < m->count; i++) {
-        struct live **at = &buckets[hash(m->heap[i]->entry.id) & (count - 1)];
-        m->heap[i]->next = *at;
-        *at = m->heap[i];
-    }
-    mem_free(m->buckets);
-    m->buckets = buckets;
-    m->bucket_count = count;
-}
-
-/* Room for one more in heap and table. */
-static err_t make_room(struct minter *m)
-{
-    if (m->count == m->heap_cap) {
-        size_t cap = m->heap_cap > 0 ? 2 * m->heap_cap : BUCKETS_FIRST;
-        struct live **heap = mem_resize(m->heap, cap * sizeof *heap);
-        if (heap == NULL)
-            return ERR_NO_MEMORY;
-        m->heap = heap;
-        m->heap_cap = cap;
-    }
-    if (m->count < m->bucket_count)
-        return ERR_OK;
-    struct live **buckets = mem_array(2 * m->bucket_count, sizeof *buckets);
-    if (buckets == NULL)
-        return ERR_NO_MEMORY;
-    rehash(m, buckets, 2 * m->bucket_count);
-    return ERR_OK;
 }
 
 /* A copy of what stands in an SVID. */
@@ -188,17 +76,13 @@ static err_t live_new(struct minter *m, const struct entry *e, struct live **ret
         return ERR_NO_MEMORY;
     err_t err = copy_entry(e, &l->entry);
     if (err == ERR_OK)
-        err = make_room(m);
+        err = minter_table_add(&m->table, l);
     if (err != ERR_OK) {
         entry_done(&l->entry);
         mem_free(l);
         return err;
     }
     backoff_init(&l->backoff, RETRY_FIRST_MS, RETRY_CAP_MS);
-    *slot(m, e->id) = l;
-    l->due_ms = INT64_MAX;
-    heap_put(m, m->count, l);
-    m->count++;
     *ret = l;
     return ERR_OK;
 }
@@ -213,33 +97,20 @@ static void set_svid(struct minter *m, struct live *l, struct svid *svid)
 
 static void live_free(struct minter *m, struct live *l)
 {
+    minter_table_remove(&m->table, l);
     set_svid(m, l, NULL);
-    *slot(m, l->entry.id) = l->next;
     entry_done(&l->entry);
     mem_free(l);
 }
 
-static void remove_one(struct minter *m, struct live *l)
-{
-    struct live *last = m->heap[--m->count];
-    if (last != l) {
-        heap_put(m, l->heap_at, last);
-        heap_fix(m, last);
-    }
-    live_free(m, l);
-}
-
 static void remove_unused(struct minter *m)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < m->count; i++) {
-        if (m->heap[i]->subscribers > 0)
-            m->heap[kept++] = m->heap[i];
-        else
-            live_free(m, m->heap[i]);
-    }
-    m->count = kept;
-    heap_rebuild(m);
+    for (size_t i = 0; i < m->table.count; i++)
+        if (m->table.heap[i]->subscribers == 0)
+            m->table.heap[i]->due_ms = INT64_MIN;
+    minter_table_rebuild(&m->table);
+    while (m->table.count > 0 && m->table.heap[0]->subscribers == 0)
+        live_free(m, m->table.heap[0]);
     m->has_unused = false;
 }
 
@@ -250,7 +121,7 @@ static void remove_if_unused(struct minter *m, struct live *l)
     if (m->is_busy)
         m->has_unused = true;
     else
-        remove_one(m, l);
+        live_free(m, l);
 }
 
 /* The timer. */
@@ -264,11 +135,11 @@ static void arm(struct minter *m)
 {
     if (m->is_closing)
         return;
-    if (m->count == 0) {
+    if (m->table.count == 0) {
         uv_timer_stop(&m->timer);
         return;
     }
-    int64_t wait = m->heap[0]->due_ms;
+    int64_t wait = m->table.heap[0]->due_ms;
     int64_t now = now_ms(m);
     wait = wait < now ? 0 : wait - now < LOOK_MS ? wait - now : LOOK_MS;
     uv_update_time(m->timer.loop);
@@ -296,7 +167,7 @@ static err_t mint(struct minter *m, struct live *l, int64_t ms, struct why *why)
         return err;
     set_svid(m, l, svid);
     backoff_reset(&l->backoff);
-    set_due(m, l, svid->renew_at * 1000);
+    minter_table_set_due(&m->table, l, svid->renew_at * 1000);
     return ERR_OK;
 }
 
@@ -308,7 +179,7 @@ static void renewal_failed(struct minter *m, struct live *l, int64_t ms)
     int64_t again = ms + (int64_t)backoff_next(&l->backoff, random);
     if (l->svid != NULL && again > l->svid->not_after * 1000)
         again = l->svid->not_after * 1000;
-    set_due(m, l, again);
+    minter_table_set_due(&m->table, l, again);
 }
 
 static void tell(struct minter *m, struct live *l)
@@ -334,7 +205,7 @@ static void renew(struct minter *m, struct live *l, int64_t ms, struct failures 
 {
     struct why why = {0};
     if (l->is_untold && is_valid(l->svid, ms)) {
-        set_due(m, l, l->svid->renew_at * 1000);
+        minter_table_set_due(&m->table, l, l->svid->renew_at * 1000);
         tell(m, l);
         return;
     }
@@ -358,12 +229,12 @@ static void look_at_clock(struct minter *m, int64_t ms)
     m->last_ms = ms;
     if (!went_back)
         return;
-    for (size_t i = 0; i < m->count; i++) {
-        struct live *l = m->heap[i];
+    for (size_t i = 0; i < m->table.count; i++) {
+        struct live *l = m->table.heap[i];
         if (!l->is_gone)
             l->due_ms = is_valid(l->svid, ms) ? l->svid->renew_at * 1000 : ms;
     }
-    heap_rebuild(m);
+    minter_table_rebuild(&m->table);
 }
 
 void minter_check(struct minter *m)
@@ -375,9 +246,9 @@ void minter_check(struct minter *m)
     look_at_clock(m, ms);
     m->is_busy = true;
     for (size_t i = 0; i < MINTER_BATCH && !m->is_closing; i++) {
-        if (m->count == 0 || m->heap[0]->due_ms > ms)
+        if (m->table.count == 0 || m->table.heap[0]->due_ms > ms)
             break;
-        renew(m, m->heap[0], ms, &failures);
+        renew(m, m->table.heap[0], ms, &failures);
     }
     if (m->has_told && m->opt.on_settled != NULL)
         m->opt.on_settled(m->opt.arg);
@@ -395,12 +266,12 @@ void minter_check(struct minter *m)
 void minter_retry(struct minter *m)
 {
     int64_t ms = now_ms(m);
-    for (size_t i = 0; i < m->count; i++) {
-        struct live *l = m->heap[i];
+    for (size_t i = 0; i < m->table.count; i++) {
+        struct live *l = m->table.heap[i];
         if (!l->is_gone && (l->svid == NULL || ms >= l->svid->renew_at * 1000))
             l->due_ms = ms;
     }
-    heap_rebuild(m);
+    minter_table_rebuild(&m->table);
     minter_check(m);
 }
 
@@ -438,7 +309,7 @@ static err_t mint_for(struct minter *m, struct live *l, const struct entry *e, i
         renewal_failed(m, l, ms);
     l->is_untold = l->subscribers > 0 && (err == ERR_OK || !same_id);
     if (err == ERR_OK && l->is_untold)
-        set_due(m, l, ms);
+        minter_table_set_due(&m->table, l, ms);
     return err;
 }
 
@@ -446,7 +317,7 @@ err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
 {
     assert(!m->is_closing);
     int64_t ms = now_ms(m);
-    struct live *l = *slot(m, e->id);
+    struct live *l = minter_table_find(&m->table, e->id);
     err_t err = ERR_OK;
     if (l == NULL)
         err = live_new(m, e, &l);
@@ -466,7 +337,7 @@ err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
 
 void minter_release(struct minter *m, const char *entry_id)
 {
-    struct live *l = *slot(m, entry_id);
+    struct live *l = minter_table_find(&m->table, entry_id);
     assert(l != NULL && l->subscribers > 0);
     l->subscribers--;
     remove_if_unused(m, l);
@@ -505,15 +376,15 @@ static void entry_gone(struct minter *m, struct live *l)
 void minter_entries_changed(struct minter *m, const struct entry_set *entries)
 {
     int64_t ms = now_ms(m);
-    for (size_t i = 0; i < m->count; i++) {
-        struct live *l = m->heap[i];
+    for (size_t i = 0; i < m->table.count; i++) {
+        struct live *l = m->table.heap[i];
         const struct entry *e = entries_find(entries, l->entry.id);
         if (e != NULL)
             entry_changed(m, l, e, ms);
         else
             entry_gone(m, l);
     }
-    heap_rebuild(m);
+    minter_table_rebuild(&m->table);
     minter_check(m);
 }
 
@@ -525,16 +396,16 @@ void minter_set_ttl(struct minter *m, int64_t x509_ttl_s)
 void minter_each(struct minter *m,
                  void (*fn)(void *arg, const struct svid *s, unsigned subscribers), void *arg)
 {
-    for (size_t i = 0; i < m->count; i++)
-        if (m->heap[i]->svid != NULL)
-            fn(arg, m->heap[i]->svid, m->heap[i]->subscribers);
+    for (size_t i = 0; i < m->table.count; i++)
+        if (m->table.heap[i]->svid != NULL)
+            fn(arg, m->table.heap[i]->svid, m->table.heap[i]->subscribers);
 }
 
 int64_t minter_min_not_after(const struct minter *m)
 {
     int64_t first = 0;
-    for (size_t i = 0; i < m->count; i++) {
-        const struct svid *s = m->heap[i]->svid;
+    for (size_t i = 0; i < m->table.count; i++) {
+        const struct svid *s = m->table.heap[i]->svid;
         if (s != NULL && (first == 0 || s->not_after < first))
             first = s->not_after;
     }
@@ -547,17 +418,13 @@ err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct mint
                   struct why *why)
 {
     struct minter *m = mem_alloc(sizeof *m);
-    struct live **buckets = mem_array(BUCKETS_FIRST, sizeof *buckets);
-    if (m == NULL || buckets == NULL) {
+    if (m == NULL || minter_table_init(&m->table) != ERR_OK) {
         mem_free(m);
-        mem_free(buckets);
         return why_set(why, ERR_NO_MEMORY, "no memory for the minter");
     }
     m->opt = *opt;
     if (m->opt.wall_ms == NULL)
         m->opt.wall_ms = clock_wall_ms;
-    m->buckets = buckets;
-    m->bucket_count = BUCKETS_FIRST;
     m->last_ms = now_ms(m);
     uv_timer_init(loop, &m->timer);
     m->timer.data = m;
@@ -570,10 +437,9 @@ static void on_closed(uv_handle_t *handle)
     struct minter *m = handle->data;
     void (*closed)(void *arg) = m->closed;
     void *arg = m->closed_arg;
-    for (size_t i = 0; i < m->count; i++)
-        live_free(m, m->heap[i]);
-    mem_free(m->heap);
-    mem_free(m->buckets);
+    while (m->table.count > 0)
+        live_free(m, m->table.heap[m->table.count - 1]);
+    minter_table_done(&m->table);
     mem_free(m);
     closed(arg);
 }
