@@ -13,6 +13,7 @@ static void bundle_done(struct bundle *b)
     mem_free(b->trust_domain);
     mem_free(b->der);
     mem_free(b->roots);
+    mem_free(b->key_ids);
     *b = (struct bundle){0};
 }
 
@@ -59,12 +60,15 @@ static err_t parse_roots(struct bundle *b, struct why *why)
     if (err != ERR_OK)
         return err;
     b->roots = mem_array(count, sizeof *b->roots);
-    if (b->roots == NULL)
+    b->key_ids = mem_array(count, sizeof *b->key_ids);
+    if (b->roots == NULL || b->key_ids == NULL)
         return why_set(why, ERR_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < count; i++) {
         err = x509_parse(ders[i], &b->roots[i], why);
         if (err != ERR_OK)
             return why_add(why, err, "root %zu of %zu", i + 1, count);
+        if (x509_key_id(b->roots[i].spki, b->key_ids[i]) == ERR_INTERNAL)
+            return why_set(why, ERR_INTERNAL, "SHA-1 of a key"); /* malformed: verifies nothing */
     }
     b->root_count = count;
     return ERR_OK;
@@ -151,6 +155,15 @@ const struct bundle *bundle_set_find(const struct bundle_set *set, struct slice 
     bool same;
     size_t at = position(set, trust_domain, &same);
     return same ? &set->items[at] : NULL;
+}
+
+bool bundle_has_key(const struct bundle *b, const uint8_t key_id[static X509_KEY_ID_LEN])
+{
+    size_t i = 0;
+    while (i < b->root_count &&
+           !slice_eq(slice_of(b->key_ids[i], X509_KEY_ID_LEN), slice_of(key_id, X509_KEY_ID_LEN)))
+        i++;
+    return i < b->root_count;
 }
 
 bool bundle_set_eq(const struct bundle_set *a, const struct bundle_set *b)

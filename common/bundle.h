@@ -12,7 +12,8 @@ struct bundle {
     char *trust_domain; /* owned */
     uint8_t *der;       /* owned, concatenated */
     size_t der_len;
-    struct x509 *roots; /* owned, parsed, borrowing der */
+    struct x509 *roots;                  /* owned, parsed, borrowing der */
+    uint8_t (*key_ids)[X509_KEY_ID_LEN]; /* owned; of each root */
     size_t root_count;
 };
 
@@ -31,6 +32,8 @@ err_t bundle_set_put(struct bundle_set *set, struct slice trust_domain, struct s
 err_t bundle_set_copy(const struct bundle_set *from, struct bundle_set *ret_copy) MUST_CHECK;
 /* Borrowed, NULL when there is none. */
 const struct bundle *bundle_set_find(const struct bundle_set *set, struct slice trust_domain);
+/* Is there a root with this key? */
+bool bundle_has_key(const struct bundle *b, const uint8_t key_id[static X509_KEY_ID_LEN]);
 bool bundle_set_eq(const struct bundle_set *a, const struct bundle_set *b);
 
 #endif

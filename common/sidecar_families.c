@@ -24,7 +24,7 @@ static const char *const flow_values[] = {
         ERR_CERT_EXT_KEY_USAGE, ERR_CERT_ALGORITHM, ERR_CHAIN_TOO_LONG, ERR_CHAIN_ISSUER_NOT_CA,   \
         ERR_CHAIN_PATH_LENGTH, ERR_CHAIN_INCOMPLETE, ERR_CHAIN_FOREIGN_ROOT, ERR_LEAF_IS_CA,       \
         ERR_LEAF_NO_URI, ERR_LEAF_URI_COUNT, ERR_LEAF_ID_INVALID, ERR_LEAF_ID_ROOT_PATH,           \
-        ERR_TRUST_DOMAIN_UNKNOWN, ERR_LIFETIME_TOO_LONG
+        ERR_TRUST_DOMAIN_UNKNOWN, ERR_LIFETIME_TOO_LONG, ERR_CERT_REVOKED, ERR_REVOCATION_UNKNOWN
 /* What can go wrong with a TLS peer on the wire. */
 #define TLS_ERRORS                                                                                 \
     ERR_TLS_VERSION, ERR_TLS_NOT_TLS, ERR_TLS_NO_COMMON, ERR_TLS_ALERT, ERR_TLS_PROTOCOL,          \
@@ -49,7 +49,12 @@ static const err_t closed_errors[] = {ERR_OK,
                                       ERR_LIMIT,
                                       ERR_NO_MEMORY,
                                       ERR_IO,
-                                      ERR_NO_IDENTITY_YET};
+                                      ERR_NO_IDENTITY_YET,
+                                      ERR_CERT_REVOKED,
+                                      ERR_TRUST_REMOVED,
+                                      ERR_CERT_EXPIRED};
+static const err_t cut_errors[] = {ERR_CERT_REVOKED, ERR_PEER_NOT_ALLOWED, ERR_TRUST_REMOVED,
+                                   ERR_CERT_EXPIRED};
 static const err_t refused_errors[] = {ERR_LIMIT, ERR_NO_IDENTITY_YET, ERR_DRAINING, ERR_NO_MEMORY,
                                        ERR_IO};
 static const err_t connect_errors[] = {ERR_CONNECT, ERR_RESOLVE,   ERR_TIMEOUT,
@@ -73,6 +78,7 @@ static const double bounds_connect[] = {.0001, .00025, .0005, .001, .0025, .005,
 #define L_FLOW METRIC_VALUES("flow", flow_values)
 #define L_HANDSHAKE_FAILURE METRIC_ERRORS("reason", handshake_errors)
 #define L_CLOSED METRIC_ERRORS("reason", closed_errors)
+#define L_CUT METRIC_ERRORS("reason", cut_errors)
 #define L_REFUSED METRIC_ERRORS("reason", refused_errors)
 #define L_CONNECT_FAILURE METRIC_ERRORS("reason", connect_errors)
 #define L_IDENTITY_FAILURE METRIC_ERRORS("reason", identity_errors)

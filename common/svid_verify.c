@@ -15,6 +15,7 @@ struct search {
     const struct x509 *certs; /* [0] is the leaf */
     size_t count;
     const struct x509 *path[PATH_MAX_CERTS];
+    size_t len;    /* of the path that verified, its anchor included */
     unsigned used; /* bit i: certs[i] is in the path */
     unsigned steps_left, checks_left, names_left;
     err_t err;                 /* the first failure of a whole path, else of an unfinished one */
@@ -170,13 +171,22 @@ static err_t check_times(const struct x509 *c, int64_t now, struct why *why)
     return ERR_OK;
 }
 
-static err_t check_lifetime(const struct x509 *leaf, int64_t limit, struct why *why)
+static err_t check_lifetime(const struct x509 *leaf, struct slice trust_domain,
+                            const struct svid_verify_options *opt, struct why *why)
 {
-    int64_t life = leaf->not_after - leaf->not_before;
-    if (limit == 0 || life <= limit)
+    int64_t life = leaf->not_after - leaf->not_before, limit = opt->max_lifetime_s;
+    bool bound = opt->lifetime_domain.len == 0 || slice_eq(opt->lifetime_domain, trust_domain);
+    if (limit == 0 || !bound || life <= limit)
         return ERR_OK;
     return why_set(why, ERR_LIFETIME_TOO_LONG, "it lives %lld s, at most %lld s are accepted",
                    (long long)life, (long long)limit);
+}
+
+err_t svid_check_lifetime(const struct x509 *leaf, struct slice trust_domain,
+                          const struct svid_verify_options *opt, struct why *why)
+{
+    err_t err = check_lifetime(leaf, trust_domain, opt, why);
+    return err == ERR_OK ? ERR_OK : about(why, err, leaf, "certificate");
 }
 
 static err_t check_signatures(struct search *s, size_t len, struct why *why)
@@ -218,7 +228,7 @@ static err_t check_path(struct search *s, size_t len, struct why *why)
     for (size_t i = 0; i < len; i++) {
         err_t err = check_times(s->path[i], s->opt->now, why);
         if (err == ERR_OK && i == 0)
-            err = check_lifetime(s->path[i], s->opt->max_lifetime_s, why);
+            err = check_lifetime(s->path[i], slice_str(s->bundle->trust_domain), s->opt, why);
         if (err != ERR_OK)
             return about(why, err, s->path[i], who(i, len));
     }
@@ -252,8 +262,10 @@ static bool candidate(struct search *s, const struct x509 *child, const struct x
 static bool try_path(struct search *s, size_t len)
 {
     err_t err = check_path(s, len, s->whole_path_failed ? NULL : &s->why);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        s->len = len;
         return true;
+    }
     if (err == ERR_NO_MEMORY) /* not the peer's fault: nothing was found out about it */
         s->err = why_set(&s->why, err, "out of memory while checking a signature");
     else if (!s->whole_path_failed)
@@ -355,6 +367,25 @@ static err_t verify_path(struct search *s, struct why *why)
                                                  : about(why, err, &s->certs[0], "certificate");
 }
 
+/* Each certificate with the key that it was really verified with: names and key identifiers are
+ * what a peer says, this is what it proved. */
+static err_t report_path(const struct search *s, struct svid_peer *peer, struct why *why)
+{
+    size_t links = s->len - 1;
+    const struct x509 *anchor = s->path[links];
+    for (size_t i = 0; i < links; i++) {
+        struct svid_link *link = &peer->path[i];
+        link->serial = s->path[i]->serial;
+        link->at = (uint8_t)(s->path[i] - s->certs);
+        err_t err = x509_key_id(s->path[i + 1]->spki, link->issuer);
+        if (err != ERR_OK)
+            return why_set(why, err, "key of the issuer of certificate %zu of the path", i + 1);
+    }
+    memcpy(peer->anchor, s->bundle->key_ids[anchor - s->bundle->roots], sizeof peer->anchor);
+    peer->path_len = links;
+    return ERR_OK;
+}
+
 static err_t parse_chain(const struct slice *chain, size_t count, struct x509 *certs,
                          struct svid_peer *peer, struct why *why)
 {
@@ -377,6 +408,7 @@ err_t svid_verify(const struct slice *chain, size_t count, const struct svid_ver
     struct search s = {.opt = opt, .certs = certs, .count = count};
     ret_peer->leaf_parsed = false;
     ret_peer->id_parsed = false;
+    ret_peer->path_len = 0;
     if (count == 0)
         return why_set(why, ERR_PEER_NO_CERT, "the peer showed no certificate");
     if (count > SVID_CHAIN_MAX)
@@ -400,5 +432,6 @@ err_t svid_verify(const struct slice *chain, size_t count, const struct svid_ver
                       SLICE_ARG(domain));
         return about(why, err, &certs[0], "certificate");
     }
-    return verify_path(&s, why);
+    err = verify_path(&s, why);
+    return err == ERR_OK ? report_path(&s, ret_peer, why) : err;
 }

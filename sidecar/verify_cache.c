@@ -56,15 +56,40 @@ static void window_of(const struct slice *chain, size_t count,
 }
 
 /* The peer again, without its signatures: what svid_verify would have filled. */
-static err_t peer_of(struct slice leaf, struct svid_peer *ret_peer, struct why *why)
+static err_t peer_of(const struct verify_slot *slot, const struct slice *chain,
+                     const struct svid_verify_options *opt, struct svid_peer *ret_peer,
+                     struct why *why)
 {
     struct svid_peer peer = {.leaf_parsed = true, .id_parsed = true};
-    err_t err = x509_parse(leaf, &peer.leaf, why);
+    struct x509 cert;
+    err_t err = x509_parse(chain[0], &peer.leaf, why);
     if (err == ERR_OK)
         err = spiffeid_parse(peer.leaf.uri[0], &peer.id, why);
-    if (err == ERR_OK)
-        *ret_peer = peer;
-    return err;
+    if (err != ERR_OK)
+        return err;
+    peer.path[0].serial = peer.leaf.serial;
+    for (size_t i = 1; err == ERR_OK && i < slot->links; i++) {
+        peer.path[i].at = slot->order[i];
+        err = x509_parse(chain[slot->order[i]], &cert, why);
+        if (err == ERR_OK)
+            err = x509_key_id(cert.spki, peer.path[i - 1].issuer);
+        peer.path[i].serial = cert.serial;
+    }
+    memcpy(peer.anchor, slot->anchor, sizeof peer.anchor);
+    memcpy(peer.path[slot->links - 1].issuer, slot->anchor, sizeof slot->anchor);
+    peer.path_len = slot->links;
+    *ret_peer = peer;
+    return err == ERR_OK ? svid_check_lifetime(&peer.leaf, peer.id.trust_domain, opt, why) : err;
+}
+
+static void remember(struct verify_slot *slot, const uint8_t hash[static SHA256_LEN],
+                     const struct svid_peer *peer)
+{
+    memcpy(slot->hash, hash, SHA256_LEN);
+    memcpy(slot->anchor, peer->anchor, sizeof slot->anchor);
+    slot->links = (uint8_t)peer->path_len;
+    for (size_t i = 0; i < peer->path_len; i++)
+        slot->order[i] = peer->path[i].at;
 }
 
 err_t verify_cache_check(struct verify_cache *c, const struct slice *chain, size_t count,
@@ -72,17 +97,16 @@ err_t verify_cache_check(struct verify_cache *c, const struct slice *chain, size
                          struct why *why)
 {
     uint8_t hash[SHA256_LEN];
-    if (count == 0 || count > SVID_CHAIN_MAX || opt->max_lifetime_s != 0 ||
-        !hash_chain(chain, count, opt->peer_role, hash))
+    if (count == 0 || count > SVID_CHAIN_MAX || !hash_chain(chain, count, opt->peer_role, hash))
         return svid_verify(chain, count, opt, ret_peer, why);
-    size_t slot = (size_t)(hash[0] | hash[1] << 8) % VERIFY_CACHE_SLOTS;
-    if (memcmp(c->slot[slot].hash, hash, sizeof hash) == 0 && opt->now >= c->slot[slot].from &&
-        opt->now < c->slot[slot].until)
-        return peer_of(chain[0], ret_peer, why);
+    struct verify_slot *slot = &c->slot[(size_t)(hash[0] | hash[1] << 8) % VERIFY_CACHE_SLOTS];
+    if (memcmp(slot->hash, hash, sizeof hash) == 0 && opt->now >= slot->from &&
+        opt->now < slot->until)
+        return peer_of(slot, chain, opt, ret_peer, why);
     err_t err = svid_verify(chain, count, opt, ret_peer, why);
     if (err == ERR_OK) {
-        memcpy(c->slot[slot].hash, hash, sizeof hash);
-        window_of(chain, count, opt, ret_peer, &c->slot[slot].from, &c->slot[slot].until);
+        remember(slot, hash, ret_peer);
+        window_of(chain, count, opt, ret_peer, &slot->from, &slot->until);
     }
     return err;
 }

@@ -7,6 +7,7 @@
 
 static struct bundle_set bundles;
 static struct why why;
+static struct svid_peer peer;
 
 static void start(void)
 {
@@ -22,7 +23,6 @@ static void stop(void)
 static err_t verify(struct cert *const *shown, size_t count)
 {
     struct slice chain[SVID_CHAIN_MAX + 1];
-    struct svid_peer peer;
     struct svid_verify_options opt = {
         .bundles = &bundles, .peer_role = SVID_ROLE_CLIENT, .now = CERTS_NOW};
     for (size_t i = 0; i < count; i++)
@@ -261,6 +261,64 @@ START_TEST(test_name_constraints_pass_by_self_issued_authorities)
 }
 END_TEST
 
+static void check_link(size_t i, const struct cert *cert, size_t at, const struct cert *issuer)
+{
+    uint8_t key[X509_KEY_ID_LEN];
+    ck_assert_int_eq(x509_key_id(issuer->x509.spki, key), ERR_OK);
+    ck_assert(slice_eq(peer.path[i].serial, cert->x509.serial));
+    ck_assert_uint_eq(peer.path[i].at, at);
+    ck_assert_mem_eq(peer.path[i].issuer, key, sizeof key);
+}
+
+/* Revocation asks by the key that really signed: names, key ids and order are the peer's own. */
+START_TEST(test_the_verified_path_is_told_by_the_keys_that_signed)
+{
+    struct cert *root = make_ca("root", NULL), *old_root = make_ca("root", NULL);
+    struct cert *middle = make_ca("middle", root), *other = make_ca("issuer", middle);
+    struct cert *issuer = make_ca("issuer", middle);
+    struct cert *leaf = cert_make(
+        &(struct cert_knobs){.uri = WEB, .authority_key_id = other->x509.subject_key_id}, issuer);
+    struct cert *shown[] = {leaf, other, middle, issuer};
+    uint8_t key[X509_KEY_ID_LEN];
+    cert_trust(&bundles, "example.org", old_root);
+    cert_trust(&bundles, "example.org", root);
+    ck_assert_msg(verify(shown, 4) == ERR_OK, "%s", why.text);
+    ck_assert_uint_eq(peer.path_len, 3);
+    check_link(0, leaf, 0, issuer);
+    check_link(1, issuer, 3, middle);
+    check_link(2, middle, 2, root);
+    ck_assert_int_eq(x509_key_id(root->x509.spki, key), ERR_OK);
+    ck_assert_mem_eq(peer.anchor, key, sizeof key);
+    const struct bundle *bundle = bundle_set_find(&bundles, slice_str("example.org"));
+    ck_assert(bundle_has_key(bundle, key));
+    ck_assert(!bundle_has_key(bundle, peer.path[0].issuer));
+    ck_assert_int_ne(verify(shown, 3), ERR_OK);
+    ck_assert_uint_eq(peer.path_len, 0);
+    struct cert *all[] = {root, old_root, middle, other, issuer, leaf};
+    for (size_t i = 0; i < 6; i++)
+        cert_free(all[i]);
+}
+END_TEST
+
+/* S3.3: the limit of the own authority says nothing about another domain's. */
+START_TEST(test_a_limit_of_life_may_bind_one_trust_domain_only)
+{
+    struct cert *root = make_ca("root", NULL), *leaf = make_leaf(root); /* 3610 s */
+    cert_trust(&bundles, "example.org", root);
+    struct slice chain = cert_der(leaf);
+    struct svid_verify_options opt = {.bundles = &bundles,
+                                      .peer_role = SVID_ROLE_CLIENT,
+                                      .now = CERTS_NOW,
+                                      .max_lifetime_s = 600,
+                                      .lifetime_domain = slice_str("partner.test")};
+    ck_assert_int_eq(svid_verify(&chain, 1, &opt, &peer, &why), ERR_OK);
+    opt.lifetime_domain = slice_str("example.org");
+    ck_assert_int_eq(svid_verify(&chain, 1, &opt, &peer, &why), ERR_LIFETIME_TOO_LONG);
+    cert_free(leaf);
+    cert_free(root);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("svid_path");
@@ -278,6 +336,8 @@ int main(void)
     tcase_add_loop_test(t, test_at_most_sixteen_signatures_are_checked, 0, 2);
     tcase_add_loop_test(t, test_at_most_128_candidates_are_tried, 0, 2);
     tcase_add_test(t, test_name_constraints_pass_by_self_issued_authorities);
+    tcase_add_test(t, test_the_verified_path_is_told_by_the_keys_that_signed);
+    tcase_add_test(t, test_a_limit_of_life_may_bind_one_trust_domain_only);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

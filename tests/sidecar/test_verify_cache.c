@@ -1,0 +1,134 @@
+/* A hit of the cache is as good as a new verification: it tells the same path, and what changes
+ * between two handshakes of one chain still counts. */
+#include "sidecar/verify_cache.h"
+
+#include "common/mem.h"
+#include "tests/support/certs.h"
+#include "tests/support/runner.h"
+
+#define WEB "spiffe://example.org/web"
+
+static struct verify_cache *cache;
+static struct bundle_set bundles;
+static struct cert *root, *middle, *issuer, *leaf;
+static struct slice chain[3];
+static struct svid_verify_options opt;
+static struct svid_peer peer;
+static struct why why;
+
+static void start(void)
+{
+    cache = mem_alloc(sizeof *cache);
+    bundle_set_init(&bundles);
+    root = cert_make(&(struct cert_knobs){.ca = true, .cn = "root"}, NULL);
+    middle = cert_make(&(struct cert_knobs){.ca = true, .cn = "middle"}, root);
+    issuer = cert_make(&(struct cert_knobs){.ca = true, .cn = "issuer"}, middle);
+    leaf = cert_make(&(struct cert_knobs){.uri = WEB}, issuer);
+    cert_trust(&bundles, "example.org", root);
+    chain[0] = cert_der(leaf);
+    chain[1] = cert_der(middle); /* not in the order of the path */
+    chain[2] = cert_der(issuer);
+    opt = (struct svid_verify_options){
+        .bundles = &bundles, .peer_role = SVID_ROLE_CLIENT, .now = CERTS_NOW};
+}
+
+static void stop(void)
+{
+    bundle_set_done(&bundles);
+    cert_free(leaf);
+    cert_free(issuer);
+    cert_free(middle);
+    cert_free(root);
+    mem_free(cache);
+}
+
+static err_t check(void)
+{
+    why = (struct why){0};
+    return verify_cache_check(cache, chain, 3, &opt, &peer, &why);
+}
+
+/* A hit does not look at the bundles: without them only a hit is admitted. */
+static void expect_hit(bool hit)
+{
+    struct bundle_set none;
+    bundle_set_init(&none);
+    opt.bundles = &none;
+    ck_assert_int_eq(check(), hit ? ERR_OK : ERR_TRUST_DOMAIN_UNKNOWN);
+    opt.bundles = &bundles;
+}
+
+START_TEST(test_a_hit_tells_the_path_that_was_verified)
+{
+    expect_hit(false);
+    ck_assert_msg(check() == ERR_OK, "%s", why.text);
+    struct svid_peer first = peer;
+    peer = (struct svid_peer){0};
+    expect_hit(true);
+    ck_assert_uint_eq(peer.path_len, 3);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert(slice_eq(peer.path[i].serial, first.path[i].serial));
+        ck_assert_uint_eq(peer.path[i].at, first.path[i].at);
+        ck_assert_mem_eq(peer.path[i].issuer, first.path[i].issuer, X509_KEY_ID_LEN);
+    }
+    ck_assert_mem_eq(peer.anchor, first.anchor, X509_KEY_ID_LEN);
+    ck_assert(slice_eq_str(peer.id.text, WEB) && peer.id_parsed && peer.leaf_parsed);
+}
+END_TEST
+
+START_TEST(test_a_limit_of_life_counts_for_hits_too)
+{
+    opt.max_lifetime_s = 3610;
+    ck_assert_int_eq(check(), ERR_OK);
+    expect_hit(true);
+    opt.max_lifetime_s = 3609;
+    ck_assert_int_eq(check(), ERR_LIFETIME_TOO_LONG);
+    ck_assert_ptr_nonnull(strstr(why.text, WEB));
+    opt.lifetime_domain = slice_str("partner.test");
+    ck_assert_int_eq(check(), ERR_OK);
+    expect_hit(true);
+}
+END_TEST
+
+START_TEST(test_a_hit_ends_with_the_first_certificate_that_runs_out)
+{
+    ck_assert_int_eq(check(), ERR_OK);
+    opt.now = leaf->x509.not_after;
+    expect_hit(false);
+    opt.now = leaf->x509.not_after + 1;
+    ck_assert_int_eq(check(), ERR_CERT_EXPIRED);
+}
+END_TEST
+
+START_TEST(test_a_refusal_is_not_kept)
+{
+    opt.now = leaf->x509.not_before - 1;
+    ck_assert_int_eq(check(), ERR_CERT_NOT_YET_VALID);
+    opt.now = CERTS_NOW;
+    ck_assert_int_eq(check(), ERR_OK);
+    verify_cache_clear(cache);
+    expect_hit(false);
+}
+END_TEST
+
+START_TEST(test_a_chain_is_verified_anew_for_the_other_role)
+{
+    ck_assert_int_eq(check(), ERR_OK);
+    opt.peer_role = SVID_ROLE_SERVER;
+    expect_hit(false);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("verify_cache");
+    TCase *t = tcase_create("verify_cache");
+    tcase_add_checked_fixture(t, start, stop);
+    tcase_add_test(t, test_a_hit_tells_the_path_that_was_verified);
+    tcase_add_test(t, test_a_limit_of_life_counts_for_hits_too);
+    tcase_add_test(t, test_a_hit_ends_with_the_first_certificate_that_runs_out);
+    tcase_add_test(t, test_a_refusal_is_not_kept);
+    tcase_add_test(t, test_a_chain_is_verified_anew_for_the_other_role);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
