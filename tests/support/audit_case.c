@@ -1,0 +1,122 @@
+#include "tests/support/audit_case.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SOON_MS 20000
+
+struct temp_dir audit_dir;
+char audit_path[TEMP_PATH_MAX];
+
+void audit_case_begin(void)
+{
+    temp_dir_make(&audit_dir);
+    temp_path(&audit_dir, "audit.log", audit_path);
+}
+
+void audit_case_end(void)
+{
+    temp_dir_remove(&audit_dir);
+}
+
+struct audit *audit_case_open(int64_t max_size, int64_t keep)
+{
+    struct audit_options opt = {.path = audit_path, .max_size = max_size, .keep = keep};
+    struct audit *a = NULL;
+    struct why why = {.err = ERR_OK};
+    ck_assert_msg(audit_open(&opt, &a, &why) == ERR_OK, "%s", why_text(&why));
+    ck_assert_int_eq(audit_start(a, &why), ERR_OK);
+    return a;
+}
+
+char *audit_read(const char *name)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    struct stat st = {0};
+    if (fd >= 0)
+        ck_assert_int_eq(fstat(fd, &st), 0);
+    char *text = calloc(1, (size_t)st.st_size + 1);
+    ck_assert_ptr_nonnull(text);
+    if (fd >= 0) {
+        ck_assert_int_eq(read(fd, text, (size_t)st.st_size), st.st_size);
+        close(fd);
+    }
+    return text;
+}
+
+void audit_each_line(const char *text, void (*fn)(void *arg, const json_t *line), void *arg)
+{
+    while (*text != '\0') {
+        const char *end = strchr(text, '\n');
+        json_error_t error;
+        ck_assert_msg(end != NULL, "no end of line: %s", text);
+        json_t *line = json_loadb(text, (size_t)(end - text), JSON_REJECT_DUPLICATES, &error);
+        ck_assert_msg(line != NULL, "%s: %.*s", error.text, (int)(end - text), text);
+        ck_assert_ptr_nonnull(json_string_value(json_object_get(line, "time")));
+        ck_assert_ptr_nonnull(json_string_value(json_object_get(line, "event")));
+        fn(arg, line);
+        json_decref(line);
+        text = end + 1;
+    }
+}
+
+void audit_tally_line(void *arg, const json_t *line)
+{
+    struct audit_tally *t = arg;
+    if (strcmp(json_string_value(json_object_get(line, "event")), "lost") == 0) {
+        int64_t count = json_integer_value(json_object_get(line, "count"));
+        ck_assert_int_gt(count, 0);
+        t->lost += count;
+        t->next += count;
+        t->gaps++;
+        return;
+    }
+    ck_assert_int_eq(json_integer_value(json_object_get(line, "n")), t->next);
+    t->next++;
+    t->seen++;
+}
+
+struct audit_tally audit_tally_text(const char *text)
+{
+    struct audit_tally t = {0};
+    audit_each_line(text, audit_tally_line, &t);
+    return t;
+}
+
+void audit_numbers(struct audit *a, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        audit_event(a, "number", log_int("n", i), log_str("text", "0123456789012345678901234567"));
+}
+
+void audit_wait_for(const char *name, const char *wanted)
+{
+    int watch = inotify_init1(IN_CLOEXEC);
+    struct pollfd p = {.fd = watch, .events = POLLIN};
+    ck_assert_int_ge(inotify_add_watch(watch, audit_dir.path, IN_MODIFY | IN_CREATE | IN_MOVED_TO),
+                     0);
+    for (;;) {
+        char events[4096], *text = audit_read(name);
+        bool there = strstr(text, wanted) != NULL;
+        free(text);
+        if (there)
+            break;
+        ck_assert_msg(poll(&p, 1, SOON_MS) == 1, "no %s in %s", wanted, name);
+        ck_assert_int_gt(read(watch, events, sizeof events), 0);
+    }
+    close(watch);
+}
+
+const char *audit_old_name(int i, char out[static TEMP_PATH_MAX])
+{
+    int len = i == 0 ? snprintf(out, TEMP_PATH_MAX, "%s", audit_path)
+                     : snprintf(out, TEMP_PATH_MAX, "%s.%d", audit_path, i);
+    ck_assert_int_lt(len, TEMP_PATH_MAX);
+    return out;
+}
