@@ -1,43 +1,9 @@
-#include "common/metric.h"
-
 #include "common/mem.h"
+#include "common/metric_internal.h"
 
 #include <assert.h>
-#include <stdatomic.h>
-#include <string.h>
 
 #define NS_PER_S 1e9
-#define HOOKS_MAX 8
-#define DIMENSIONS 3
-#define OTHER "other"
-
-/* Texts of one open label. Index METRIC_DYNAMIC_MAX is "other", shown once it was needed. */
-struct open_label {
-    char *text[METRIC_DYNAMIC_MAX]; /* owned */
-    size_t count;
-    bool overflowed;
-};
-
-struct layout {
-    size_t first;            /* slot of the family's first series */
-    size_t size[DIMENSIONS]; /* values of each index, 1 where there is none */
-    size_t width;            /* slots of one series */
-    struct open_label *open; /* owned; NULL when all labels are closed */
-};
-
-struct metrics {
-    const struct metric_family *table; /* borrowed */
-    size_t count;
-    struct layout *layout;   /* owned, one a family */
-    _Atomic uint64_t *slots; /* owned */
-    char *prefix;            /* owned */
-    size_t dropped_family;   /* metrics_series_dropped_total, or `count` */
-    struct {
-        void (*fn)(void *arg);
-        void *arg;
-    } hook[HOOKS_MAX];
-    size_t hook_count;
-};
 
 size_t metric_label_count(const struct metric_family *f)
 {
@@ -59,10 +25,13 @@ static size_t series_width(const struct metric_family *f)
 
 /* Fills the sizes; returns how many slots the family needs. Asserts what only a wrong row breaks.
  */
-static size_t lay_out(const struct metric_family *f, size_t first, struct layout *l)
+static size_t lay_out(const struct metric_family *f, size_t first, struct metric_layout *l)
 {
-    size_t dimension = 0, series = 1;
-    *l = (struct layout){.first = first, .size = {1, 1, 1}, .width = series_width(f)};
+    size_t dimension = 0;
+    *l = (struct metric_layout){.fingerprint = metric_fingerprint(f),
+                                .first = first,
+                                .size = {1, 1, 1},
+                                .width = series_width(f)};
     for (size_t i = 0; i < metric_label_count(f); i++) {
         const struct metric_label *label = &f->label[i];
         assert(!is_open(label) || i == 0);
@@ -70,35 +39,50 @@ static size_t lay_out(const struct metric_family *f, size_t first, struct layout
         if (label->tied)
             continue;
         size_t values = is_open(label) ? METRIC_DYNAMIC_MAX + 1 : label->count;
-        assert(dimension < DIMENSIONS || values == 1);
-        if (dimension < DIMENSIONS)
+        assert(dimension < METRIC_DIMENSIONS || values == 1);
+        if (dimension < METRIC_DIMENSIONS)
             l->size[dimension++] = values;
-        series *= values;
     }
     assert((f->type == METRIC_HISTOGRAM) == (f->bucket_count > 0));
-    return series * l->width;
+    return metric_family_slots(l);
+}
+
+static bool has_open_label(const struct metric_family *f)
+{
+    return metric_label_count(f) > 0 && is_open(&f->label[0]);
+}
+
+static err_t lay_out_all(struct metrics *m)
+{
+    m->dropped_family = m->build_family = m->count;
+    for (size_t i = 0; i < m->count; i++) {
+        m->slot_count += lay_out(&m->table[i], m->slot_count, &m->layout[i]);
+        if (strcmp(m->table[i].name, "metrics_series_dropped_total") == 0)
+            m->dropped_family = i;
+        if (strcmp(m->table[i].name, "build_info") == 0)
+            m->build_family = i;
+        if (!has_open_label(&m->table[i]))
+            continue;
+        struct metric_open *open = m->layout[i].open = mem_alloc(sizeof *open);
+        if (open == NULL)
+            return ERR_NO_MEMORY;
+        open->cell = m->cell_count;
+        m->cell_count += METRIC_DYNAMIC_MAX;
+    }
+    return ERR_OK;
 }
 
 static err_t build(struct metrics *m, const char *prefix)
 {
     m->layout = mem_array(m->count, sizeof *m->layout);
     m->prefix = mem_strdup(prefix);
-    if (m->layout == NULL || m->prefix == NULL)
-        return ERR_NO_MEMORY;
-    size_t slots = 0;
-    m->dropped_family = m->count;
-    for (size_t i = 0; i < m->count; i++) {
-        slots += lay_out(&m->table[i], slots, &m->layout[i]);
-        if (strcmp(m->table[i].name, "metrics_series_dropped_total") == 0)
-            m->dropped_family = i;
-        if (metric_label_count(&m->table[i]) > 0 && is_open(&m->table[i].label[0])) {
-            m->layout[i].open = mem_alloc(sizeof *m->layout[i].open);
-            if (m->layout[i].open == NULL)
-                return ERR_NO_MEMORY;
-        }
-    }
-    m->slots = mem_array(slots, sizeof *m->slots);
-    return m->slots == NULL ? ERR_NO_MEMORY : ERR_OK;
+    err_t err = m->layout != NULL && m->prefix != NULL ? lay_out_all(m) : ERR_NO_MEMORY;
+    if (err != ERR_OK)
+        return err;
+    metric_slot_t *slots = mem_array(m->slot_count, sizeof *slots);
+    m->mirrored = mem_array(m->slot_count, sizeof *m->mirrored);
+    atomic_store_explicit(&m->slots, slots, memory_order_relaxed);
+    return slots != NULL && m->mirrored != NULL ? ERR_OK : ERR_NO_MEMORY;
 }
 
 err_t metrics_new(const struct metric_family *table, size_t count, const char *prefix,
@@ -109,6 +93,7 @@ err_t metrics_new(const struct metric_family *table, size_t count, const char *p
         return why_set(why, ERR_NO_MEMORY, "metrics");
     m->table = table;
     m->count = count;
+    m->page_fd = -1;
     err_t err = build(m, prefix);
     if (err != ERR_OK) {
         metrics_free(m);
@@ -118,43 +103,53 @@ err_t metrics_new(const struct metric_family *table, size_t count, const char *p
     return ERR_OK;
 }
 
+static void forget_texts(struct metric_open *open)
+{
+    for (size_t i = 0; i < open->count; i++)
+        mem_free(open->text[i]);
+    open->count = 0;
+    open->overflowed = false;
+}
+
 void metrics_free(struct metrics *m)
 {
     if (m == NULL)
         return;
     for (size_t i = 0; m->layout != NULL && i < m->count; i++) {
-        struct open_label *open = m->layout[i].open;
-        for (size_t j = 0; open != NULL && j < open->count; j++)
-            mem_free(open->text[j]);
-        mem_free(open);
+        if (m->layout[i].open != NULL)
+            forget_texts(m->layout[i].open);
+        mem_free(m->layout[i].open);
     }
+    metrics_leave_pages(m);
     mem_free(m->layout);
-    mem_free((void *)m->slots);
+    mem_free(m->mirrored);
     mem_free(m->prefix);
     mem_free(m);
 }
 
-static _Atomic uint64_t *series_of(const struct metrics *m, size_t family, size_t a, size_t b,
-                                   size_t c)
+void metrics_reset(struct metrics *m)
+{
+    metric_slot_t *slots = atomic_load_explicit(&m->slots, memory_order_relaxed);
+    for (size_t i = 0; i < m->slot_count; i++)
+        atomic_store_explicit(&slots[i], 0, memory_order_relaxed);
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->layout[i].open != NULL)
+            forget_texts(m->layout[i].open);
+    }
+}
+
+static size_t series_at(const struct metrics *m, size_t family, size_t a, size_t b, size_t c)
 {
     assert(family < m->count);
-    const struct layout *l = &m->layout[family];
+    const struct metric_layout *l = &m->layout[family];
     assert(a < l->size[0] && b < l->size[1] && c < l->size[2]);
-    return &m->slots[l->first + ((a * l->size[1] + b) * l->size[2] + c) * l->width];
+    return l->first + ((a * l->size[1] + b) * l->size[2] + c) * l->width;
 }
 
-static double double_of(uint64_t bits)
+static metric_slot_t *series_of(const struct metrics *m, size_t family, size_t a, size_t b,
+                                size_t c)
 {
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint64_t bits_of(double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
+    return atomic_load_explicit(&m->slots, memory_order_acquire) + series_at(m, family, a, b, c);
 }
 
 void metric_add(struct metrics *m, size_t family, size_t a, size_t b, size_t c, uint64_t n)
@@ -169,8 +164,9 @@ void metric_mirror(struct metrics *m, size_t family, size_t a, size_t b, size_t 
 {
     if (m == NULL)
         return;
-    assert(m->table[family].type == METRIC_COUNTER);
-    atomic_store_explicit(series_of(m, family, a, b, c), total, memory_order_relaxed);
+    uint64_t *seen = &m->mirrored[series_at(m, family, a, b, c)];
+    metric_add(m, family, a, b, c, total >= *seen ? total - *seen : total);
+    *seen = total;
 }
 
 void metric_set(struct metrics *m, size_t family, size_t a, size_t b, size_t c, double value)
@@ -178,7 +174,8 @@ void metric_set(struct metrics *m, size_t family, size_t a, size_t b, size_t c, 
     if (m == NULL)
         return;
     assert(m->table[family].type == METRIC_GAUGE);
-    atomic_store_explicit(series_of(m, family, a, b, c), bits_of(value), memory_order_relaxed);
+    atomic_store_explicit(series_of(m, family, a, b, c), metric_bits_of(value),
+                          memory_order_relaxed);
 }
 
 void metric_move(struct metrics *m, size_t family, size_t a, size_t b, size_t c, int64_t delta)
@@ -186,12 +183,7 @@ void metric_move(struct metrics *m, size_t family, size_t a, size_t b, size_t c,
     if (m == NULL)
         return;
     assert(m->table[family].type == METRIC_GAUGE);
-    _Atomic uint64_t *slot = series_of(m, family, a, b, c);
-    uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(slot, &old,
-                                                  bits_of(double_of(old) + (double)delta),
-                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
+    metric_slot_move(series_of(m, family, a, b, c), (double)delta);
 }
 
 void metric_observe_ns(struct metrics *m, size_t family, size_t a, size_t b, size_t c, uint64_t ns)
@@ -200,7 +192,7 @@ void metric_observe_ns(struct metrics *m, size_t family, size_t a, size_t b, siz
         return;
     const struct metric_family *f = &m->table[family];
     assert(f->type == METRIC_HISTOGRAM);
-    _Atomic uint64_t *slot = series_of(m, family, a, b, c);
+    metric_slot_t *slot = series_of(m, family, a, b, c);
     size_t bucket = 0;
     while (bucket < f->bucket_count && ns > (uint64_t)(f->buckets[bucket] * NS_PER_S + 0.5))
         bucket++;
@@ -213,10 +205,10 @@ uint64_t metric_read(const struct metrics *m, size_t family, size_t a, size_t b,
     if (m == NULL)
         return 0;
     const struct metric_family *f = &m->table[family];
-    const _Atomic uint64_t *slot = series_of(m, family, a, b, c);
+    const metric_slot_t *slot = series_of(m, family, a, b, c);
     uint64_t first = atomic_load_explicit(slot, memory_order_relaxed);
     if (f->type == METRIC_GAUGE)
-        return (uint64_t)double_of(first);
+        return (uint64_t)metric_double_of(first);
     for (size_t i = 1; f->type == METRIC_HISTOGRAM && i <= f->bucket_count; i++)
         first += atomic_load_explicit(&slot[i], memory_order_relaxed);
     return first;
@@ -237,9 +229,10 @@ size_t metric_reason(const struct metrics *m, size_t family, err_t err)
     return i;
 }
 
-static size_t too_many(struct metrics *m, struct open_label *open)
+static size_t too_many(struct metrics *m, size_t family)
 {
-    open->overflowed = true;
+    m->layout[family].open->overflowed = true;
+    metric_page_put_texts(m, family);
     if (m->dropped_family < m->count)
         metric_add(m, m->dropped_family, 0, 0, 0, 1);
     return METRIC_DYNAMIC_MAX;
@@ -249,22 +242,25 @@ size_t metric_dynamic(struct metrics *m, size_t family, const char *value)
 {
     if (m == NULL)
         return 0;
-    struct open_label *open = m->layout[family].open;
+    struct metric_open *open = m->layout[family].open;
     assert(open != NULL);
     for (size_t i = 0; i < open->count; i++) {
         if (strcmp(open->text[i], value) == 0)
             return i;
     }
-    char *copy = open->count < METRIC_DYNAMIC_MAX ? mem_strdup(value) : NULL;
+    bool fits = open->count < METRIC_DYNAMIC_MAX && strlen(value) < METRIC_PAGE_CELL;
+    char *copy = fits ? mem_strdup(value) : NULL;
     if (copy == NULL)
-        return too_many(m, open);
+        return too_many(m, family);
     open->text[open->count] = copy;
-    return open->count++;
+    open->count++;
+    metric_page_put_texts(m, family);
+    return open->count - 1;
 }
 
 err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg)
 {
-    if (m->hook_count == HOOKS_MAX)
+    if (m->hook_count == METRIC_HOOKS_MAX)
         return ERR_LIMIT;
     m->hook[m->hook_count].fn = fn;
     m->hook[m->hook_count++].arg = arg;
@@ -273,6 +269,7 @@ err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg)
 
 void metrics_scrape(const struct metrics *m)
 {
+    metrics_fold(m);
     for (size_t i = 0; i < m->hook_count; i++)
         m->hook[i].fn(m->hook[i].arg);
 }
@@ -294,7 +291,7 @@ const char *metrics_prefix(const struct metrics *m)
 
 size_t metric_label_values(const struct metrics *m, size_t family, size_t label)
 {
-    const struct open_label *open = m->layout[family].open;
+    const struct metric_open *open = m->layout[family].open;
     if (label > 0 || open == NULL)
         return m->table[family].label[label].count;
     return open->overflowed ? METRIC_DYNAMIC_MAX + 1 : open->count;
@@ -303,11 +300,13 @@ size_t metric_label_values(const struct metrics *m, size_t family, size_t label)
 const char *metric_label_text(const struct metrics *m, size_t family, size_t label, size_t index)
 {
     const struct metric_label *l = &m->table[family].label[label];
-    const struct open_label *open = m->layout[family].open;
+    const struct metric_open *open = m->layout[family].open;
     if (is_open(l))
-        return index < open->count ? open->text[index] : OTHER;
+        return index < open->count ? open->text[index] : METRIC_OTHER;
+    if (family == m->build_family && m->build[label][0] != '\0')
+        return m->build[label];
     if (l->errors != NULL)
-        return index + 1 < l->count ? err_name(l->errors[index]) : OTHER;
+        return index + 1 < l->count ? err_name(l->errors[index]) : METRIC_OTHER;
     return l->values[index];
 }
 
@@ -316,10 +315,10 @@ double metric_slot(const struct metrics *m, size_t family, const size_t index[st
 {
     const struct metric_family *f = &m->table[family];
     assert(slot < m->layout[family].width);
-    const _Atomic uint64_t *series = series_of(m, family, index[0], index[1], index[2]);
+    const metric_slot_t *series = series_of(m, family, index[0], index[1], index[2]);
     uint64_t raw = atomic_load_explicit(&series[slot], memory_order_relaxed);
     if (f->type == METRIC_GAUGE)
-        return double_of(raw);
+        return metric_double_of(raw);
     bool is_time =
         f->type == METRIC_HISTOGRAM ? slot == f->bucket_count + 1 : strcmp(f->unit, "seconds") == 0;
     return is_time ? (double)raw / NS_PER_S : (double)raw;

@@ -48,14 +48,16 @@ void metric_set(struct metrics *m, size_t family, size_t a, size_t b, size_t c, 
 void metric_move(struct metrics *m, size_t family, size_t a, size_t b, size_t c, int64_t delta);
 /* Histogram of durations: value in nanoseconds. */
 void metric_observe_ns(struct metrics *m, size_t family, size_t a, size_t b, size_t c, uint64_t ns);
-/* A counter whose total somebody else keeps. */
+/* A counter whose total somebody else keeps; counts what came to it since the last call. Loop
+ * thread only. */
 void metric_mirror(struct metrics *m, size_t family, size_t a, size_t b, size_t c, uint64_t total);
 /* Counters: the count. Gauges: the value, whole. Histograms: how many were observed. */
 uint64_t metric_read(const struct metrics *m, size_t family, size_t a, size_t b, size_t c);
 /* Index of `err` in the family's label of errors; that of "other" when it is not listed. */
 size_t metric_reason(const struct metrics *m, size_t family, err_t err);
-/* Index of an open label's value, registering it; past METRIC_DYNAMIC_MAX the index of "other", and
- * metrics_series_dropped_total counts. Loop thread only. */
+/* Index of an open label's value, registering it; past METRIC_DYNAMIC_MAX, or for a text of 256
+ * bytes and more, the index of "other", and metrics_series_dropped_total counts. Loop thread only.
+ */
 size_t metric_dynamic(struct metrics *m, size_t family, const char *value);
 /* Called before each exposition, to set gauges that depend on the clock. At most 8. */
 err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg) MUST_CHECK;

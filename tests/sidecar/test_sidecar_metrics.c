@@ -132,8 +132,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("sidecar_families");
-    TCase *t = tcase_create("sidecar_families");
+    Suite *s = suite_create("sidecar_metrics");
+    TCase *t = tcase_create("sidecar_metrics");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_the_table_keeps_the_rules_of_names);
     tcase_add_test(t, test_a_handshake_counts_its_group_and_one_mtls_connection);
