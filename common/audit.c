@@ -1,7 +1,7 @@
 #include "common/audit.h"
 
 #include "common/audit_file.h"
-#include "common/clock.h"
+#include "common/log_limit.h"
 #include "common/log_line.h"
 #include "common/mem.h"
 #include "common/process_metrics.h"
@@ -36,6 +36,7 @@ struct audit {
     uint64_t give_up_ns;
     _Atomic uint64_t lost; /* in all */
     struct metrics *metrics;
+    struct log_limits often;
     struct store writing; /* the writer's, with the file and what follows */
     size_t written;
     struct audit_file file;
@@ -51,15 +52,17 @@ static void finish_line(struct log_line *l)
     l->text[l->len++] = '\n';
 }
 
-static void format(struct log_line *l, const char *event, const struct log_field *fields)
+static void format(struct log_line *l, const char *event, const struct log_field *fields,
+                   uint64_t suppressed)
 {
-    struct log_field known[AUDIT_FIELDS_MAX + 1];
+    struct log_field known[AUDIT_FIELDS_MAX + 2];
     size_t n = 0;
     for (; fields->key != NULL; fields++) {
         assert(n < AUDIT_FIELDS_MAX);
         if (fields->kind != LOG_F_STR || fields->v.str != NULL)
             known[n++] = *fields;
     }
+    known[n++] = log_suppressed(suppressed);
     known[n] = (struct log_field){.key = NULL};
     l->len = 0;
     log_line_json(l, NULL, event, known);
@@ -72,12 +75,11 @@ static void count_lost(struct audit *a, uint64_t n)
     metric_add(a->metrics, M_AUDIT_LOST, 0, 0, 0, n);
 }
 
-void audit_write(struct audit *a, const char *event, const struct log_field *fields)
+static void keep(struct audit *a, const char *event, const struct log_field *fields,
+                 uint64_t suppressed)
 {
     struct log_line l;
-    if (a == NULL)
-        return;
-    format(&l, event, fields);
+    format(&l, event, fields, suppressed);
     pthread_mutex_lock(&a->lock);
     bool first = a->filling.len == 0;
     bool fits = a->missing == 0 && a->filling.len + l.len <= STORE_SIZE;
@@ -92,6 +94,25 @@ void audit_write(struct audit *a, const char *event, const struct log_field *fie
         pthread_cond_signal(&a->wake);
     if (!fits)
         count_lost(a, 1);
+}
+
+void audit_write(struct audit *a, const char *event, const struct log_field *fields)
+{
+    if (a != NULL)
+        keep(a, event, fields, 0);
+}
+
+void audit_write_often(struct audit *a, uint64_t key, const char *event,
+                       const struct log_field *fields)
+{
+    static const struct log_limit_rate rate = {AUDIT_OFTEN_BURST, AUDIT_OFTEN_PER_S};
+    uint64_t suppressed = 0;
+    if (a == NULL)
+        return;
+    if (log_limit_pass(&a->often.slots[key % LOG_LIMIT_SLOTS], &rate, clock_mono_ns(), &suppressed))
+        keep(a, event, fields, suppressed);
+    else
+        metric_add(a->metrics, M_AUDIT_SUPPRESSED, 0, 0, 0, 1);
 }
 
 uint64_t audit_lost(const struct audit *a)

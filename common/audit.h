@@ -38,6 +38,16 @@ void audit_close(struct audit *a);
 void audit_write(struct audit *a, const char *event, const struct log_field *fields);
 #define audit_event(a, event, ...)                                                                 \
     audit_write(a, event, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
+/* For what others can cause at will: at most AUDIT_OFTEN_BURST at once and AUDIT_OFTEN_PER_S later
+ * for each `key` (a user, a reason), so that a flood does not push the rest out of the old files.
+ * The next line of that key has the field suppressed, audit_suppressed_total counts. */
+#define AUDIT_OFTEN_BURST 200
+#define AUDIT_OFTEN_PER_S 10
+#define audit_event_often(a, key, event, ...)                                                      \
+    audit_write_often(a, key, event,                                                               \
+                      (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
+void audit_write_often(struct audit *a, uint64_t key, const char *event,
+                       const struct log_field *fields);
 /* The file was renamed by somebody else (logrotate): the writer opens the path anew. Any thread;
  * NULL: nothing. */
 void audit_reopen(struct audit *a);

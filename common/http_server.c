@@ -30,6 +30,7 @@ struct conn {
     uv_timer_t timer;
     unsigned open_handles;
     enum conn_state state;
+    struct unix_peer caller;
     bool keep_alive;
     struct http_parser *parser; /* owned */
     struct buf rest;            /* bytes that came behind the request being answered */
@@ -296,6 +297,7 @@ static void respond(struct conn *c)
     const char *allow = NULL;
     char more[64] = "";
     http_parser_request(c->parser, &req);
+    req.caller = c->caller;
     c->keep_alive = http_parser_keep_alive(c->parser);
     const struct http_route *route = find_route(c->server, &req, &allow);
     c->with_body = strcmp(req.method, "HEAD") != 0;
@@ -420,17 +422,14 @@ static struct conn *conn_new(struct http_server *s)
     return c;
 }
 
-static bool may_use(const struct conn *c)
+static bool may_use(struct conn *c)
 {
     uv_os_fd_t fd;
-    struct ucred peer;
-    socklen_t len = sizeof peer;
-    if (!c->server->opt.owner_only || !c->server->is_unix)
+    if (!c->server->is_unix)
         return true;
-    if (uv_fileno(&c->peer.handle, &fd) != 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
-        return false;
-    return peer.uid == 0 || peer.uid == geteuid();
+    bool known = uv_fileno(&c->peer.handle, &fd) == 0 && unix_socket_peer(fd, &c->caller);
+    return !c->server->opt.owner_only ||
+           (known && (c->caller.uid == 0 || c->caller.uid == geteuid()));
 }
 
 /* Without memory the connection must still be taken off libuv's hands, or it never offers another.

@@ -6,6 +6,7 @@
 
 #include "common/address.h"
 #include "common/buf.h"
+#include "common/unix_socket.h"
 
 #include <uv.h>
 
@@ -15,6 +16,7 @@ struct http_request {
     struct slice query;  /* without '?' */
     struct slice accept; /* Accept header, or empty */
     struct slice body;
+    struct unix_peer caller; /* who asks by a Unix socket */
 };
 struct http_response {
     int status;               /* preset to 200 */

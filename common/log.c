@@ -23,7 +23,7 @@ static void emit(struct log_line *l)
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0 ||
         write(STDERR_FILENO, l->text, l->len) != (ssize_t)l->len)
-        atomic_fetch_add(&dropped, 1);
+        log_count_dropped();
 }
 
 void log_setup(enum log_level level, enum log_format format)
@@ -53,6 +53,11 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 uint64_t log_dropped(void)
 {
     return atomic_load(&dropped);
+}
+
+void log_count_dropped(void)
+{
+    atomic_fetch_add(&dropped, 1);
 }
 
 void log_capture(void (*sink)(void *arg, const char *line), void *arg)

@@ -17,7 +17,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
 
 struct log_field {
     const char *key; /* NULL ends the list */
-    enum { LOG_F_STR, LOG_F_SLICE, LOG_F_INT, LOG_F_ERR, LOG_F_TIME, LOG_F_BOOL } kind;
+    enum { LOG_F_STR, LOG_F_SLICE, LOG_F_INT, LOG_F_ERR, LOG_F_TIME, LOG_F_BOOL, LOG_F_NONE } kind;
     union {
         const char *str; /* NULL is printed as - */
         struct slice slice;
@@ -30,8 +30,9 @@ struct log_field {
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
-/* Lines dropped since start. */
+/* Lines dropped since start, those past a limit (log_limit.h) among them. */
 uint64_t log_dropped(void);
+void log_count_dropped(void);
 /* Tests: lines go to `sink` instead of stderr; NULL restores. */
 void log_capture(void (*sink)(void *arg, const char *line), void *arg);
 

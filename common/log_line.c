@@ -78,6 +78,8 @@ static void put_value(struct log_line *l, enum log_format format, const struct l
     case LOG_F_BOOL:
         put_str(l, f->v.flag ? "true" : "false");
         break;
+    case LOG_F_NONE:
+        break;
     }
 }
 
@@ -99,6 +101,8 @@ void log_line_text(struct log_line *l, const char *level, const char *event,
     put_str(l, " ");
     put_str(l, event);
     for (; f->key != NULL; f++) {
+        if (f->kind == LOG_F_NONE)
+            continue;
         put_str(l, " ");
         put_str(l, f->key);
         put_str(l, "=");
@@ -119,6 +123,8 @@ void log_line_json(struct log_line *l, const char *level, const char *event,
     put_str(l, event);
     put_str(l, "\"");
     for (; f->key != NULL && l->len + 512 < sizeof l->text; f++) {
+        if (f->kind == LOG_F_NONE)
+            continue;
         put_str(l, ",\"");
         put_str(l, f->key);
         put_str(l, "\":");

@@ -124,3 +124,14 @@ void unix_socket_unlink(const struct unix_socket *s)
     if (lstat(s->path, &st) == 0 && st.st_dev == s->device && st.st_ino == s->inode)
         unlink(s->path);
 }
+
+bool unix_socket_peer(int fd, struct unix_peer *ret)
+{
+    struct ucred who;
+    socklen_t len = sizeof who;
+    *ret = (struct unix_peer){.pid = 0};
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 || who.uid == (uid_t)-1)
+        return false;
+    *ret = (struct unix_peer){.pid = who.pid, .uid = who.uid};
+    return true;
+}

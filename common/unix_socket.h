@@ -22,4 +22,12 @@ err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_sock
 /* Removes the file if it is still the one we made. Leaves fd alone. */
 void unix_socket_unlink(const struct unix_socket *s);
 
+/* Who is at the other end of a connected one. */
+struct unix_peer {
+    pid_t pid; /* 0: not known, as for one in a foreign pid namespace */
+    uid_t uid;
+};
+/* False, and all zero, for another kind of socket. */
+bool unix_socket_peer(int fd, struct unix_peer *ret);
+
 #endif

@@ -46,11 +46,17 @@ static void quit(void *arg, const struct http_request *req, struct http_response
     http_server_close(http_case.server, http_case_closed, NULL);
 }
 
+static void say_who(void *arg, const struct http_request *req, struct http_response *res)
+{
+    (void)arg;
+    ck_assert_int_eq(
+        buf_printf(&res->body, "pid %d uid %u.", (int)req->caller.pid, (unsigned)req->caller.uid),
+        ERR_OK);
+}
+
 static const struct http_route routes[] = {
-    {"GET", "/hello", say_hello},
-    {"POST", "/hello2", say_hello},
-    {"GET", "/large", say_much},
-    {"POST", "/quit", quit},
+    {"GET", "/hello", say_hello}, {"GET", "/who", say_who}, {"POST", "/hello2", say_hello},
+    {"GET", "/large", say_much},  {"POST", "/quit", quit},
 };
 
 /* --- set-up --------------------------------------------------------------------------------------
@@ -369,6 +375,25 @@ START_TEST(test_a_unix_socket_has_its_mode_and_goes_with_the_server)
 }
 END_TEST
 
+START_TEST(test_a_handler_is_told_who_asks)
+{
+    struct client c;
+    char want[64] = "pid 0 uid 0.";
+    if (_i == 0)
+        open_tcp_server();
+    else
+        ck_assert_int_eq(open_at(unix_at("a.sock"), options(), NULL), ERR_OK);
+    if (_i != 0)
+        snprintf(want, sizeof want, "pid %d uid %u.", (int)getpid(), (unsigned)getuid());
+    client_open(&c);
+    for (int request = 1; request <= 2; request++) {
+        client_send(&c, "GET /who HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_for(&c, want, request);
+    }
+    client_close(&c);
+}
+END_TEST
+
 START_TEST(test_a_left_over_socket_is_replaced_and_a_live_one_is_not)
 {
     struct why why = {0};
@@ -449,6 +474,7 @@ int main(void)
     tcase_add_test(t, test_without_memory_a_request_fails_and_the_next_one_is_served);
     tcase_add_test(t, test_a_port_that_is_taken_is_named);
     tcase_add_test(t, test_a_unix_socket_has_its_mode_and_goes_with_the_server);
+    tcase_add_loop_test(t, test_a_handler_is_told_who_asks, 0, 2);
     tcase_add_test(t, test_a_left_over_socket_is_replaced_and_a_live_one_is_not);
     tcase_add_test(t, test_a_file_that_is_no_socket_is_left_alone);
     tcase_add_test(t, test_another_users_process_is_refused);
