@@ -6,6 +6,7 @@
 #include "agent/agent_gauges.h"
 #include "agent/endpoint.h"
 #include "agent/issuer.h"
+#include "agent/record.h"
 #include "agent/reload.h"
 #include "common/probes.h"
 
@@ -24,6 +25,7 @@ struct agent {
     struct agent_gauges *gauges;
     struct issuer *issuer;
     struct authority *authority; /* the issuer's */
+    struct record *record;
     struct reload *reload;
     struct entry_set *entries;
     struct attest_unix *attest;

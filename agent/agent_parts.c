@@ -148,6 +148,7 @@ static void on_reloaded(void *arg, struct agent_config *config, struct entry_set
     reload_set_config(a->reload, config);
     log_setup(config->log_level, config->log_format);
     minter_set_ttl(a->minter, config->x509_ttl_s);
+    record_set_policy(a->record, config->record_keep_s, config->record_on_failure);
     workload_api_set_entries(a->api, entries);
     agent_gauges_set_entries(a->gauges, entries);
     set_problem(a, slice_of(NULL, 0));
@@ -198,6 +199,42 @@ static void close_entries(struct agent *a)
     agent_close_next(a);
 }
 
+/* --- the record of issuance ------------------------------------------------------------------- */
+
+static err_t open_record(struct agent *a, struct why *why)
+{
+    char dir[PATH_MAX];
+    if (snprintf(dir, sizeof dir, "%s/record", a->config->data_dir) >= (int)sizeof dir)
+        return why_set(why, ERR_CONFIG, "data_dir is longer than a path may be");
+    struct record_options opt = {.dir = dir,
+                                 .max_records = (uint64_t)a->config->record_max,
+                                 .keep_s = a->config->record_keep_s,
+                                 .on_failure = a->config->record_on_failure,
+                                 .metrics = a->metrics};
+    return record_open(&a->loop, &opt, &a->record, why);
+}
+
+static void close_record(struct agent *a)
+{
+    record_close(a->record, on_part_closed, a);
+}
+
+static err_t on_issued(void *arg, const struct svid *svid, enum svid_why because, struct why *why)
+{
+    struct agent *a = arg;
+    struct record_item item = {.spiffe_id = svid->spiffe_id,
+                               .entry_id = svid->entry_id,
+                               .not_before = svid->not_before,
+                               .not_after = svid->not_after,
+                               .issued_at = svid->issued_at,
+                               .flags = because == SVID_FIRST         ? 0
+                                        : because == SVID_BY_OPERATOR ? RECORD_BY_OPERATOR
+                                                                      : RECORD_RENEWAL};
+    memcpy(item.serial, svid->serial, sizeof item.serial);
+    memcpy(item.issuer, svid->issuer, sizeof item.issuer);
+    return record_issued(a->record, &item, why);
+}
+
 /* --- who is calling, what they get ------------------------------------------------------------ */
 
 static err_t open_attest(struct agent *a, struct why *why)
@@ -226,6 +263,7 @@ static err_t open_minter(struct agent *a, struct why *why)
 {
     struct minter_options opt = {.authority = a->authority,
                                  .x509_ttl_s = a->config->x509_ttl_s,
+                                 .on_issued = on_issued,
                                  .on_change = on_svid_change,
                                  .on_settled = on_svids_settled,
                                  .on_no_signer = on_no_signer,
@@ -417,6 +455,7 @@ const struct agent_part agent_parts[] =
                                       */
         {open_lock, close_lock},
         {open_issuer, close_issuer},
+        {open_record, close_record},
         {open_attest, close_attest},
         {open_minter, close_minter},
         {open_api, close_api},

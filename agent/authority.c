@@ -447,8 +447,11 @@ err_t authority_issue(struct authority *a, const struct authority_request *req, 
         .not_after = min_of(req->now + req->ttl_s, issuer->not_after),
     };
     draw_serial(answer.serial);
+    err_t err = x509_key_id(issuer->spki, answer.issuer);
+    if (err != ERR_OK)
+        return why_set(why, err, "the issuer's key identifier");
     size_t before = chain->len;
-    err_t err = build_leaf(a, req, &answer, chain, why);
+    err = build_leaf(a, req, &answer, chain, why);
     if (err == ERR_OK) {
         err = buf_append(chain, a->issuer.der.data, a->issuer.der.len);
         if (err != ERR_OK)

@@ -7,6 +7,7 @@
 
 #include "common/buf.h"
 #include "common/key.h"
+#include "common/x509.h"
 
 #include <stdint.h>
 
@@ -40,6 +41,7 @@ struct authority_request {
 struct authority_answer {
     int64_t not_before, not_after;
     uint8_t serial[16];
+    uint8_t issuer[X509_KEY_ID_LEN]; /* key identifier of who signed */
 };
 /* Appends leaf and intermediate, concatenated DER; `chain` is as before on failure. ERR_SIGNER
  * when the issuer is not valid now (a tick failed). */

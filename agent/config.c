@@ -19,6 +19,9 @@ static const struct option_word attestor_words[] = {
     {"k8s", 0, false}, {NULL, 0, false},
 };
 
+static const struct option_word record_failures[] = {
+    {"stop", RECORD_STOP, true}, {"continue", RECORD_CONTINUE, true}, {NULL, 0, false}};
+
 #define OPTION_STRUCT struct agent_config
 static const struct option rows[] = {
 #include "agent/options.def"

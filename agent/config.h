@@ -17,6 +17,8 @@ enum authority_kind {
     AUTHORITY_CERT_MANAGER
 };
 
+enum record_on_failure { RECORD_STOP, RECORD_CONTINUE };
+
 struct agent_config {
     char *trust_domain;
     char *data_dir;
@@ -32,6 +34,9 @@ struct agent_config {
     char **attestors;                   /* NULL-terminated */
     char *entries;                      /* file or folder; NULL: none */
     int64_t streams_per_user;           /* limits.streams_per_user, 0: from the descriptor limit */
+    int64_t record_max;                 /* record.max_records */
+    int64_t record_keep_s;              /* record.keep */
+    enum record_on_failure record_on_failure; /* record.on_failure */
     enum log_level log_level;
     enum log_format log_format;
     bool sandbox;                   /* sandbox: true | false */

@@ -153,7 +153,8 @@ static bool is_valid(const struct svid *s, int64_t ms)
     return s != NULL && ms >= s->not_before * 1000 && ms < s->not_after * 1000;
 }
 
-static err_t mint(struct minter *m, struct live *l, int64_t ms, struct why *why)
+static err_t mint(struct minter *m, struct live *l, int64_t ms, enum svid_why because,
+                  struct why *why)
 {
     int64_t ttl = l->entry.x509_ttl_s > 0 ? l->entry.x509_ttl_s : m->opt.x509_ttl_s;
     struct svid *svid = NULL;
@@ -161,10 +162,14 @@ static err_t mint(struct minter *m, struct live *l, int64_t ms, struct why *why)
     err_t err = svid_issue(m->opt.authority, &l->entry, ttl, ms / 1000, jitter, &svid, why);
     if (err == ERR_SIGNER && m->opt.on_no_signer != NULL && m->opt.on_no_signer(m->opt.arg))
         err = svid_issue(m->opt.authority, &l->entry, ttl, ms / 1000, jitter, &svid, why);
+    if (err == ERR_OK && m->opt.on_issued != NULL)
+        err = m->opt.on_issued(m->opt.arg, svid, because, why);
     metric_add(m->opt.metrics, M_SVIDS_ISSUED, SVID_X509,
                err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE, 0, 1);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
+        svid_unref(svid);
         return err;
+    }
     set_svid(m, l, svid);
     backoff_reset(&l->backoff);
     minter_table_set_due(&m->table, l, svid->renew_at * 1000);
@@ -209,7 +214,7 @@ static void renew(struct minter *m, struct live *l, int64_t ms, struct failures 
         tell(m, l);
         return;
     }
-    if (mint(m, l, ms, &why) == ERR_OK) {
+    if (mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, &why) == ERR_OK) {
         tell(m, l);
         return;
     }
@@ -304,7 +309,7 @@ static err_t mint_for(struct minter *m, struct live *l, const struct entry *e, i
     if (!same_id)
         set_svid(m, l, NULL);
     l->is_gone = false;
-    err = mint(m, l, ms, why);
+    err = mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, why);
     if (err != ERR_OK)
         renewal_failed(m, l, ms);
     l->is_untold = l->subscribers > 0 && (err == ERR_OK || !same_id);

@@ -18,6 +18,8 @@ struct metrics;
 struct minter_options {
     struct authority *authority; /* borrowed */
     int64_t x509_ttl_s;          /* for entries that name none */
+    /* One was signed and is about to leave; an error keeps it here. May be NULL. */
+    err_t (*on_issued)(void *arg, const struct svid *svid, enum svid_why because, struct why *why);
     /* An entry's SVID was replaced (svid != NULL), or could not be renewed and ran out (NULL).
      * From the loop, minter_check or minter_entries_changed; may acquire and release. svid is
      * borrowed. */

@@ -79,6 +79,7 @@ err_t svid_issue(struct authority *authority, const struct entry *e, int64_t ttl
     s->not_after = answer.not_after;
     s->renew_at = rotation_time(now, answer.not_before, answer.not_after, jitter);
     memcpy(s->serial, answer.serial, sizeof s->serial);
+    memcpy(s->issuer, answer.issuer, sizeof s->issuer);
     *ret = s;
 out:
     key_free(key);
@@ -100,6 +101,7 @@ err_t svid_with_hint(const struct svid *s, const char *hint, struct svid **ret)
     copy->not_after = s->not_after;
     copy->renew_at = s->renew_at;
     memcpy(copy->serial, s->serial, sizeof copy->serial);
+    memcpy(copy->issuer, s->issuer, sizeof copy->issuer);
     *ret = copy;
     return ERR_OK;
 }

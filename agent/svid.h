@@ -15,7 +15,10 @@ struct svid {
     size_t key_len; /* PKCS#8, wiped on free */
     int64_t issued_at, not_before, not_after, renew_at;
     uint8_t serial[16];
+    uint8_t issuer[X509_KEY_ID_LEN]; /* key identifier of who signed */
 };
+/* Why one was issued. */
+enum svid_why { SVID_FIRST, SVID_RENEWAL, SVID_BY_OPERATOR };
 
 /* A new key and a certificate for it (AG-13), with one reference. jitter: 0 to 1000, see
  * rotation.h. ERR_SIGNER, ERR_NO_MEMORY. */

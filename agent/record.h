@@ -1,0 +1,66 @@
+/* The record of issuance: every certificate issued, in data_dir/record (docs/record.md), appended
+ * to and never edited. A certificate is recorded by write(2) before its SVID leaves, so kill -9
+ * loses nothing; fdatasync follows on the thread pool within 100 ms, for many at once. A torn tail
+ * is cut off at open, a bad row in the middle is skipped, both with a warning. Bounded: a segment
+ * goes when all in it expired longer than keep_s ago, or earlier when there are max_records; what
+ * has not expired is carried forward. When nothing can go, recording fails. A failure (full disk):
+ * `stop` refuses to issue, ERR_RECORD; `continue` issues, counts, and keeps the row in memory (at
+ * most RECORD_WAITING_MAX) until it can be written. Either way it recovers by itself, and says once
+ * that it began and once that it ended. Loop thread only. */
+#ifndef SPINDLE_AGENT_RECORD_H
+#define SPINDLE_AGENT_RECORD_H
+
+#include "agent/config.h"
+#include "agent/record_item.h"
+#include "common/why.h"
+
+#include <uv.h>
+
+#define RECORD_WAITING_MAX 65536
+
+struct record; /* opaque */
+struct metrics;
+
+struct record_options {
+    const char *dir; /* made 0700 when its parent exists */
+    uint64_t max_records;
+    int64_t keep_s;
+    enum record_on_failure on_failure;
+    struct metrics *metrics; /* may be NULL */
+    int64_t (*wall_s)(void); /* the wall clock; NULL: clock_wall_s */
+    uint32_t segment_rows;   /* tests: fewer rows in a segment; 0: RECORD_SEGMENT_ROWS */
+};
+/* Reads all segments. ERR_IO, ERR_FILE_MODE, ERR_UNSUPPORTED (of a newer version), ERR_NO_MEMORY.
+ */
+err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct record **ret,
+                  struct why *why) MUST_CHECK;
+/* Syncs what is not synced, then frees and calls done. */
+void record_close(struct record *r, void (*done)(void *arg), void *arg);
+/* keep_s and on_failure from now on. */
+void record_set_policy(struct record *r, int64_t keep_s, enum record_on_failure on_failure);
+
+/* A certificate is about to leave. ERR_RECORD: it must not. */
+err_t record_issued(struct record *r, const struct record_item *item, struct why *why) MUST_CHECK;
+
+/* The newest with this serial; its texts are borrowed until the next change. ERR_NOT_FOUND, ERR_IO.
+ */
+err_t record_find_serial(struct record *r, const uint8_t serial[static RECORD_SERIAL_LEN],
+                         struct record_item *ret, struct why *why) MUST_CHECK;
+/* Those of an identity or entry (NULL: any; not both) that expire after `now`, newest first within
+ * an entry, waiting ones too, until fn says false. fn changes nothing. ERR_IO when some could not
+ * be read. A certificate can come twice, when it was carried forward just before a crash. */
+err_t record_each_unexpired(struct record *r, const struct record_query *query, record_fn *fn,
+                            void *arg, struct why *why) MUST_CHECK;
+/* One page, newest first. fn says whether it takes the item (false: it does not count towards the
+ * limit). Looks at RECORD_SEARCH_ROWS rows at most: a page may be empty and not the last. */
+err_t record_search(struct record *r, const struct record_search *search, record_fn *fn, void *arg,
+                    uint64_t *ret_next, struct why *why) MUST_CHECK;
+
+/* Since the record began, also those that went. */
+uint64_t record_issued_total(const struct record *r);
+/* Issued, but in memory only. */
+size_t record_waiting(const struct record *r);
+/* For /ready, borrowed: what is wrong; NULL while all is well. */
+const char *record_problem(const struct record *r);
+
+#endif

@@ -1,0 +1,230 @@
+#include "agent/record_segment.h"
+
+#include "common/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char suffix[] = ".seg";
+enum { DIGITS = 8, TABLE_FIRST = 16 };
+
+static void name_of(uint32_t seq, char out[static RECORD_SEGMENT_NAME_LEN])
+{
+    snprintf(out, RECORD_SEGMENT_NAME_LEN, "%08" PRIu32 "%s", seq, suffix);
+}
+
+bool record_segment_parse_name(const char *name, uint32_t *ret_seq)
+{
+    uint32_t seq = 0;
+    for (int i = 0; i < DIGITS; i++) {
+        if (name[i] < '0' || name[i] > '9')
+            return false;
+        seq = seq * 10 + (uint32_t)(name[i] - '0');
+    }
+    if (strcmp(name + DIGITS, suffix) != 0)
+        return false;
+    *ret_seq = seq;
+    return true;
+}
+
+static struct record_segment *segment_new(uint32_t seq, uint32_t rows_max, int fd)
+{
+    struct record_segment *s = mem_alloc(sizeof *s);
+    struct record_link *links = mem_array(rows_max, sizeof *links);
+    if (s == NULL || links == NULL) {
+        mem_free(s);
+        mem_free(links);
+        return NULL;
+    }
+    s->seq = seq;
+    s->fd = fd;
+    s->rows_max = rows_max;
+    s->links = links;
+    s->last_not_after = INT64_MIN;
+    return s;
+}
+
+static err_t write_header(struct record_segment *s, int64_t now, struct why *why)
+{
+    uint8_t bytes[RECORD_ROW_LEN];
+    struct record_row row = {.kind = RECORD_ROW_HEADER, .number = RECORD_VERSION};
+    row.header.segment = s->seq;
+    row.header.issued_before = s->issued_before;
+    row.header.made_at = now;
+    record_row_encode(&row, bytes);
+    return record_segment_append(s, bytes, 1, why);
+}
+
+err_t record_segment_make(int dir_fd, uint32_t seq, uint32_t rows_max, uint64_t issued_before,
+                          int64_t now, struct record_segment **ret, struct why *why)
+{
+    char name[RECORD_SEGMENT_NAME_LEN];
+    name_of(seq, name);
+    int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return why_errno(why, ERR_RECORD, "cannot make segment %s", name);
+    struct record_segment *s = segment_new(seq, rows_max, fd);
+    err_t err = s != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "no memory for a segment");
+    if (err == ERR_OK) {
+        s->issued_before = issued_before;
+        err = write_header(s, now, why);
+    }
+    if (err != ERR_OK) {
+        unlinkat(dir_fd, name, 0);
+        if (s != NULL)
+            record_segment_close(s);
+        else
+            close(fd);
+        return err;
+    }
+    *ret = s;
+    return ERR_OK;
+}
+
+static err_t check_file(int fd, const char *name, uint32_t rows_max, uint32_t *ret_rows,
+                        struct why *why)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return why_errno(why, ERR_IO, "cannot look at segment %s", name);
+    if (!S_ISREG(st.st_mode))
+        return why_set(why, ERR_IO, "segment %s: expected a file, found something else", name);
+    if (st.st_size > (off_t)rows_max * RECORD_ROW_LEN)
+        return why_set(why, ERR_IO,
+                       "segment %s has %lld bytes, expected at most %lld: move it away", name,
+                       (long long)st.st_size, (long long)rows_max * RECORD_ROW_LEN);
+    *ret_rows = (uint32_t)(st.st_size / RECORD_ROW_LEN);
+    return ERR_OK;
+}
+
+err_t record_segment_open(int dir_fd, uint32_t seq, uint32_t rows_max, struct record_segment **ret,
+                          struct why *why)
+{
+    char name[RECORD_SEGMENT_NAME_LEN];
+    uint32_t rows = 0;
+    name_of(seq, name);
+    int fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return why_errno(why, ERR_IO, "cannot open segment %s", name);
+    err_t err = check_file(fd, name, rows_max, &rows, why);
+    struct record_segment *s = err == ERR_OK ? segment_new(seq, rows_max, fd) : NULL;
+    if (s == NULL) {
+        close(fd);
+        return err != ERR_OK ? err : why_set(why, ERR_NO_MEMORY, "no memory for a segment");
+    }
+    s->rows = rows;
+    *ret = s;
+    return ERR_OK;
+}
+
+void record_segment_close(struct record_segment *s)
+{
+    if (s == NULL)
+        return;
+    close(s->fd);
+    mem_free(s->links);
+    mem_free(s->names);
+    mem_free(s->issuers);
+    mem_free(s);
+}
+
+void record_segment_remove(struct record_segment *s, int dir_fd)
+{
+    char name[RECORD_SEGMENT_NAME_LEN];
+    name_of(s->seq, name);
+    unlinkat(dir_fd, name, 0); /* what stays is read again at the next start, and goes then */
+    record_segment_close(s);
+}
+
+err_t record_segment_read(const struct record_segment *s, uint32_t first, uint32_t count,
+                          uint8_t *out, struct why *why)
+{
+    size_t want = (size_t)count * RECORD_ROW_LEN, have = 0;
+    while (have < want) {
+        ssize_t n =
+            pread(s->fd, out + have, want - have, (off_t)first * RECORD_ROW_LEN + (off_t)have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return why_errno(why, ERR_IO, "cannot read segment %08" PRIu32, s->seq);
+        if (n == 0)
+            return why_set(why, ERR_IO, "segment %08" PRIu32 " became shorter", s->seq);
+        have += (size_t)n;
+    }
+    return ERR_OK;
+}
+
+err_t record_segment_append(struct record_segment *s, const uint8_t *rows, uint32_t count,
+                            struct why *why)
+{
+    size_t want = (size_t)count * RECORD_ROW_LEN, have = 0;
+    off_t at = (off_t)s->rows * RECORD_ROW_LEN;
+    while (have < want) {
+        ssize_t n = pwrite(s->fd, rows + have, want - have, at + (off_t)have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            err_t err = why_errno(why, ERR_RECORD, "cannot write segment %08" PRIu32, s->seq);
+            if (have > 0 && ftruncate(s->fd, at) != 0)
+                return err; /* the next row is written over what is there */
+            return err;
+        }
+        have += (size_t)n;
+    }
+    s->rows += count;
+    s->is_dirty = true;
+    return ERR_OK;
+}
+
+err_t record_segment_cut(struct record_segment *s, uint32_t rows, struct why *why)
+{
+    if (ftruncate(s->fd, (off_t)rows * RECORD_ROW_LEN) != 0)
+        return why_errno(why, ERR_IO, "cannot cut segment %08" PRIu32, s->seq);
+    s->rows = rows;
+    s->is_dirty = true;
+    return ERR_OK;
+}
+
+err_t record_segment_reserve(struct record_segment *s)
+{
+    if (s->name_count == s->name_cap) {
+        uint32_t cap = s->name_cap > 0 ? 2 * s->name_cap : TABLE_FIRST;
+        struct record_local_name *names = mem_resize(s->names, cap * sizeof *names);
+        if (names == NULL)
+            return ERR_NO_MEMORY;
+        s->names = names;
+        s->name_cap = cap;
+    }
+    if (s->issuer_count == s->issuer_cap) {
+        uint32_t cap = s->issuer_cap > 0 ? 2 * s->issuer_cap : TABLE_FIRST;
+        uint8_t(*issuers)[RECORD_ISSUER_LEN] = mem_resize(s->issuers, cap * sizeof *issuers);
+        if (issuers == NULL)
+            return ERR_NO_MEMORY;
+        s->issuers = issuers;
+        s->issuer_cap = cap;
+    }
+    return ERR_OK;
+}
+
+void record_segment_add_name(struct record_segment *s, uint32_t name)
+{
+    s->names[s->name_count++] = (struct record_local_name){.name = name};
+}
+
+void record_segment_add_issuer(struct record_segment *s, const uint8_t issuer[RECORD_ISSUER_LEN])
+{
+    memcpy(s->issuers[s->issuer_count++], issuer, RECORD_ISSUER_LEN);
+}
+
+uint32_t record_segment_find_issuer(const struct record_segment *s,
+                                    const uint8_t issuer[RECORD_ISSUER_LEN])
+{
+    uint32_t i = s->issuer_count; /* the newest is the likely one */
+    while (i > 0 && memcmp(s->issuers[i - 1], issuer, RECORD_ISSUER_LEN) != 0)
+        i--;
+    return i > 0 ? i - 1 : s->issuer_count;
+}

@@ -1,0 +1,67 @@
+/* One file of the record: rows in order, read by pread (a damaged disk is an error, not a signal),
+ * appended by pwrite, and what is known of it in memory: its own numbers of issuers and identities,
+ * and a link a row for the store's index. Loop thread only, but for record_segment_fd's sync. */
+#ifndef SPINDLE_AGENT_RECORD_SEGMENT_H
+#define SPINDLE_AGENT_RECORD_SEGMENT_H
+
+#include "agent/record_row.h"
+#include "common/why.h"
+
+#define RECORD_SEGMENT_ROWS 65536  /* 4 MiB; a row's number has 16 bits */
+#define RECORD_SEGMENT_NAME_LEN 16 /* "00000001.seg" */
+
+/* Of a certificate's row. */
+struct record_link {
+    uint32_t hash;  /* of the serial, never 0; 0: the row is no certificate */
+    uint32_t next;  /* position in the same bucket; 0: the last */
+    uint32_t older; /* position of the identity's one before; may be gone */
+    uint32_t not_after;
+};
+struct record_local_name {
+    uint32_t name, issued; /* in the names of the store; certificates of it in this segment */
+};
+struct record_segment {
+    uint32_t seq;
+    int fd;
+    uint32_t rows, rows_max;         /* whole rows in the file, good or bad */
+    uint32_t issued, bad;            /* rows */
+    int64_t last_not_after;          /* of all its certificates */
+    uint64_t issued_before;          /* from the header */
+    struct record_link *links;       /* owned, rows_max of them */
+    struct record_local_name *names; /* owned */
+    uint32_t name_count, name_cap;
+    uint8_t (*issuers)[RECORD_ISSUER_LEN]; /* owned */
+    uint32_t issuer_count, issuer_cap;
+    bool is_dirty; /* written to since the last sync began */
+};
+
+/* "SEQ.seg", or false. */
+bool record_segment_parse_name(const char *name, uint32_t *ret_seq);
+
+/* A new file with its header; ERR_RECORD. */
+err_t record_segment_make(int dir_fd, uint32_t seq, uint32_t rows_max, uint64_t issued_before,
+                          int64_t now, struct record_segment **ret, struct why *why) MUST_CHECK;
+/* One that is there; its rows are still to be loaded (record_load). */
+err_t record_segment_open(int dir_fd, uint32_t seq, uint32_t rows_max, struct record_segment **ret,
+                          struct why *why) MUST_CHECK;
+void record_segment_close(struct record_segment *s); /* NULL is fine */
+void record_segment_remove(struct record_segment *s, int dir_fd);
+
+/* `count` rows from `first`; ERR_IO. */
+err_t record_segment_read(const struct record_segment *s, uint32_t first, uint32_t count,
+                          uint8_t *out, struct why *why) MUST_CHECK;
+/* All of them or none; ERR_RECORD with the system's reason. */
+err_t record_segment_append(struct record_segment *s, const uint8_t *rows, uint32_t count,
+                            struct why *why) MUST_CHECK;
+/* Forgets the rows from `rows` on, in the file too. */
+err_t record_segment_cut(struct record_segment *s, uint32_t rows, struct why *why) MUST_CHECK;
+
+/* Room for one more, so that the add cannot fail. */
+err_t record_segment_reserve(struct record_segment *s) MUST_CHECK;
+void record_segment_add_name(struct record_segment *s, uint32_t name);
+void record_segment_add_issuer(struct record_segment *s, const uint8_t issuer[RECORD_ISSUER_LEN]);
+/* Its number here; issuer_count when there is none. */
+uint32_t record_segment_find_issuer(const struct record_segment *s,
+                                    const uint8_t issuer[RECORD_ISSUER_LEN]);
+
+#endif
