@@ -22,6 +22,12 @@ static const struct option_word client_auths[] = {
 };
 static const struct option_word tunnels[] = {
     {"direct", TUNNEL_DIRECT, true}, {"pooled", TUNNEL_POOLED, false}, {NULL, 0, false}};
+static const struct option_word peer_expiries[] = {
+    {"keep", PEER_EXPIRY_KEEP, true},
+    {"drain", PEER_EXPIRY_DRAIN, true},
+    {"close", PEER_EXPIRY_CLOSE, true},
+    {NULL, 0, false},
+};
 static const struct option_word revocation_policies[] = {
     {"off", REVOCATION_OFF, true},
     {"soft", REVOCATION_SOFT, true},
@@ -77,6 +83,10 @@ static void check_identity(struct checks *c)
         PROBLEM(c, "identity.spiffe_id", "expected either hint or spiffe_id, found both");
     if (files && option_given(c->origins, "identity.hint"))
         WARNING(c, "identity.hint", "has no effect: files hold one identity");
+    if (files && c->config->revocation == REVOCATION_HARD)
+        WARNING(c, "revocation.policy",
+                "hard admits nobody here: the revocation cache comes from an agent, and with "
+                "identity.files there is none");
 }
 
 static bool same_address(const struct address *a, const struct address *b)

@@ -13,6 +13,7 @@
 enum route_direction { ROUTE_INBOUND, ROUTE_OUTBOUND };
 enum route_protocol { PROTOCOL_TCP, PROTOCOL_HTTP };
 enum route_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_NONE };
+enum route_peer_expiry { PEER_EXPIRY_KEEP, PEER_EXPIRY_DRAIN, PEER_EXPIRY_CLOSE };
 enum route_tunnel { TUNNEL_DIRECT, TUNNEL_POOLED };
 enum revocation_policy { REVOCATION_OFF, REVOCATION_SOFT, REVOCATION_HARD };
 
@@ -23,6 +24,7 @@ struct route_config {
     enum route_protocol protocol;
     enum route_client_auth client_auth; /* inbound */
     enum route_tunnel tunnel;           /* outbound */
+    enum route_peer_expiry peer_expiry; /* of live connections */
     char **peers;                       /* allow / expect as written, NULL-terminated, owned */
     struct spiffeid_rule *rules;        /* the same, parsed, borrowing `peers` */
     size_t rule_count;

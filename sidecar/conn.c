@@ -2,7 +2,6 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "sidecar/policy.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@ struct conn_input {
     int events;            /* READY: UV_READABLE | UV_WRITABLE */
     int fd;                /* DIALED */
     const struct why *why; /* FAILED, CUT */
+    enum conn_cut cut;     /* CUT */
 };
 
 static void conn_event(struct conn *c, const struct conn_input *in);
@@ -78,7 +78,7 @@ static uint64_t deadline_ms(const struct conn *c, enum deadline kind)
     return 0;
 }
 
-static uint64_t bytes_moved(const struct conn *c)
+uint64_t conn_bytes_moved(const struct conn *c)
 {
     return atomic_load_explicit(&c->relays[0].bytes, memory_order_relaxed) +
            atomic_load_explicit(&c->relays[1].bytes, memory_order_relaxed);
@@ -87,7 +87,7 @@ static uint64_t bytes_moved(const struct conn *c)
 static void set_deadline(struct conn *c)
 {
     uint64_t ms = deadline_ms(c, state_rows[conn_state_of(c)].deadline);
-    c->idle_mark = bytes_moved(c);
+    c->idle_mark = conn_bytes_moved(c);
     if (ms > 0)
         uv_timer_start(&c->timer, on_deadline, ms, 0);
     else
@@ -108,18 +108,33 @@ static void conn_enter(struct conn *c, enum conn_state next)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* `reset`: the stream whose peer shall see a reset instead of an orderly end, or NULL. */
-static void conn_close(struct conn *c, err_t err, const struct why *why, struct stream *reset)
+static void end(struct conn *c, err_t err, const struct why *why, bool reset_down, bool reset_up)
 {
     conn_report_closed(c, err, why);
     conn_enter(c, CONN_CLOSED);
+    expiry_remove(&c->worker->expiry, &c->expiry);
     if (c->dial != NULL)
         dial_cancel(c->dial);
     c->dial = NULL;
-    c->closing += stream_close(&c->down, reset == &c->down, on_closed);
-    c->closing += stream_close(&c->up, reset == &c->up, on_closed);
+    c->closing += stream_close(&c->down, reset_down, on_closed);
+    c->closing += stream_close(&c->up, reset_up, on_closed);
     uv_close((uv_handle_t *)&c->timer, on_timer_closed);
     worker_remove(c->worker, c);
+}
+
+/* `reset`: the stream whose peer shall see a reset instead of an orderly end, or NULL. */
+static void conn_close(struct conn *c, err_t err, const struct why *why, struct stream *reset)
+{
+    end(c, err, why, reset == &c->down, reset == &c->up);
+}
+
+static void cut(struct conn *c, const struct why *why, enum conn_cut how)
+{
+    bool reset = how == CONN_CUT_RESET;
+    struct why ignored;
+    if (how == CONN_CUT_ORDERLY && conn_state_of(c) == CONN_RELAY)
+        (void)stream_close_write(c->secure, &c->worker->scratch, &ignored);
+    end(c, why->err, why, reset, reset);
 }
 
 static void on_closed(void *arg)
@@ -134,30 +149,9 @@ static void on_closed(void *arg)
 
 /* --- handshakes ------------------------------------------------------------------------------- */
 
-/* The peer's chain, judged: first who it is, then whether it is welcome. */
-static err_t verify_peer(void *arg, const struct slice *chain, size_t count, struct why *why)
-{
-    struct conn *c = arg;
-    bool inbound = c->route->direction == ROUTE_INBOUND;
-    struct tls_context *tls = inbound ? c->worker->server_tls : c->worker->client_tls;
-    if (tls == NULL)
-        return why_set(why, ERR_NO_IDENTITY_YET, "the identity ran out during the handshake");
-    struct svid_verify_options options = {
-        .bundles = identity_bundles(tls_context_identity(tls)),
-        .peer_role = inbound ? SVID_ROLE_CLIENT : SVID_ROLE_SERVER,
-        .now = clock_wall_s(),
-    };
-    struct svid_peer seen = {.leaf_parsed = false};
-    err_t err = verify_cache_check(&c->worker->verified, chain, count, &options, &seen, why);
-    conn_peer_note(&c->peer, &seen);
-    if (err == ERR_OK)
-        err = policy_check(c->route, &seen.id, why);
-    return err;
-}
-
 static bool secure_with(struct conn *c, struct tls_context *tls, struct why *why)
 {
-    struct tls_events events = {.verify = verify_peer, .arg = c};
+    struct tls_events events = {.verify = conn_verify_peer, .arg = c};
     struct tls *session = NULL;
     if (tls_new(tls, &events, &session, why) != ERR_OK)
         return false;
@@ -318,6 +312,18 @@ static void step_hold(struct conn *c, const struct conn_input *in)
     }
 }
 
+static void handshake_done(struct conn *c)
+{
+    struct why why = {0};
+    conn_report_handshake(c);
+    if (conn_watch_expiry(c, &why) != ERR_OK)
+        conn_close(c, why.err, &why, &c->down);
+    else if (conn_state_of(c) == CONN_ACCEPT_TLS)
+        start_dial(c);
+    else
+        enter_relay(c);
+}
+
 static void step_handshake(struct conn *c, const struct conn_input *in)
 {
     struct why why = {0};
@@ -332,11 +338,7 @@ static void step_handshake(struct conn *c, const struct conn_input *in)
     c->heard = c->heard || c->worker->scratch.wire.len > 0;
     switch (result) {
     case STREAM_OK:
-        conn_report_handshake(c);
-        if (conn_state_of(c) == CONN_ACCEPT_TLS)
-            start_dial(c);
-        else
-            enter_relay(c);
+        handshake_done(c);
         break;
     case STREAM_AGAIN:
         if (stream_is_full(c->secure) && stream_flush(c->secure, &why) == STREAM_ERROR)
@@ -400,7 +402,7 @@ static void step_relay(struct conn *c, const struct conn_input *in)
     struct why why = {0};
     if (in->kind == CONN_EV_READY) {
         relay_ready(c, in->stream, in->events);
-    } else if (in->kind == CONN_EV_DEADLINE && bytes_moved(c) != c->idle_mark) {
+    } else if (in->kind == CONN_EV_DEADLINE && conn_bytes_moved(c) != c->idle_mark) {
         set_deadline(c); /* not idle: it is only now that we look */
     } else if (in->kind == CONN_EV_DEADLINE) {
         why_set(&why, ERR_TIMEOUT, "idle");
@@ -427,7 +429,7 @@ static void step_linger(struct conn *c, const struct conn_input *in)
 static void conn_event(struct conn *c, const struct conn_input *in)
 {
     if (in->kind == CONN_EV_CUT && conn_state_of(c) != CONN_CLOSED) {
-        conn_close(c, in->why->err, in->why, NULL);
+        cut(c, in->why, in->cut);
         return;
     }
     switch (conn_state_of(c)) {
@@ -493,11 +495,9 @@ void conn_identity_ready(struct conn *c)
         conn_event(c, &(struct conn_input){.kind = CONN_EV_START});
 }
 
-void conn_cut(struct conn *c, err_t reason)
+void conn_cut(struct conn *c, const struct why *why, enum conn_cut how)
 {
-    struct why why = {0};
-    why_set(&why, reason, "%s", err_text(reason));
-    conn_event(c, &(struct conn_input){.kind = CONN_EV_CUT, .why = &why});
+    conn_event(c, &(struct conn_input){.kind = CONN_EV_CUT, .why = why, .cut = how});
 }
 
 struct conn *conn_next(const struct conn *c)

@@ -6,6 +6,7 @@
 
 #include "sidecar/config.h"
 #include "sidecar/dial.h"
+#include "sidecar/expiry.h"
 #include "sidecar/relay.h"
 
 enum conn_state {
@@ -23,7 +24,7 @@ enum conn_event {
     CONN_EV_DIALED,   /* the forward address answered: `fd` */
     CONN_EV_FAILED,   /* dialling failed: `why` */
     CONN_EV_DEADLINE, /* the state's time is over */
-    CONN_EV_CUT,      /* ended from outside (drain limit, quit): `why` */
+    CONN_EV_CUT,      /* ended from outside (quit, revoked): `why`, `cut` */
 };
 
 struct conn;
@@ -34,8 +35,27 @@ err_t conn_open(struct worker *w, size_t route, int fd, const struct sockaddr_st
                 struct why *why) MUST_CHECK;
 /* The worker has an identity: connections in HOLD go on. */
 void conn_identity_ready(struct conn *c);
-/* Ends it now. */
-void conn_cut(struct conn *c, err_t reason);
+/* Ends it now. A peer that is welcome no longer sees RST, without close_notify, and so does the
+ * app: neither may take what it has for the whole. */
+enum conn_cut {
+    CONN_CUT_CLOSE,   /* FIN, without close_notify */
+    CONN_CUT_RESET,   /* RST on both sides */
+    CONN_CUT_ORDERLY, /* close_notify and FIN: nothing was under way */
+};
+void conn_cut(struct conn *c, const struct why *why, enum conn_cut how);
+
+/* What to ask about a live connection's peer; bits. */
+enum recheck_what {
+    RECHECK_REVOCATION = 1,
+    RECHECK_ROUTE = 2,  /* is it on the list of its route? */
+    RECHECK_TRUST = 4,  /* is its anchor in the bundle of its trust domain? */
+    RECHECK_EXPIRY = 8, /* set the time of its end anew */
+};
+/* True: the peer was judged, is welcome no longer, and the connection was cut; with a line in the
+ * log if `loud`. */
+bool conn_recheck(struct conn *c, unsigned what, int64_t now, bool loud);
+/* The peer's certificate has run out, or the look at one that drains is due. */
+void conn_on_expiry(struct expiry_item *item);
 
 /* What `conns` shows; a copy, so that it is safe to keep. */
 struct conn_view {

@@ -1,15 +1,21 @@
-/* What conn.c (the machine) and conn_report.c (its words and numbers) share. Nobody else. */
+/* What conn.c (the machine), conn_verify.c (judges the peer) and conn_report.c (words and numbers)
+ * share. Nobody else. */
 #ifndef SPINDLE_SIDECAR_CONN_INTERNAL_H
 #define SPINDLE_SIDECAR_CONN_INTERNAL_H
 
 #include "sidecar/conn.h"
+#include "sidecar/peer_path.h"
 #include "sidecar/worker.h"
 
-/* What the verifier saw of the peer, copied out of the handshake for the log line. */
+/* What the log line of a refusal shows of a certificate. */
+struct conn_shown {
+    char serial[48], issuer[256];
+};
+/* What the verifier saw of the peer. */
 struct conn_peer {
-    _Atomic(char *) id; /* owned; set once, so other threads may read it */
-    char *issuer;       /* owned, or NULL */
-    char serial[48];
+    _Atomic(char *) id;            /* owned; set once, so other threads may read it */
+    struct conn_shown *shown;      /* owned; until the handshake is done */
+    struct peer_path *path;        /* owned; NULL: not verified */
     int64_t not_before, not_after; /* 0: no certificate seen */
 };
 
@@ -34,6 +40,9 @@ struct conn {
     uint64_t idle_mark;  /* bytes seen when the deadline was last set */
     struct sockaddr_storage from;
     struct conn_peer peer;
+    struct expiry_item expiry; /* when the peer's certificate runs out, if that matters */
+    int64_t drain_limit_ms;    /* 0: it does not drain */
+    uint64_t drain_mark;       /* bytes seen at the last look */
 };
 
 static inline enum conn_state conn_state_of(const struct conn *c)
@@ -42,7 +51,18 @@ static inline enum conn_state conn_state_of(const struct conn *c)
 }
 
 void conn_peer_note(struct conn_peer *p, const struct svid_peer *seen);
+/* For as long as it lives; false: no memory. */
+bool conn_peer_keep(struct conn_peer *p, const struct svid_peer *seen);
 void conn_peer_done(struct conn_peer *p);
+
+/* For tls.h's `verify`, with the connection as arg. */
+err_t conn_verify_peer(void *arg, const struct slice *chain, size_t count, struct why *why);
+/* Its route in the worker's configuration of now. */
+const struct route_config *conn_route_now(const struct conn *c);
+/* As its route's peer_expiry says. ERR_NO_MEMORY */
+err_t conn_watch_expiry(struct conn *c, struct why *why);
+uint64_t conn_bytes_moved(const struct conn *c);
+
 /* One line, and the counters. */
 /* Before it enters `next`. */
 void conn_report_state(struct conn *c, enum conn_state next);
@@ -53,6 +73,8 @@ void conn_report_connect_failure(struct conn *c, err_t err, const struct why *wh
 void conn_report_open(struct conn *c);
 /* Adds what moved since the last call to the metric. */
 void conn_count_bytes(struct conn *c);
+/* Before conn_cut. */
+void conn_report_cut(struct conn *c, const struct why *why, enum log_level level);
 void conn_report_closed(struct conn *c, err_t err, const struct why *why);
 
 #endif

@@ -28,14 +28,15 @@ static char *copy_slice(struct slice s)
 /* Lack of memory here costs words in a log line, nothing else. */
 void conn_peer_note(struct conn_peer *p, const struct svid_peer *seen)
 {
-    char issuer[256];
     if (!seen->leaf_parsed)
         return;
     p->not_before = seen->leaf.not_before;
     p->not_after = seen->leaf.not_after;
-    x509_serial_text(seen->leaf.serial, p->serial, sizeof p->serial);
-    mem_free(p->issuer);
-    p->issuer = mem_strdup(x509_name_text(seen->leaf.issuer, issuer, sizeof issuer));
+    p->shown = mem_alloc(sizeof *p->shown);
+    if (p->shown != NULL) {
+        x509_serial_text(seen->leaf.serial, p->shown->serial, sizeof p->shown->serial);
+        x509_name_text(seen->leaf.issuer, p->shown->issuer, sizeof p->shown->issuer);
+    }
     struct slice id = seen->id_parsed ? seen->id.text : slice_of(NULL, 0);
     if (id.len == 0 && seen->leaf.uri_count > 0)
         id = seen->leaf.uri[0];
@@ -43,10 +44,23 @@ void conn_peer_note(struct conn_peer *p, const struct svid_peer *seen)
         atomic_store(&p->id, copy_slice(id));
 }
 
+bool conn_peer_keep(struct conn_peer *p, const struct svid_peer *seen)
+{
+    p->path = peer_path_new(seen);
+    return p->path != NULL && atomic_load(&p->id) != NULL;
+}
+
+static void forget_shown(struct conn_peer *p)
+{
+    mem_free(p->shown);
+    p->shown = NULL;
+}
+
 void conn_peer_done(struct conn_peer *p)
 {
     mem_free(atomic_load(&p->id));
-    mem_free(p->issuer);
+    forget_shown(p);
+    peer_path_free(p->path);
 }
 
 /* The address at the other end of the TLS leg. */
@@ -72,8 +86,9 @@ static void expected_text(const struct conn *c, char *out, size_t size)
 {
     size_t len = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < c->route->rule_count && len + 1 < size; i++) {
-        int n = snprintf(out + len, size - len, "%s%s", i > 0 ? " " : "", c->route->peers[i]);
+    const struct route_config *route = conn_route_now(c);
+    for (size_t i = 0; i < route->rule_count && len + 1 < size; i++) {
+        int n = snprintf(out + len, size - len, "%s%s", i > 0 ? " " : "", route->peers[i]);
         len = n > 0 ? len + (size_t)n : size;
     }
 }
@@ -113,6 +128,16 @@ void conn_report_handshake(struct conn *c)
     log_debug("handshake", log_int("conn", c->id), log_str("direction", direction_name(c)),
               log_str("peer_id", atomic_load(&c->peer.id)), log_str("group", group),
               log_str("suite", tls_suite_name(c->secure->tls)));
+    forget_shown(&c->peer);
+}
+
+#define SERIAL_TEXT 48
+
+static const char *serial_text(const struct conn *c, char out[static SERIAL_TEXT])
+{
+    if (c->peer.path != NULL)
+        return x509_serial_text(peer_link_serial(&c->peer.path->link[0]), out, SERIAL_TEXT);
+    return c->peer.shown != NULL ? c->peer.shown->serial : NULL;
 }
 
 /* A client that connects and hangs up without a word (a port probe) is counted, not shouted about.
@@ -126,7 +151,7 @@ static enum log_level level_of(const struct conn *c, err_t err)
 
 void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *why)
 {
-    char address[ADDRESS_TEXT_LEN], listen[ADDRESS_TEXT_LEN], expected[512];
+    char address[ADDRESS_TEXT_LEN], listen[ADDRESS_TEXT_LEN], expected[512], serial[SERIAL_TEXT];
     struct metrics *m = c->worker->metrics;
     sidecar_count_handshake_failure(m, side_of(c), err);
     if (err == ERR_PEER_NOT_ALLOWED)
@@ -140,8 +165,9 @@ void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *
                   log_str("listen", listen), log_str("peer", address),
                   log_str("stage", stage_of(c)), log_err("reason", err),
                   log_str("presented", atomic_load(&c->peer.id)), log_str("expected", expected),
-                  log_str("detail", why_text(why)), log_str("serial", c->peer.serial),
-                  log_str("issuer", c->peer.issuer), log_time("not_before", c->peer.not_before),
+                  log_str("detail", why_text(why)), log_str("serial", serial_text(c, serial)),
+                  log_str("issuer", c->peer.shown != NULL ? c->peer.shown->issuer : NULL),
+                  log_time("not_before", c->peer.not_before),
                   log_time("not_after", c->peer.not_after), log_time("clock", clock_wall_s()));
     else
         LOG_EVENT(level, "handshake_failed", log_str("direction", direction_name(c)),
@@ -164,6 +190,20 @@ void conn_report_open(struct conn *c)
 {
     metric_add(c->worker->metrics, M_CONNECTIONS_OPENED, c->route->direction, TLS_KIND_MUTUAL, 0,
                1);
+}
+
+void conn_report_cut(struct conn *c, const struct why *why, enum log_level level)
+{
+    char address[ADDRESS_TEXT_LEN], serial[SERIAL_TEXT];
+    sidecar_count_cut(c->worker->metrics, c->route->direction, why->err);
+    if (!log_enabled(level))
+        return;
+    LOG_EVENT(level, "connection_cut", log_str("direction", direction_name(c)),
+              log_str("peer", secure_address(c, address)),
+              log_str("state", conn_state_name(conn_state_of(c))), log_err("reason", why->err),
+              log_str("peer_id", atomic_load(&c->peer.id)),
+              log_str("serial", serial_text(c, serial)), log_str("detail", why_text(why)),
+              log_int("age_ms", (clock_mono_ns() - c->opened_ns) / 1000000u));
 }
 
 void conn_report_closed(struct conn *c, err_t err, const struct why *why)

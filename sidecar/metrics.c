@@ -65,6 +65,11 @@ void sidecar_count_closed(struct metrics *m, enum route_direction direction, err
                1);
 }
 
+void sidecar_count_cut(struct metrics *m, enum route_direction direction, err_t err)
+{
+    metric_add(m, M_CONNECTIONS_CUT, direction, metric_reason(m, M_CONNECTIONS_CUT, err), 0, 1);
+}
+
 void sidecar_count_connect_failure(struct metrics *m, enum route_direction direction, err_t err)
 {
     metric_add(m, M_CONNECT_FAILURES, direction, metric_reason(m, M_CONNECT_FAILURES, err), 0, 1);

@@ -15,6 +15,8 @@ void sidecar_count_handshake_failure(struct metrics *m, enum metric_side side, e
 void sidecar_count_refused(struct metrics *m, enum route_direction direction, err_t err);
 /* ERR_OK: both sides ended in order. */
 void sidecar_count_closed(struct metrics *m, enum route_direction direction, err_t err);
+/* A live connection whose peer is welcome no longer; sidecar_count_closed counts it too. */
+void sidecar_count_cut(struct metrics *m, enum route_direction direction, err_t err);
 void sidecar_count_connect_failure(struct metrics *m, enum route_direction direction, err_t err);
 
 /* An identity with this validity is in use now. The first one is no rotation, nor is one with new

@@ -31,6 +31,7 @@ void worker_add(struct worker *w, struct conn *c)
 
 void worker_remove(struct worker *w, struct conn *c)
 {
+    recheck_forget(&w->recheck, c);
     pthread_mutex_lock(&w->lock);
     if (c->prev != NULL)
         c->prev->next = c->next;
@@ -80,6 +81,13 @@ static void drop_contexts(struct worker *w)
     verify_cache_clear(&w->verified);
 }
 
+static bool trusts_the_same(const struct worker *w, const struct identity *next)
+{
+    return w->server_tls != NULL &&
+           bundle_set_eq(identity_bundles(tls_context_identity(w->server_tls)),
+                         identity_bundles(next));
+}
+
 /* Both contexts or none; connections that waited go on. */
 static void take_identity(struct worker *w, struct identity *identity)
 {
@@ -98,9 +106,12 @@ static void take_identity(struct worker *w, struct identity *identity)
                   log_str("next", w->server_tls != NULL ? "keeping the one in use" : "waiting"));
         return;
     }
+    bool same_trust = trusts_the_same(w, identity);
     drop_contexts(w);
     w->server_tls = server;
     w->client_tls = client;
+    if (!same_trust)
+        recheck_start(&w->recheck, RECHECK_TRUST);
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
         conn_identity_ready(c);
@@ -112,6 +123,15 @@ static void take_config(struct worker *w, struct sidecar_config *config)
     assert(config->route_count == w->route_count);
     sidecar_config_unref(w->config);
     w->config = sidecar_config_ref(config);
+    recheck_start(&w->recheck, RECHECK_REVOCATION | RECHECK_ROUTE | RECHECK_EXPIRY);
+}
+
+static void take_view(struct worker *w, struct revocation_view *view)
+{
+    revocation_view_unref(w->view);
+    w->view = view != NULL ? revocation_view_ref(view) : NULL;
+    if (view != NULL)
+        recheck_start(&w->recheck, RECHECK_REVOCATION);
 }
 
 static void stop_accepting(struct worker *w)
@@ -126,74 +146,113 @@ static void close_all(struct worker *w)
 {
     if (w->closing)
         return;
+    struct why why = {0};
     w->closing = true;
+    why_set(&why, ERR_DRAINING, "%s", err_text(ERR_DRAINING));
     stop_accepting(w);
+    recheck_close(&w->recheck);
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        conn_cut(c, ERR_DRAINING);
+        conn_cut(c, &why, CONN_CUT_CLOSE);
     }
-    uv_close((uv_handle_t *)&w->mail.bell, NULL);
+    expiry_close(&w->expiry);
+    uv_close((uv_handle_t *)&w->box.bell, NULL);
+}
+
+static struct mail empty_out(struct mailbox *m)
+{
+    pthread_mutex_lock(&m->lock);
+    struct mail mail = m->mail;
+    m->mail = (struct mail){.stop = mail.stop, .close = mail.close};
+    pthread_mutex_unlock(&m->lock);
+    return mail;
 }
 
 static void on_bell(uv_async_t *bell)
 {
     struct worker *w = bell->data;
-    struct mailbox *m = &w->mail;
-    pthread_mutex_lock(&m->lock);
-    struct identity *identity = m->identity;
-    struct sidecar_config *config = m->config;
-    bool has_identity = m->has_identity, stop = m->stop, do_close = m->close;
-    m->identity = NULL;
-    m->config = NULL;
-    m->has_identity = false;
-    pthread_mutex_unlock(&m->lock);
-    if (config != NULL)
-        take_config(w, config);
-    if (has_identity)
-        take_identity(w, identity);
-    if (stop)
+    struct mail mail = empty_out(&w->box);
+    if (mail.has_life_limit)
+        w->life_limit_s = mail.life_limit_s;
+    if (mail.has_view)
+        take_view(w, mail.view);
+    if (mail.config != NULL)
+        take_config(w, mail.config);
+    if (mail.has_identity)
+        take_identity(w, mail.identity);
+    if (mail.changed)
+        recheck_changed(&w->recheck);
+    if (mail.stop)
         stop_accepting(w);
-    if (do_close)
+    if (mail.close)
         close_all(w);
-    identity_unref(identity);
-    sidecar_config_unref(config);
+    identity_unref(mail.identity);
+    sidecar_config_unref(mail.config);
+    revocation_view_unref(mail.view);
+}
+
+static struct mail *open_box(struct worker *w)
+{
+    pthread_mutex_lock(&w->box.lock);
+    return &w->box.mail;
+}
+
+static void close_box(struct worker *w)
+{
+    pthread_mutex_unlock(&w->box.lock);
+    uv_async_send(&w->box.bell);
 }
 
 void worker_post_identity(struct worker *w, struct identity *identity)
 {
-    pthread_mutex_lock(&w->mail.lock);
-    identity_unref(w->mail.identity);
-    w->mail.identity = identity != NULL ? identity_ref(identity) : NULL;
-    w->mail.has_identity = true;
-    pthread_mutex_unlock(&w->mail.lock);
-    uv_async_send(&w->mail.bell);
+    struct mail *mail = open_box(w);
+    identity_unref(mail->identity);
+    mail->identity = identity != NULL ? identity_ref(identity) : NULL;
+    mail->has_identity = true;
+    close_box(w);
 }
 
 void worker_post_config(struct worker *w, struct sidecar_config *config)
 {
-    pthread_mutex_lock(&w->mail.lock);
-    sidecar_config_unref(w->mail.config);
-    w->mail.config = sidecar_config_ref(config);
-    pthread_mutex_unlock(&w->mail.lock);
-    uv_async_send(&w->mail.bell);
+    struct mail *mail = open_box(w);
+    sidecar_config_unref(mail->config);
+    mail->config = sidecar_config_ref(config);
+    close_box(w);
 }
 
-static void post_flag(struct worker *w, bool *flag)
+void worker_post_view(struct worker *w, struct revocation_view *view)
 {
-    pthread_mutex_lock(&w->mail.lock);
-    *flag = true;
-    pthread_mutex_unlock(&w->mail.lock);
-    uv_async_send(&w->mail.bell);
+    struct mail *mail = open_box(w);
+    revocation_view_unref(mail->view);
+    mail->view = view != NULL ? revocation_view_ref(view) : NULL;
+    mail->has_view = true;
+    close_box(w);
+}
+
+void worker_post_changed(struct worker *w)
+{
+    open_box(w)->changed = true;
+    close_box(w);
+}
+
+void worker_post_life_limit(struct worker *w, int64_t seconds)
+{
+    struct mail *mail = open_box(w);
+    mail->life_limit_s = seconds;
+    mail->has_life_limit = true;
+    close_box(w);
 }
 
 void worker_post_stop(struct worker *w)
 {
-    post_flag(w, &w->mail.stop);
+    open_box(w)->stop = true;
+    close_box(w);
 }
 
 void worker_post_close(struct worker *w)
 {
-    post_flag(w, &w->mail.close);
+    open_box(w)->close = true;
+    close_box(w);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -231,11 +290,21 @@ static void release(struct worker *w)
     drop_contexts(w);
     scratch_done(&w->scratch);
     mem_free(w->listeners);
-    identity_unref(w->mail.identity);
-    sidecar_config_unref(w->mail.config);
+    identity_unref(w->box.mail.identity);
+    sidecar_config_unref(w->box.mail.config);
+    revocation_view_unref(w->box.mail.view);
+    revocation_view_unref(w->view);
+    expiry_done(&w->expiry);
     sidecar_config_unref(w->config);
     pthread_mutex_destroy(&w->lock);
-    pthread_mutex_destroy(&w->mail.lock);
+    pthread_mutex_destroy(&w->box.lock);
+}
+
+static void attach(struct worker *w)
+{
+    w->box.bell.data = w;
+    recheck_open(&w->recheck, w);
+    expiry_open(&w->expiry, w->loop, conn_on_expiry);
 }
 
 /* Nothing runs yet; handles opened so far close when the loop runs. */
@@ -243,8 +312,11 @@ static void open_failed(struct worker *w)
 {
     if (w->listeners != NULL)
         stop_accepting(w);
-    if (w->mail.bell.data != NULL)
-        uv_close((uv_handle_t *)&w->mail.bell, NULL);
+    if (w->box.bell.data != NULL) {
+        uv_close((uv_handle_t *)&w->box.bell, NULL);
+        recheck_close(&w->recheck);
+        expiry_close(&w->expiry);
+    }
     uv_run(w->loop, UV_RUN_NOWAIT);
     if (w->loop == &w->own_loop)
         uv_loop_close(w->loop);
@@ -261,17 +333,17 @@ err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct side
     w->connection_cap = default_cap();
     w->next_id = 1;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_mutex_init(&w->mail.lock, NULL);
+    pthread_mutex_init(&w->box.lock, NULL);
     w->loop = index == 0 ? loop : &w->own_loop;
     if (index > 0 && uv_loop_init(w->loop) != 0) {
         release(w);
         return why_set(why, ERR_NO_MEMORY, "loop of worker %u", index);
     }
     err_t err = allocate(w, why);
-    if (err == ERR_OK && uv_async_init(w->loop, &w->mail.bell, on_bell) != 0)
+    if (err == ERR_OK && uv_async_init(w->loop, &w->box.bell, on_bell) != 0)
         err = why_set(why, ERR_NO_MEMORY, "mailbox of worker %u", index);
-    else
-        w->mail.bell.data = w;
+    else if (err == ERR_OK)
+        attach(w);
     if (err == ERR_OK)
         err = open_listeners(w, listen_fds, why);
     if (err == ERR_OK && index > 0 && pthread_create(&w->thread, NULL, thread_main, w) != 0)

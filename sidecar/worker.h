@@ -6,20 +6,27 @@
 #define SPINDLE_SIDECAR_WORKER_H
 
 #include "common/metric.h"
+#include "common/revocation_cache.h"
 #include "sidecar/conn.h"
+#include "sidecar/recheck.h"
 #include "sidecar/verify_cache.h"
 
 #include <pthread.h>
 
 struct listener;
 
+struct mail {
+    bool has_identity, has_view, has_life_limit;
+    struct identity *identity;     /* shared, may be NULL while has_identity */
+    struct sidecar_config *config; /* shared, or NULL */
+    struct revocation_view *view;  /* counted, may be NULL while has_view */
+    int64_t life_limit_s;
+    bool changed, stop, close;
+};
 struct mailbox {
     pthread_mutex_t lock;
     uv_async_t bell;
-    bool has_identity;
-    struct identity *identity;     /* shared, may be NULL while has_identity */
-    struct sidecar_config *config; /* shared, or NULL */
-    bool stop, close;
+    struct mail mail;
 };
 
 /* What all workers of a sidecar use at once. */
@@ -37,6 +44,10 @@ struct worker {
     struct metrics *metrics;                     /* borrowed */
     struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
     struct verify_cache verified;                /* under the bundles of those contexts */
+    struct revocation_view *view;                /* counted; NULL: none */
+    int64_t life_limit_s;                        /* of peers of the own trust domain; 0: none */
+    struct recheck recheck;
+    struct expiry expiry;
     struct scratch scratch;
     struct listener **listeners;    /* one a route; NULL when closed */
     _Atomic size_t *open_per_route; /* borrowed, of all workers: the cap is the listener's */
@@ -46,7 +57,7 @@ struct worker {
     struct conn *conns;    /* newest first */
     _Atomic size_t conn_count;
     uint64_t next_id;
-    struct mailbox mail;
+    struct mailbox box;
     bool closing;
 };
 
@@ -60,6 +71,12 @@ err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct side
 void worker_post_identity(struct worker *w, struct identity *identity);
 /* Same routes, in the same order. */
 void worker_post_config(struct worker *w, struct sidecar_config *config);
+/* The revocation cache, counted; NULL: there is none. Live connections are held against it. */
+void worker_post_view(struct worker *w, struct revocation_view *view);
+/* Something changed in the cache: live connections are held against it again. */
+void worker_post_changed(struct worker *w);
+/* What the agent's SVIDs live at most; 0: no limit. Binds handshakes from now on. */
+void worker_post_life_limit(struct worker *w, int64_t seconds);
 /* Stops accepting; live connections go on. */
 void worker_post_stop(struct worker *w);
 /* Ends every listener and connection; an own thread ends then. */

@@ -282,6 +282,18 @@ static const struct config_case cases[] = {
      "x.yaml:3: outbound[0].tunnel: pooled is not built yet in this version; use direct\n",
      ERR_CONFIG},
     {ID OUT "revocation: {policy: hard}\n", {0}, "", ERR_OK},
+    {"identity: {files: {certificate: /a, key: /b, bundle: /c}}\n" OUT
+     "revocation: {policy: hard}\n",
+     {0},
+     "x.yaml:3: revocation.policy: warning: hard admits nobody here: the revocation cache comes "
+     "from "
+     "an agent, and with identity.files there is none\n",
+     ERR_OK},
+    {ID "outbound: [{listen: 127.0.0.1:1, forward: 'w:80', expect: ['spiffe://td/w'], peer_expiry: "
+        "never}]\n",
+     {0},
+     "x.yaml:2: outbound[0].peer_expiry: expected keep, drain or close, found \"never\"\n",
+     ERR_CONFIG},
     {ID OUT "revocation: {policy: maybe}\n",
      {0},
      "x.yaml:3: revocation.policy: expected off, soft or hard, found \"maybe\"\n",

@@ -1,0 +1,86 @@
+#include "sidecar/recheck.h"
+
+#include "common/clock.h"
+#include "sidecar/worker.h"
+
+#define TURN_NS 2000000u
+#define LINES_MAX 16 /* of a walk; the last one tells how many there were */
+
+static void on_turn(uv_idle_t *turn);
+
+void recheck_open(struct recheck *r, struct worker *w)
+{
+    *r = (struct recheck){.worker = w};
+    uv_idle_init(w->loop, &r->turn);
+    r->turn.data = r;
+}
+
+void recheck_close(struct recheck *r)
+{
+    r->what = r->again = 0;
+    uv_close((uv_handle_t *)&r->turn, NULL);
+}
+
+static void begin(struct recheck *r, unsigned what)
+{
+    r->what = what;
+    r->again = 0;
+    r->at = r->worker->conns;
+    r->seen = r->cut = r->told = 0;
+    if ((what & RECHECK_REVOCATION) != 0)
+        r->generation = revocation_view_generation(r->worker->view);
+    r->started_ns = clock_mono_ns();
+}
+
+void recheck_start(struct recheck *r, unsigned what)
+{
+    if (r->what != 0) {
+        r->again |= what;
+        return;
+    }
+    begin(r, what);
+    uv_idle_start(&r->turn, on_turn);
+}
+
+void recheck_changed(struct recheck *r)
+{
+    if (revocation_view_generation(r->worker->view) != r->generation)
+        recheck_start(r, RECHECK_REVOCATION);
+}
+
+void recheck_forget(struct recheck *r, const struct conn *c)
+{
+    if (r->at == c)
+        r->at = conn_next(c);
+}
+
+static void finish(struct recheck *r)
+{
+    if (r->cut > 0)
+        log_warn("connections_cut", log_int("worker", r->worker->index), log_int("cut", r->cut),
+                 log_int("kept", r->seen - r->cut),
+                 log_int("ms", (clock_mono_ns() - r->started_ns) / 1000000u));
+    r->what = 0;
+    if (r->again != 0)
+        begin(r, r->again);
+    else
+        uv_idle_stop(&r->turn);
+}
+
+static void on_turn(uv_idle_t *turn)
+{
+    struct recheck *r = turn->data;
+    uint64_t end = clock_mono_ns() + TURN_NS;
+    int64_t now = clock_wall_s();
+    while (r->at != NULL && clock_mono_ns() < end) {
+        struct conn *c = r->at;
+        r->at = conn_next(c);
+        r->seen++;
+        if (conn_recheck(c, r->what, now, r->told < LINES_MAX)) {
+            r->cut++;
+            r->told++;
+        }
+    }
+    if (r->at == NULL)
+        finish(r);
+}
