@@ -4,10 +4,12 @@
 
 #include "agent/admin.h"
 #include "agent/agent_gauges.h"
+#include "agent/descriptors.h"
 #include "agent/endpoint.h"
 #include "agent/issuer.h"
 #include "agent/record.h"
 #include "agent/reload.h"
+#include "agent/share.h"
 #include "common/probes.h"
 
 #define AGENT_SIGNALS 3
@@ -20,7 +22,7 @@ struct agent {
     struct agent_config *started_with; /* parts borrow its strings for life */
     struct agent_config *config;       /* in use now: the same, or a reloaded one */
     int lock_fd;
-    struct connection_limits limits;
+    struct descriptor_limits limits;
     struct metrics *metrics;
     struct agent_gauges *gauges;
     struct issuer *issuer;
@@ -32,6 +34,7 @@ struct agent {
     struct minter *minter;
     struct workload_api *api;
     struct health *health;
+    struct share *share; /* NULL until it is open */
     struct endpoint *endpoint;
     struct probes *probes;
     struct admin *admin;

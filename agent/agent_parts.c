@@ -1,7 +1,6 @@
 /* What the agent is made of: how each part is opened, what it is told, how it is closed. */
 #include "agent/agent_internal.h"
 #include "agent/data_lock.h"
-#include "agent/descriptors.h"
 #include "agent/listener.h"
 #include "agent/privileges.h"
 #include "common/clock.h"
@@ -150,6 +149,7 @@ static void on_reloaded(void *arg, struct agent_config *config, struct entry_set
     minter_set_ttl(a->minter, config->x509_ttl_s);
     record_set_policy(a->record, config->record_keep_s, config->record_on_failure);
     workload_api_set_entries(a->api, entries);
+    share_set_entries(a->share);
     agent_gauges_set_entries(a->gauges, entries);
     set_problem(a, slice_of(NULL, 0));
     count_reload(a, RESULT_SUCCESS);
@@ -331,13 +331,49 @@ static err_t open_sandbox(struct agent *a, struct why *why)
     return err;
 }
 
+static const struct entry_set *on_share_entries(void *arg)
+{
+    struct agent *a = arg;
+    return a->entries;
+}
+
+static int64_t on_longest_life(void *arg)
+{
+    struct agent *a = arg;
+    return entries_longest_x509_ttl(a->entries, a->config->x509_ttl_s) + AUTHORITY_BACKDATE_S;
+}
+
+static err_t open_share(struct agent *a, struct why *why)
+{
+    struct share_options opt = {.api_socket = a->config->workload_api_socket,
+                                .attest = a->attest,
+                                .metrics = a->metrics,
+                                .limits = a->limits.share,
+                                .entries = on_share_entries,
+                                .longest_life_s = on_longest_life,
+                                .arg = a};
+    err_t err = share_open(&a->loop, &opt, &a->share, why);
+    if (err != ERR_OK)
+        return option_blame(a->config->origins, "workload_api.socket", err, why);
+    char address[PATH_MAX];
+    snprintf(address, sizeof address, "unix:%s", share_socket(a->share));
+    log_info("listening", log_str("kind", "share"), log_str("address", address));
+    return ERR_OK;
+}
+
+static void close_share(struct agent *a)
+{
+    share_close(a->share, on_part_closed, a);
+    a->share = NULL;
+}
+
 static err_t open_endpoint(struct agent *a, struct why *why)
 {
     struct endpoint_options opt = {.socket = a->config->workload_api_socket,
                                    .api = a->api,
                                    .health = a->health,
                                    .metrics = a->metrics,
-                                   .limits = a->limits};
+                                   .limits = a->limits.api};
     err_t err = endpoint_open(&a->loop, &opt, &a->endpoint, why);
     if (err != ERR_OK)
         return option_blame(a->config->origins, "workload_api.socket", err, why);
@@ -463,6 +499,7 @@ const struct agent_part agent_parts[] =
         {open_signals, close_signals},
         {open_admin, close_admin},
         {open_sandbox, agent_close_next},
+        {open_share, close_share}, /* before who gets an identity looks for it */
         {open_endpoint, close_endpoint},
 };
 const size_t agent_part_count = sizeof agent_parts / sizeof *agent_parts;

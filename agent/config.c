@@ -2,6 +2,7 @@
 
 #include "common/log_words.h"
 #include "common/mem.h"
+#include "common/share_message.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -44,6 +45,8 @@ static size_t folder_len(const char *path)
 static err_t check_sockets(const struct agent_config *c, struct buf *report)
 {
     const char *api = c->workload_api_socket, *admin = c->admin_socket;
+    char share[SHARE_PATH_MAX];
+    struct why why = {.err = ERR_OK};
     err_t err = ERR_OK;
     if (api == NULL || admin == NULL)
         return ERR_OK;
@@ -56,9 +59,8 @@ static err_t check_sockets(const struct agent_config *c, struct buf *report)
         option_warning(c->origins, report, &err, "admin.socket",
                        "stands in the folder of the Workload API's socket, which is open to all; "
                        "a folder of its own is safer");
-    if (strcmp(api + len, "/share.sock") == 0)
-        option_problem(c->origins, report, &err, "workload_api.socket",
-                       "share.sock is the name of the socket beside it: choose another");
+    if (share_path(api, share, &why) != ERR_OK)
+        option_problem(c->origins, report, &err, "workload_api.socket", "%s", why_text(&why));
     return err;
 }
 

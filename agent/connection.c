@@ -230,6 +230,12 @@ err_t connections_add(struct connections *t, int fd, struct why *why)
     return ERR_OK;
 }
 
+void connections_remove(struct connections *t, struct connection *c)
+{
+    if (t->by_fd[c->fd] == c)
+        drop(t, c);
+}
+
 struct connection *connections_find(struct connections *t, int fd)
 {
     if (fd < 0 || (size_t)fd >= t->slots || t->by_fd[fd] == NULL || !is_open(t->by_fd[fd]))

@@ -21,6 +21,7 @@ struct connection {
     unsigned streams;   /* live calls */
     struct call *calls; /* live ones, kept by call.c */
     struct user *user;  /* how much this uid has */
+    void *owner;        /* of who closes the descriptor itself; for on_exit */
     bool watched;       /* the process's end is watched for */
     bool doomed;        /* shut it down when its last call has ended */
     struct connection *idle_prev, *idle_next; /* without calls: swept */
@@ -47,6 +48,8 @@ void connections_close(struct connections *t, void (*done)(void *arg), void *arg
 /* Pins the process behind `fd` and remembers it. ERR_ATTESTATION, ERR_LIMIT, ERR_NO_MEMORY, ERR_IO:
  * the caller closes `fd`. */
 err_t connections_add(struct connections *t, int fd, struct why *why) MUST_CHECK;
+/* For who closes the descriptor itself: forgets the connection at once. Calls still pin it. */
+void connections_remove(struct connections *t, struct connection *c);
 /* The connection that has the number now; borrowed. NULL when there is none. */
 struct connection *connections_find(struct connections *t, int fd);
 void connections_each(struct connections *t, void (*fn)(void *arg, struct connection *c),

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { REQUEST_MAX = 64 * 1024 };
@@ -197,8 +198,12 @@ err_t endpoint_open(uv_loop_t *loop, const struct endpoint_options *opt, struct 
         .limits = opt->limits, .mode = opt->peer_mode, .on_exit = on_process_exit, .arg = e};
     struct rpc_server_events events = {
         .on_call = on_call, .on_sent = on_sent, .on_end = on_end, .arg = e};
-    struct listener_events accepts = {
-        .on_accept = on_accept, .on_error = on_accept_error, .arg = e};
+    struct listener_options accepts = {.path = opt->socket,
+                                       .type = SOCK_STREAM,
+                                       .mode = 0777,
+                                       .on_accept = on_accept,
+                                       .on_error = on_accept_error,
+                                       .arg = e};
     err_t err = connections_open(loop, &connection, &e->connections, why);
     if (err != ERR_OK) {
         mem_free(e);
@@ -209,7 +214,7 @@ err_t endpoint_open(uv_loop_t *loop, const struct endpoint_options *opt, struct 
         connections_close(e->connections, on_last_part, e);
         return err;
     }
-    err = listener_open(loop, opt->socket, &accepts, &e->listener, why);
+    err = listener_open(loop, &accepts, &e->listener, why);
     if (err != ERR_OK) {
         rpc_server_close(e->server, on_server_closed, e);
         return err;

@@ -332,6 +332,33 @@ size_t entries_match(const struct entry_set *set, const struct selector_set *cal
     return entry_index_match(set->index, caller, out, max);
 }
 
+err_t entries_check_gives(const struct entry_set *set, const struct selector_set *caller,
+                          struct slice spiffe_id, struct why *why)
+{
+    size_t count = entries_match(set, caller, NULL, 0);
+    const struct entry **matching = mem_array(count, sizeof(struct entry *));
+    if (matching == NULL)
+        return why_set(why, ERR_NO_MEMORY, "entries of the caller");
+    bool given = false;
+    entries_match(set, caller, matching, count);
+    for (size_t i = 0; !given && i < count; i++)
+        given = slice_eq_str(spiffe_id, matching[i]->spiffe_id);
+    mem_free(matching);
+    if (given)
+        return ERR_OK;
+    return why_set(why, ERR_NO_ENTRY, "%zu entries match the caller, none gives it %.*s", count,
+                   SLICE_ARG(spiffe_id));
+}
+
+int64_t entries_longest_x509_ttl(const struct entry_set *set, int64_t default_s)
+{
+    int64_t longest = default_s;
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].x509_ttl_s > longest)
+            longest = set->items[i].x509_ttl_s;
+    return longest;
+}
+
 const struct entry *entries_find(const struct entry_set *set, const char *id)
 {
     return entry_index_find(set->index, id);

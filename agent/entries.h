@@ -46,6 +46,12 @@ void entries_free(struct entry_set *set); /* NULL is fine */
  * Writes at most max, the first ones; returns how many match. */
 size_t entries_match(const struct entry_set *set, const struct selector_set *caller,
                      const struct entry **out, size_t max);
+/* Does an entry that matches the caller give this SPIFFE ID? ERR_NO_ENTRY naming it, ERR_NO_MEMORY.
+ */
+err_t entries_check_gives(const struct entry_set *set, const struct selector_set *caller,
+                          struct slice spiffe_id, struct why *why) MUST_CHECK;
+/* The longest validity that any of them asks for; default_s for those that do not say. */
+int64_t entries_longest_x509_ttl(const struct entry_set *set, int64_t default_s);
 /* Borrowed, or NULL. */
 const struct entry *entries_find(const struct entry_set *set, const char *id);
 /* Would an SVID of both be the same (id, SPIFFE ID, TTL, DNS names)? */

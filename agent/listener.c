@@ -18,7 +18,7 @@ struct listener {
     struct unix_socket socket; /* its fd is ours */
     uv_poll_t poll;
     uv_timer_t pause;
-    struct listener_events events;
+    struct listener_options opt;
     int handles;
     void (*done)(void *arg);
     void *done_arg;
@@ -75,7 +75,7 @@ static void pause_for(struct listener *l, int cause)
     struct why why = {.err = ERR_OK};
     errno = cause;
     err_t err = why_errno(&why, ERR_IO, "accept on %s", l->socket.path);
-    l->events.on_error(l->events.arg, err, &why);
+    l->opt.on_error(l->opt.arg, err, &why);
     uv_poll_stop(&l->poll);
     uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
 }
@@ -87,7 +87,7 @@ static void on_readable(uv_poll_t *h, int status, int events)
     for (int i = 0; status == 0 && i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4(l->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0)
-            l->events.on_accept(l->events.arg, fd);
+            l->opt.on_accept(l->opt.arg, fd);
         else if (errno == EAGAIN)
             return;
         else if (errno != ECONNABORTED && errno != EINTR) {
@@ -99,16 +99,16 @@ static void on_readable(uv_poll_t *h, int status, int events)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-err_t listener_open(uv_loop_t *loop, const char *path, const struct listener_events *events,
-                    struct listener **ret, struct why *why)
+err_t listener_open(uv_loop_t *loop, const struct listener_options *opt, struct listener **ret,
+                    struct why *why)
 {
     struct listener *l = mem_alloc(sizeof *l);
     if (l == NULL)
         return why_set(why, ERR_NO_MEMORY, "listener");
-    l->events = *events;
-    err_t err = listener_make_folder(path, why);
+    l->opt = *opt;
+    err_t err = listener_make_folder(opt->path, why);
     if (err == ERR_OK)
-        err = unix_socket_open(path, SOCK_STREAM, 0777, &l->socket, why);
+        err = unix_socket_open(opt->path, opt->type, opt->mode, &l->socket, why);
     if (err != ERR_OK) {
         mem_free(l);
         return err;
@@ -118,7 +118,7 @@ err_t listener_open(uv_loop_t *loop, const char *path, const struct listener_eve
         unix_socket_unlink(&l->socket);
         close(l->socket.fd);
         mem_free(l);
-        return why_set(why, ERR_IO, "%s: %s", path, uv_strerror(rc));
+        return why_set(why, ERR_IO, "%s: %s", opt->path, uv_strerror(rc));
     }
     rc = uv_timer_init(loop, &l->pause);
     assert(rc == 0);

@@ -45,6 +45,10 @@ static const enum rpc_code codes[] = {
 static const err_t refused_errors[] = {ERR_LIMIT, ERR_ATTESTATION, ERR_DRAINING, ERR_NO_MEMORY,
                                        ERR_IO};
 
+static const err_t share_errors[] = {ERR_LIMIT,     ERR_ATTESTATION, ERR_NO_ENTRY,  ERR_NOT_SYNCED,
+                                     ERR_TIMEOUT,   ERR_PARSE,       ERR_TOO_LARGE, ERR_UNSUPPORTED,
+                                     ERR_NO_MEMORY, ERR_IO};
+
 static const double bounds_attestation[] = {.0001, .00025, .0005, .001, .0025, .005, .01,
                                             .025,  .05,    .1,    .25,  1,     5};
 
@@ -52,6 +56,7 @@ static const double bounds_attestation[] = {.0001, .00025, .0005, .001, .0025, .
 #define L_CODE METRIC_VALUES("code", code_values)
 #define L_OUTCOME METRIC_TIED_ERRORS("reason", outcome_errors)
 #define L_REFUSED METRIC_ERRORS("reason", refused_errors)
+#define L_SHARE_REFUSED METRIC_ERRORS("reason", share_errors)
 #define L_ATTESTOR METRIC_VALUES("attestor", attestor_values)
 #define L_SVID_TYPE METRIC_VALUES("type", svid_type_values)
 

@@ -35,7 +35,6 @@ static const struct field hello_fields[] = {
     TEXT(hello.program, "program", 0, SHARE_PROGRAM_MAX),
     TEXT(hello.spiffe_id, "spiffe_id", 1, SHARE_SPIFFE_ID_MAX),
     TEXT(hello.name, "name", 0, SHARE_NAME_MAX),
-    NUMBER(hello.page_layout, "page_layout"),
 };
 static const struct field welcome_fields[] = {
     TEXT(welcome.program, "program", 0, SHARE_PROGRAM_MAX),
@@ -100,6 +99,12 @@ static err_t check_text(const struct field *f, struct slice text, struct why *wh
             return why_set(why, ERR_PARSE, "%s is not UTF-8 without control characters", f->name);
     }
     return ERR_OK;
+}
+
+err_t share_check_name(struct slice name, struct why *why)
+{
+    static const struct field field = TEXT(hello.name, "name", 0, SHARE_NAME_MAX);
+    return check_text(&field, name, why);
 }
 
 /* --- encode ----------------------------------------------------------------------------------- */

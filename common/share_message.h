@@ -37,7 +37,6 @@ struct share_message {
             struct slice program;   /* version of the program, for the other side's log */
             struct slice spiffe_id; /* the identity it serves */
             struct slice name;      /* of several sidecars of one identity; may be empty */
-            uint64_t page_layout;   /* 0: counts in no page */
         } hello;
         struct {
             struct slice program;
@@ -64,6 +63,8 @@ err_t share_encode(const struct share_message *m, struct share_packet *ret,
                    struct why *why) MUST_CHECK;
 /* ERR_PARSE, ERR_TOO_LARGE; ERR_UNSUPPORTED for another version, naming both. */
 err_t share_decode(struct slice packet, struct share_message *ret, struct why *why) MUST_CHECK;
+/* May a sidecar have this name? */
+err_t share_check_name(struct slice name, struct why *why) MUST_CHECK;
 /* "HELLO"; for logs. */
 const char *share_type_name(enum share_type type);
 

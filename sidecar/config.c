@@ -2,6 +2,7 @@
 
 #include "common/log_words.h"
 #include "common/mem.h"
+#include "common/share_message.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,6 +88,13 @@ static void check_identity(struct checks *c)
         WARNING(c, "revocation.policy",
                 "hard admits nobody here: the revocation cache comes from an agent, and with "
                 "identity.files there is none");
+}
+
+static void check_name(struct checks *c)
+{
+    struct why why = {0};
+    if (c->config->name != NULL && share_check_name(slice_str(c->config->name), &why) != ERR_OK)
+        PROBLEM(c, "name", "%s", why_text(&why));
 }
 
 static bool same_address(const struct address *a, const struct address *b)
@@ -276,6 +284,7 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
         err_t environment = take_environment(c, &checks);
         if (environment == ERR_OK)
             check_identity(&checks);
+        check_name(&checks);
         err = worse(err, environment);
         if (err == ERR_OK || err == ERR_CONFIG)
             check_routes(&checks);

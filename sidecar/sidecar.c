@@ -2,6 +2,7 @@
 
 #include "common/file_watch.h"
 #include "common/mem.h"
+#include "common/metric_page.h"
 #include "common/probes.h"
 #include "common/process_metrics.h"
 #include "common/report.h"
@@ -9,6 +10,7 @@
 #include "sidecar/identity_source.h"
 #include "sidecar/metrics.h"
 #include "sidecar/privileges.h"
+#include "sidecar/share_link.h"
 #include "sidecar/sockets.h"
 #include "sidecar/worker.h"
 
@@ -34,9 +36,11 @@ struct sidecar {
     _Atomic size_t *open_per_route; /* owned; the workers count in it */
     unsigned worker_count;          /* opened */
     struct identity_source *source;
-    struct sidecar_config *source_config; /* shared; whose strings the source borrows */
+    struct sidecar_config *source_config; /* shared; whose strings source and share borrow */
     struct identity *identity;            /* shared; NULL: none now */
     bool ever_had_identity;
+    struct share_link *share;     /* NULL: there can be none */
+    struct revocation_view *view; /* counted; NULL before the first */
     struct probes *probes;
     struct http_server *admin;
     struct file_watch *watch;
@@ -48,6 +52,76 @@ struct sidecar {
     uint64_t drain_until_ms; /* loop time at which patience ends */
 };
 
+/* --- what the agent shares -------------------------------------------------------------------- */
+
+static void on_share_connected(void *arg, bool connected)
+{
+    struct sidecar *s = arg;
+    metric_set(s->metrics, M_SHARE_CONNECTED, 0, 0, 0, connected);
+    if (connected)
+        metric_add(s->metrics, M_SHARE_CONNECTS, 0, 0, 0, 1);
+}
+
+static void on_share_welcome(void *arg, int64_t longest_life_s)
+{
+    (void)arg;
+    log_debug("longest_life_told", log_int("seconds", longest_life_s));
+}
+
+static void on_share_cache(void *arg, struct revocation_view *view)
+{
+    struct sidecar *s = arg;
+    revocation_view_unref(s->view);
+    s->view = revocation_view_ref(view);
+    log_debug("revocation_cache_taken", log_int("generation", revocation_view_generation(view)));
+}
+
+static void on_share_changed(void *arg, uint64_t generation)
+{
+    (void)arg;
+    log_debug("revocation_cache_changed", log_int("generation", generation));
+}
+
+static void on_share_page(void *arg, int fd)
+{
+    struct sidecar *s = arg;
+    struct why why = {0};
+    if (metrics_adopt_page(s->metrics, fd, &why) != ERR_OK) {
+        close(fd);
+        log_warn("metrics_page_refused", log_err("reason", why.err),
+                 log_str("cause", why_text(&why)));
+    }
+    share_link_set_page(s->share, metrics_page_fd(s->metrics));
+}
+
+/* Beside a Workload API of this machine; identities from elsewhere have no agent here. */
+static err_t open_share(struct sidecar *s, struct why *why)
+{
+    struct address endpoint;
+    if (s->config->workload_api == NULL)
+        return ERR_OK;
+    err_t err = address_parse_endpoint(slice_str(s->config->workload_api), &endpoint, why);
+    if (err != ERR_OK || endpoint.kind != ADDRESS_UNIX)
+        return err;
+    struct share_link_options options = {
+        .api_socket = endpoint.host,
+        .name = s->config->name,
+        .on_connected = on_share_connected,
+        .on_welcome = on_share_welcome,
+        .on_cache = on_share_cache,
+        .on_changed = on_share_changed,
+        .on_page = on_share_page,
+        .arg = s,
+    };
+    struct why no = {0};
+    err = share_link_open(&s->loop, &options, &s->share, &no);
+    if (err == ERR_CONFIG) { /* another agent's socket may have any path */
+        log_info("share_absent", log_err("reason", err), log_str("cause", why_text(&no)));
+        return ERR_OK;
+    }
+    return err == ERR_OK ? err : why_set(why, err, "%s", why_text(&no));
+}
+
 /* --- identity --------------------------------------------------------------------------------- */
 
 static void on_identity(void *arg, struct identity *id, const struct why *why)
@@ -57,6 +131,8 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
     s->identity = id != NULL ? identity_ref(id) : NULL;
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_post_identity(&s->workers[i], id);
+    if (s->share != NULL)
+        share_link_set_identity(s->share, id != NULL ? identity_id(id)->text : slice_of(NULL, 0));
     if (id == NULL) {
         sidecar_count_identity_failure(s->metrics, why->err);
         log_error("identity_lost", log_err("reason", why->err), log_str("detail", why_text(why)),
@@ -81,11 +157,13 @@ static void on_workload_api(void *arg, bool connected)
 {
     struct sidecar *s = arg;
     metric_set(s->metrics, M_WORKLOAD_API_CONNECTED, 0, 0, 0, connected);
+    if (connected && s->share != NULL)
+        share_link_retry(s->share);
 }
 
 static err_t open_identity(struct sidecar *s, struct why *why)
 {
-    const struct sidecar_config *c = s->source_config = sidecar_config_ref(s->config);
+    const struct sidecar_config *c = s->source_config;
     struct identity_source_options options = {
         .workload_api = c->workload_api,
         .certificate = c->file_certificate,
@@ -120,6 +198,9 @@ static void close_parts(struct sidecar *s)
         worker_post_close(&s->workers[i]);
     if (s->source != NULL)
         identity_source_close(s->source, NULL, NULL);
+    if (s->share != NULL)
+        share_link_close(s->share, NULL, NULL);
+    s->share = NULL;
     if (s->probes != NULL)
         probes_close(s->probes, NULL, NULL);
     if (s->admin != NULL)
@@ -373,6 +454,9 @@ static err_t start(struct sidecar *s, struct why *why)
         err = enter_sandbox(s, why);
     if (err == ERR_OK)
         err = open_workers(s, &sockets, why);
+    s->source_config = sidecar_config_ref(s->config);
+    if (err == ERR_OK)
+        err = open_share(s, why);
     if (err == ERR_OK)
         err = open_identity(s, why);
     sockets_done(&sockets);
@@ -393,6 +477,7 @@ static void finish(struct sidecar *s)
     mem_free(s->workers);
     mem_free(s->open_per_route);
     identity_unref(s->identity);
+    revocation_view_unref(s->view);
     sidecar_config_unref(s->source_config);
     sidecar_config_unref(s->config);
 }

@@ -263,8 +263,9 @@ static const struct config_case cases[] = {
      ERR_OK},
     {TD "workload_api: {socket: /run/x/share.sock}\n",
      {0},
-     "x.yaml:3: workload_api.socket: share.sock is the name of the socket beside it: choose "
-     "another\n",
+     "x.yaml:3: workload_api.socket: /run/x/share.sock: share.sock is the name of the socket "
+     "beside "
+     "it that sidecars use; choose another, such as api.sock\n",
      ERR_CONFIG},
     {TD "svid: {x509_ttl: 1h}\nauthority: {issuer_ttl: 1h}\n",
      {0},

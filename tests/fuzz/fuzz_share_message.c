@@ -19,7 +19,6 @@ static void check_same(const struct share_message *a, const struct share_message
         check(slice_eq(a->hello.program, b->hello.program));
         check(slice_eq(a->hello.spiffe_id, b->hello.spiffe_id) && a->hello.spiffe_id.len > 0);
         check(slice_eq(a->hello.name, b->hello.name));
-        check(a->hello.page_layout == b->hello.page_layout);
         break;
     case SHARE_WELCOME:
         check(slice_eq(a->welcome.program, b->welcome.program));

@@ -1,0 +1,207 @@
+#include "agent/listener.h"
+#include "agent/metrics.h"
+#include "agent/share_internal.h"
+#include "common/mem.h"
+
+#include <assert.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { TICK_MS = 1000 };
+
+/* --- who comes and goes ----------------------------------------------------------------------- */
+
+void share_report_refused(struct share *s, const struct guest *g, err_t err, const struct why *why)
+{
+    metric_add(s->opt.metrics, M_SHARE_REFUSED, metric_reason(s->opt.metrics, M_SHARE_REFUSED, err),
+               0, 0, 1);
+    const struct peer *p = g != NULL ? &g->connection->peer : NULL;
+    LOG_LIMITED(
+        &s->refused_lines, LOG_WARN, "sidecar_refused", log_err("reason", err),
+        log_int("pid", p != NULL ? p->pid : 0), log_int("uid", p != NULL ? (int64_t)p->uid : -1),
+        log_str("spiffe_id", g != NULL ? g->spiffe_id : NULL), log_str("cause", why_text(why)));
+}
+
+static void on_accept(void *arg, int fd)
+{
+    struct share *s = arg;
+    struct why why = {.err = ERR_OK};
+    err_t err = guest_add(s, fd, &why);
+    if (err == ERR_OK)
+        return;
+    share_report_refused(s, NULL, err, &why);
+    guest_say_refused(fd, err, &why);
+    close(fd);
+}
+
+static void on_accept_error(void *arg, err_t err, const struct why *why)
+{
+    share_report_refused(arg, NULL, err, why);
+}
+
+static void on_process_exit(void *arg, struct connection *c)
+{
+    (void)arg;
+    guest_leave(c->owner);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static void on_tick(uv_timer_t *h)
+{
+    struct share *s = h->data;
+    bool more = false;
+    for (struct guest *g = s->guests; g != NULL; g = g->next)
+        if (g->state != GUEST_GONE)
+            more |= guest_tend(g);
+    if (more)
+        share_need_tick(s);
+}
+
+void share_need_tick(struct share *s)
+{
+    if (!s->closing && !uv_is_active((uv_handle_t *)&s->tick))
+        uv_timer_start(&s->tick, on_tick, TICK_MS, 0);
+}
+
+/* --- what changes ----------------------------------------------------------------------------- */
+
+static void owe(struct share *s, unsigned debt)
+{
+    for (struct guest *g = s->guests; g != NULL; g = g->next)
+        guest_owe(g, debt);
+}
+
+void share_set_cache(struct share *s, int fd, uint64_t generation)
+{
+    s->cache = fd;
+    s->generation = generation;
+    owe(s, OWES_CACHE);
+}
+
+void share_changed(struct share *s, uint64_t generation)
+{
+    s->generation = generation;
+    if (s->cache >= 0)
+        owe(s, OWES_CHANGED);
+}
+
+/* SVIDs issued before are still shown by those who have them: the limit never comes down. */
+static void update_longest_life(struct share *s)
+{
+    int64_t life_s = s->opt.longest_life_s(s->opt.arg);
+    if (life_s <= s->longest_life_s)
+        return;
+    s->longest_life_s = life_s;
+    owe(s, OWES_WELCOME);
+}
+
+void share_set_entries(struct share *s)
+{
+    update_longest_life(s);
+    for (struct guest *g = s->guests; g != NULL; g = g->next)
+        guest_attest_anew(g);
+}
+
+size_t share_sidecars(const struct share *s)
+{
+    return s->admitted;
+}
+
+const char *share_socket(const struct share *s)
+{
+    return s->path;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void on_connections_closed(void *arg)
+{
+    struct share *s = arg;
+    void (*done)(void *arg) = s->done;
+    void *done_arg = s->done_arg;
+    mem_free(s);
+    if (done != NULL)
+        done(done_arg);
+}
+
+static void part_closed(struct share *s)
+{
+    if (--s->parts == 0)
+        connections_close(s->connections, on_connections_closed, s);
+}
+
+void share_guest_closed(struct share *s)
+{
+    if (s->closing)
+        part_closed(s);
+}
+
+static void on_listener_closed(void *arg)
+{
+    part_closed(arg);
+}
+
+static void on_tick_closed(uv_handle_t *h)
+{
+    part_closed(h->data);
+}
+
+void share_close(struct share *s, void (*done)(void *arg), void *arg)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    s->done = done;
+    s->done_arg = arg;
+    s->parts = s->guest_count + 1 + (s->listener != NULL);
+    for (struct guest *g = s->guests; g != NULL; g = g->next)
+        if (g->state != GUEST_GONE)
+            guest_leave(g);
+    uv_close((uv_handle_t *)&s->tick, on_tick_closed);
+    if (s->listener != NULL)
+        listener_close(s->listener, on_listener_closed, s);
+}
+
+static err_t open_listener(struct share *s, struct why *why)
+{
+    struct listener_options accepts = {.path = s->path,
+                                       .type = SOCK_SEQPACKET,
+                                       .mode = 0777,
+                                       .on_accept = on_accept,
+                                       .on_error = on_accept_error,
+                                       .arg = s};
+    return listener_open(s->loop, &accepts, &s->listener, why);
+}
+
+err_t share_open(uv_loop_t *loop, const struct share_options *opt, struct share **ret,
+                 struct why *why)
+{
+    struct share *s = mem_alloc(sizeof *s);
+    if (s == NULL)
+        return why_set(why, ERR_NO_MEMORY, "share.sock");
+    s->opt = *opt;
+    s->loop = loop;
+    s->cache = -1;
+    struct connection_options connection = {
+        .limits = opt->limits, .mode = opt->peer_mode, .on_exit = on_process_exit, .arg = s};
+    err_t err = share_path(opt->api_socket, s->path, why);
+    if (err == ERR_OK)
+        err = connections_open(loop, &connection, &s->connections, why);
+    if (err != ERR_OK) {
+        mem_free(s);
+        return err;
+    }
+    int rc = uv_timer_init(loop, &s->tick);
+    assert(rc == 0);
+    (void)rc;
+    s->tick.data = s;
+    s->longest_life_s = opt->longest_life_s(opt->arg);
+    err = open_listener(s, why);
+    if (err != ERR_OK) {
+        share_close(s, NULL, NULL);
+        return err;
+    }
+    *ret = s;
+    return ERR_OK;
+}

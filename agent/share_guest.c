@@ -1,0 +1,408 @@
+#include "agent/metrics.h"
+#include "agent/share_internal.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    READS_PER_TURN = 8,
+    READS_PER_TICK = 64, /* of one sidecar; what is more waits in its socket */
+    QUEUE_BYTES = 4096,  /* SO_SNDBUF: some ten messages */
+};
+
+/* --- what is said ----------------------------------------------------------------------------- */
+
+/* The cause of what it did wrong in its own messages; of all else one sentence that gives nothing
+ * away. */
+static const char *text_for(err_t err, const struct why *why)
+{
+    bool own = err == ERR_PARSE || err == ERR_TOO_LARGE || err == ERR_UNSUPPORTED;
+    return own ? why_text(why) : err_text(err);
+}
+
+/* As good as it goes: who does not read it does not hear why. */
+void guest_say_refused(int fd, err_t err, const struct why *why)
+{
+    struct share_packet p;
+    struct share_message m = {
+        .type = SHARE_REFUSED,
+        .refused = {.reason = slice_str(err_name(err)), .text = slice_str(text_for(err, why))}};
+    if (share_encode(&m, &p, NULL) == ERR_OK && share_send(fd, &p, NULL) != ERR_OK)
+        log_debug("refusal_not_read", log_err("reason", err));
+}
+
+static void log_guest(struct guest *g, const char *event)
+{
+    const struct peer *p = &g->connection->peer;
+    LOG_LIMITED(&g->share->guest_lines, LOG_INFO, event, log_str("spiffe_id", g->spiffe_id),
+                log_str("name", g->name), log_int("pid", p->pid), log_int("uid", p->uid));
+}
+
+/* --- coming and going ------------------------------------------------------------------------- */
+
+static void on_guest_closed(uv_handle_t *h)
+{
+    struct guest *g = h->data;
+    struct share *s = g->share;
+    if (g->prev != NULL)
+        g->prev->next = g->next;
+    else
+        s->guests = g->next;
+    if (g->next != NULL)
+        g->next->prev = g->prev;
+    s->guest_count--;
+    mem_free(g->spiffe_id);
+    mem_free(g->name);
+    mem_free(g);
+    share_guest_closed(s);
+}
+
+static void set_admitted(struct share *s, size_t count)
+{
+    s->admitted = count;
+    metric_set(s->opt.metrics, M_SHARE_SIDECARS, 0, 0, 0, (double)count);
+}
+
+/* The only way out. */
+void guest_leave(struct guest *g)
+{
+    struct share *s = g->share;
+    bool admitted = g->state == GUEST_ADMITTED;
+    g->state = GUEST_GONE;
+    if (g->attest_id != 0)
+        attest_unix_cancel(s->opt.attest, g->attest_id);
+    if (admitted) {
+        set_admitted(s, s->admitted - 1);
+        log_guest(g, "sidecar_left");
+    }
+    if (g->page >= 0)
+        s->opt.page_left(s->opt.arg, g->page);
+    if (g->offered >= 0)
+        close(g->offered);
+    uv_close((uv_handle_t *)&g->poll, on_guest_closed);
+    close(g->fd);
+    connection_leave(g->connection);
+    connections_remove(s->connections, g->connection);
+    g->connection = NULL;
+}
+
+static void refuse(struct guest *g, err_t err, const struct why *why)
+{
+    share_report_refused(g->share, g, err, why);
+    guest_say_refused(g->fd, err, why);
+    guest_leave(g);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static void on_event(uv_poll_t *h, int status, int events);
+
+static void watch(struct guest *g)
+{
+    int wanted = (g->budget > 0 ? UV_READABLE : 0) | (g->owed != 0 ? UV_WRITABLE : 0);
+    if (wanted == g->watched)
+        return;
+    g->watched = wanted;
+    if (wanted != 0)
+        uv_poll_start(&g->poll, wanted, on_event);
+    else
+        uv_poll_stop(&g->poll); /* the tick comes back to it */
+}
+
+static err_t send_debt(struct guest *g, enum guest_debt debt, struct why *why)
+{
+    const struct share *s = g->share;
+    struct share_message m = {.type = SHARE_OTHER};
+    struct share_packet p;
+    int descriptor = -1;
+    switch (debt) {
+    case OWES_WELCOME:
+        m.type = SHARE_WELCOME;
+        m.welcome.program = slice_str(SPINDLE_VERSION);
+        m.welcome.longest_life_s = s->longest_life_s;
+        break;
+    case OWES_CACHE:
+        m.type = SHARE_CACHE;
+        m.cache.generation = s->generation;
+        descriptor = s->cache;
+        break;
+    case OWES_PAGE:
+        m.type = SHARE_PAGE;
+        descriptor = g->page;
+        break;
+    case OWES_CHANGED:
+        m.type = SHARE_CHANGED;
+        m.cache.generation = s->generation;
+        break;
+    }
+    err_t err = share_encode(&m, &p, why);
+    p.descriptor = descriptor;
+    return err == ERR_OK ? share_send(g->fd, &p, why) : err;
+}
+
+static void flush(struct guest *g)
+{
+    struct why why = {.err = ERR_OK};
+    err_t err = ERR_OK;
+    for (unsigned debt = OWES_WELCOME; err == ERR_OK && debt <= OWES_CHANGED; debt <<= 1) {
+        if ((g->owed & debt) == 0)
+            continue;
+        err = send_debt(g, (enum guest_debt)debt, &why);
+        if (err == ERR_OK)
+            g->owed &= ~(debt == OWES_CACHE ? OWES_CACHE | OWES_CHANGED : debt);
+    }
+    if (err == ERR_OK || err == ERR_LIMIT)
+        watch(g);
+    else
+        guest_leave(g); /* it has gone */
+}
+
+void guest_owe(struct guest *g, unsigned debt)
+{
+    if (g->state != GUEST_ADMITTED)
+        return; /* gets all there is when it is let in */
+    g->owed |= debt;
+    flush(g);
+}
+
+/* --- attestation ------------------------------------------------------------------------------ */
+
+static void attest(struct guest *g);
+
+static unsigned kinds_in_use(const struct share *s)
+{
+    const struct entry_set *entries = s->opt.entries(s->opt.arg);
+    return entries != NULL ? entries->kinds_used : 0;
+}
+
+static void admit(struct guest *g)
+{
+    struct share *s = g->share;
+    int offered = g->offered;
+    g->state = GUEST_ADMITTED;
+    g->offered = -1;
+    set_admitted(s, s->admitted + 1);
+    log_guest(g, "sidecar_connected");
+    if (s->opt.page_for != NULL)
+        g->page = s->opt.page_for(s->opt.arg, g->spiffe_id, g->name, offered);
+    else if (offered >= 0)
+        close(offered);
+    g->owed = OWES_WELCOME | (s->cache >= 0 ? OWES_CACHE : 0) | (g->page >= 0 ? OWES_PAGE : 0);
+    flush(g);
+}
+
+static err_t check_entitled(struct guest *g, const struct selector_set *selectors, struct why *why)
+{
+    const struct share *s = g->share;
+    const struct entry_set *entries = s->opt.entries(s->opt.arg);
+    err_t err = peer_check(&g->connection->peer, why); /* what was read is its own */
+    if (err == ERR_OK && entries == NULL)
+        err = why_set(why, ERR_NOT_SYNCED, "registration entries are not loaded yet");
+    if (err == ERR_OK)
+        err = entries_check_gives(entries, selectors, slice_str(g->spiffe_id), why);
+    return err;
+}
+
+static void on_attested(void *arg, err_t err, struct selector_set *selectors, const struct why *why)
+{
+    struct guest *g = arg;
+    struct share *s = g->share;
+    struct why own = {.err = ERR_OK};
+    g->attest_id = 0;
+    metric_observe_ns(s->opt.metrics, M_ATTESTATION_DURATION, ATTESTOR_UNIX, err != ERR_OK, 0,
+                      clock_mono_ns() - g->attest_started);
+    if ((kinds_in_use(s) & ~g->kinds) != 0) { /* the entries changed meanwhile */
+        attest(g);
+        return;
+    }
+    if (err == ERR_LIMIT && g->state == GUEST_ADMITTED) { /* stays until there is room */
+        g->recheck = true;
+        share_need_tick(s);
+        return;
+    }
+    if (err == ERR_OK) {
+        why = &own;
+        err = check_entitled(g, selectors, &own);
+    }
+    if (err != ERR_OK)
+        refuse(g, err, why);
+    else if (g->state == GUEST_ASKED)
+        admit(g);
+}
+
+static void attest(struct guest *g)
+{
+    const struct peer *p = &g->connection->peer;
+    struct share *s = g->share;
+    struct why why = {.err = ERR_OK};
+    err_t err = peer_check(p, &why);
+    if (err != ERR_OK) {
+        refuse(g, err, &why);
+        return;
+    }
+    struct attest_subject who = {.pid = p->pid, .uid = p->uid, .gid = p->gid};
+    g->kinds = kinds_in_use(s);
+    g->recheck = false;
+    g->attest_started = clock_mono_ns();
+    uint64_t id = attest_unix_start(s->opt.attest, &who, g->kinds, on_attested, g);
+    if (id != 0)
+        g->attest_id = id;
+}
+
+/* Whoever is not let in yet is attested against the newest entries as it is. */
+void guest_attest_anew(struct guest *g)
+{
+    if (g->state != GUEST_ADMITTED)
+        return;
+    if (g->attest_id != 0)
+        attest_unix_cancel(g->share->opt.attest, g->attest_id);
+    g->attest_id = 0;
+    attest(g);
+}
+
+/* --- receiving -------------------------------------------------------------------------------- */
+
+static char *text_of(struct slice s)
+{
+    char *text = mem_alloc(s.len + 1);
+    if (text != NULL && s.len > 0)
+        memcpy(text, s.data, s.len);
+    return text;
+}
+
+/* Takes the packet's descriptor. */
+static void on_hello(struct guest *g, const struct share_message *m, int descriptor)
+{
+    struct why why = {.err = ERR_OK};
+    g->offered = descriptor;
+    g->spiffe_id = text_of(m->hello.spiffe_id);
+    g->name = text_of(m->hello.name);
+    if (g->spiffe_id == NULL || g->name == NULL) {
+        refuse(g, why_set(&why, ERR_NO_MEMORY, "HELLO"), &why);
+        return;
+    }
+    g->state = GUEST_ASKED;
+    attest(g);
+}
+
+static void on_packet(struct guest *g, const struct share_packet *p)
+{
+    struct why why = {.err = ERR_OK};
+    struct share_message m;
+    err_t err = share_decode(slice_of(p->bytes, p->len), &m, &why);
+    if (err == ERR_OK && m.type == SHARE_HELLO && g->state == GUEST_SILENT) {
+        on_hello(g, &m, p->descriptor);
+        return;
+    }
+    if (err == ERR_OK && m.type != SHARE_OTHER)
+        err = why_set(&why, ERR_PARSE, "%s is not for the sidecar to say now",
+                      share_type_name(m.type));
+    if (p->descriptor >= 0)
+        close(p->descriptor);
+    if (err != ERR_OK)
+        refuse(g, err, &why);
+}
+
+static void read_some(struct guest *g)
+{
+    struct why why = {.err = ERR_OK};
+    struct share_packet p;
+    for (int i = 0; g->state != GUEST_GONE && i < READS_PER_TURN && g->budget > 0; i++) {
+        err_t err = share_receive(g->fd, &p, &why);
+        if (err == ERR_OK && p.len == 0)
+            return;
+        g->budget--;
+        share_need_tick(g->share);
+        if (err == ERR_OK)
+            on_packet(g, &p);
+        else if (err == ERR_PEER_CLOSED)
+            guest_leave(g);
+        else
+            refuse(g, err, &why);
+    }
+}
+
+static void on_event(uv_poll_t *h, int status, int events)
+{
+    struct guest *g = h->data;
+    if (status != 0) {
+        guest_leave(g);
+        return;
+    }
+    if ((events & UV_READABLE) != 0)
+        read_some(g);
+    if (g->state != GUEST_GONE)
+        flush(g);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+bool guest_tend(struct guest *g)
+{
+    struct why why = {.err = ERR_OK};
+    if (g->state == GUEST_SILENT &&
+        clock_mono_ns() - g->accepted_ns >= SHARE_HELLO_MS * UINT64_C(1000000)) {
+        why_set(&why, ERR_TIMEOUT, "no HELLO within %d ms", SHARE_HELLO_MS);
+        refuse(g, ERR_TIMEOUT, &why);
+        return false;
+    }
+    g->budget = READS_PER_TICK;
+    watch(g);
+    if (g->recheck && g->attest_id == 0)
+        attest(g);
+    return g->state == GUEST_SILENT || g->recheck;
+}
+
+/* --- being accepted --------------------------------------------------------------------------- */
+
+static err_t enter(struct share *s, int fd, struct connection **ret, struct why *why)
+{
+    err_t err = connections_add(s->connections, fd, why);
+    if (err != ERR_OK)
+        return err;
+    struct connection *c = connections_find(s->connections, fd);
+    err = connection_enter(c, why);
+    if (err != ERR_OK)
+        connections_remove(s->connections, c);
+    else
+        *ret = c;
+    return err;
+}
+
+err_t guest_add(struct share *s, int fd, struct why *why)
+{
+    struct guest *g = mem_alloc(sizeof *g);
+    int bytes = QUEUE_BYTES;
+    if (g == NULL)
+        return why_set(why, ERR_NO_MEMORY, "sidecar");
+    err_t err = enter(s, fd, &g->connection, why);
+    if (err != ERR_OK) {
+        mem_free(g);
+        return err;
+    }
+    int rc = uv_poll_init(s->loop, &g->poll, fd);
+    if (rc != 0) {
+        connection_leave(g->connection);
+        connections_remove(s->connections, g->connection);
+        mem_free(g);
+        return why_set(why, ERR_IO, "sidecar: %s", uv_strerror(rc));
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes); /* else a longer queue */
+    g->share = s;
+    g->fd = fd;
+    g->offered = g->page = -1;
+    g->accepted_ns = clock_mono_ns();
+    g->budget = READS_PER_TICK;
+    g->poll.data = g->connection->owner = g;
+    g->next = s->guests;
+    if (g->next != NULL)
+        g->next->prev = g;
+    s->guests = g;
+    s->guest_count++;
+    watch(g);
+    share_need_tick(s);
+    return ERR_OK;
+}

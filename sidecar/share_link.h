@@ -1,0 +1,50 @@
+/* The sidecar's end of share.sock (docs/share.md): says HELLO once there is an identity, tells what
+ * comes, connects again with backoff for ever. Nothing depends on it: where there is no share.sock
+ * (another vendor's agent), that is one info line. What came stays in use while the agent is away.
+ * Loop thread only. */
+#ifndef SPINDLE_SIDECAR_SHARE_LINK_H
+#define SPINDLE_SIDECAR_SHARE_LINK_H
+
+#include "common/revocation_cache.h"
+
+#include <uv.h>
+
+#define SHARE_RETRY_FIRST_MS 100
+#define SHARE_RETRY_CAP_MS 10000
+#define SHARE_WELCOME_MS 10000 /* from HELLO to the answer */
+
+struct share_link; /* opaque */
+
+/* Everything borrowed for the link's life; each callback may be NULL. None is called from
+ * share_link_open, nor after share_link_close. */
+struct share_link_options {
+    const char *api_socket; /* the Workload API's; share.sock lies beside it */
+    const char *name;       /* "" when there is one sidecar of the identity */
+
+    /* The agent let us in, or has gone; each change once. */
+    void (*on_connected)(void *arg, bool connected);
+    /* How long an SVID of this agent lives at most. */
+    void (*on_welcome)(void *arg, int64_t longest_life_s);
+    /* Another cache than before, borrowed: keep it with revocation_view_ref, let the old one go,
+     * look again at live connections. */
+    void (*on_cache)(void *arg, struct revocation_view *view);
+    /* The cache in hand has changed: look again at live connections. */
+    void (*on_changed)(void *arg, uint64_t generation);
+    /* Count in this page from now on; the callee's. */
+    void (*on_page)(void *arg, int fd);
+    void *arg;
+};
+
+/* ERR_CONFIG when the path would be too long. */
+err_t share_link_open(uv_loop_t *loop, const struct share_link_options *opt,
+                      struct share_link **ret, struct why *why) MUST_CHECK;
+/* Who we are: connects, anew when it was somebody else before. Empty: nobody now, disconnects. */
+void share_link_set_identity(struct share_link *l, struct slice spiffe_id);
+/* The page to hand over with the next HELLO, borrowed until changed; -1: none. */
+void share_link_set_page(struct share_link *l, int fd);
+/* Now rather than after the wait: the agent was seen. */
+void share_link_retry(struct share_link *l);
+/* Frees itself in the last close callback, then calls done (may be NULL). */
+void share_link_close(struct share_link *l, void (*done)(void *arg), void *arg);
+
+#endif
