@@ -22,7 +22,7 @@ except ImportError:
 FOLDER = "deploy/prometheus"
 ALERTS, TESTS, CONFIG = (f"{FOLDER}/{name}.yaml" for name in ("alerts", "alerts_test", "prometheus"))
 DASHBOARD = "deploy/grafana/dashboard.json"
-ROWS = ["Identity", "Attestation", "Traffic", "mTLS", "Resources", "Versions"]
+ROWS = ["Identity", "Attestation", "Traffic", "mTLS", "Revocation", "Resources", "Versions"]
 SEVERITIES = {"critical", "warning", "info"}
 ANNOTATIONS = {"summary", "description", "runbook_url"}
 
