@@ -7,6 +7,7 @@
 #include "agent/descriptors.h"
 #include "agent/endpoint.h"
 #include "agent/issuer.h"
+#include "agent/node_scrape.h"
 #include "agent/record.h"
 #include "agent/reload.h"
 #include "agent/share.h"
@@ -36,6 +37,8 @@ struct agent {
     struct health *health;
     struct share *share; /* NULL until it is open */
     struct endpoint *endpoint;
+    struct page_store *pages;
+    struct node_scrape *node_scrape;
     struct probes *probes;
     struct admin *admin;
     uv_signal_t signals[AGENT_SIGNALS];

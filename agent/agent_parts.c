@@ -399,9 +399,38 @@ static bool is_ready(void *arg, struct buf *text)
     return err == ERR_OK && a->serving;
 }
 
+/* Where nobody can ask for them there are none. */
+static err_t open_pages(struct agent *a, struct why *why)
+{
+    size_t max = a->config->metrics_on ? (size_t)a->config->metrics_max_sidecars : 0;
+    err_t err = page_store_new(a->metrics, max, &a->pages, why);
+    if (err != ERR_OK)
+        return err;
+    err = node_scrape_new(&a->loop, a->metrics, a->pages, &a->node_scrape, why);
+    if (err != ERR_OK)
+        page_store_free(a->pages);
+    return err;
+}
+
+static void on_scrapes_ended(void *arg)
+{
+    struct agent *a = arg;
+    page_store_free(a->pages);
+    agent_close_next(a);
+}
+
+static void close_pages(struct agent *a)
+{
+    node_scrape_close(a->node_scrape, on_scrapes_ended, a);
+}
+
 static err_t open_probes(struct agent *a, struct why *why)
 {
-    struct probes_options opt = {.metrics = a->metrics, .is_ready = is_ready, .arg = a};
+    struct probes_options opt = {.metrics = a->metrics,
+                                 .is_ready = is_ready,
+                                 .arg = a,
+                                 .on_metrics = node_scrape_answer,
+                                 .metrics_arg = a->node_scrape};
     char text[ADDRESS_TEXT_LEN];
     struct address bound;
     if (!a->config->metrics_on)
@@ -482,24 +511,24 @@ static void close_signals(struct agent *a)
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
-const struct agent_part agent_parts[] =
-    {
-        {open_metrics, close_metrics},
-        {open_reload, close_reload}, /* before the entries: what changes from here on is seen */
-        {open_entries, close_entries},
-        {open_probes, close_probes}, /* mistakes of the configuration end here: nothing is made yet
-                                      */
-        {open_lock, close_lock},
-        {open_issuer, close_issuer},
-        {open_record, close_record},
-        {open_attest, close_attest},
-        {open_minter, close_minter},
-        {open_api, close_api},
-        {open_health, close_health},
-        {open_signals, close_signals},
-        {open_admin, close_admin},
-        {open_sandbox, agent_close_next},
-        {open_share, close_share}, /* before who gets an identity looks for it */
-        {open_endpoint, close_endpoint},
+const struct agent_part agent_parts[] = {
+    {open_metrics, close_metrics},
+    {open_reload, close_reload}, /* before the entries: what changes from here on is seen */
+    {open_entries, close_entries},
+    {open_pages, close_pages},
+    {open_probes, close_probes}, /* mistakes of the configuration end here: nothing is made yet
+                                  */
+    {open_lock, close_lock},
+    {open_issuer, close_issuer},
+    {open_record, close_record},
+    {open_attest, close_attest},
+    {open_minter, close_minter},
+    {open_api, close_api},
+    {open_health, close_health},
+    {open_signals, close_signals},
+    {open_admin, close_admin},
+    {open_sandbox, agent_close_next},
+    {open_share, close_share}, /* before who gets an identity looks for it */
+    {open_endpoint, close_endpoint},
 };
 const size_t agent_part_count = sizeof agent_parts / sizeof *agent_parts;

@@ -20,6 +20,8 @@ static const char *const method_paths[] = {
     [METHOD_HEALTH_WATCH] = "/grpc.health.v1.Health/Watch",
 };
 static const char *const svid_type_values[] = {[SVID_X509] = "x509"};
+static const char *const page_state_values[] = {
+    [PAGE_CONNECTED] = "connected", [PAGE_GONE] = "gone"};
 static const char *const attestor_values[] = {[ATTESTOR_UNIX] = "unix"};
 
 /* The table of outcomes in three columns; the last row is every other error. */
@@ -52,6 +54,9 @@ static const err_t share_errors[] = {ERR_LIMIT,     ERR_ATTESTATION, ERR_NO_ENTR
 static const double bounds_attestation[] = {.0001, .00025, .0005, .001, .0025, .005, .01,
                                             .025,  .05,    .1,    .25,  1,     5};
 
+static const double bounds_scrape[] = {.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1};
+
+#define L_PAGE_STATE METRIC_VALUES("state", page_state_values)
 #define L_METHOD METRIC_VALUES("method", method_values)
 #define L_CODE METRIC_VALUES("code", code_values)
 #define L_OUTCOME METRIC_TIED_ERRORS("reason", outcome_errors)

@@ -24,6 +24,7 @@ enum agent_method {
 };
 enum svid_type { SVID_X509 };
 enum attestor { ATTESTOR_UNIX };
+enum page_state { PAGE_CONNECTED, PAGE_GONE };
 
 /* From a path such as "/SpiffeWorkloadAPI/FetchX509SVID"; METHOD_OTHER for what we do not serve. */
 enum agent_method agent_method_of(const char *path);

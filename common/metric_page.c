@@ -17,7 +17,7 @@
 #define FNV_START UINT64_C(0xcbf29ce484222325)
 #define FNV_PRIME UINT64_C(0x100000001b3)
 
-static_assert(SIZE == 64u << 10 && NUMBERS == 16u << 10, "version 1 of the layout");
+static_assert(SIZE == 128u << 10 && NUMBERS == 16u << 10, "version 1 of the layout");
 
 /* --- fingerprint ------------------------------------------------------------------------------ */
 

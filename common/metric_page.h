@@ -17,7 +17,7 @@
 #define METRIC_PAGE_VERSION 1u
 #define METRIC_PAGE_FAMILIES 128
 #define METRIC_PAGE_SLOTS 1632
-#define METRIC_PAGE_CELLS 192
+#define METRIC_PAGE_CELLS 448
 #define METRIC_PAGE_CELL 256 /* bytes of a text, with its NUL */
 #define METRIC_PAGE_BUILD_LEN 48
 

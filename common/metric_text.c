@@ -6,18 +6,26 @@
 
 #define STANDARD_PREFIX "process_" /* names that all programs share keep them without ours */
 
-/* One write of a page. After an error the rest is skipped and the error stays. */
+/* One write. After an error the rest is skipped and the error stays. */
 struct page {
     const struct metrics *m;
     enum metric_format format;
+    const char *labels; /* before each series' own */
+    unsigned leave_out;
     struct buf *out;
     err_t err;
 };
 
 static void put(struct page *p, const char *text, size_t len)
 {
-    if (p->err == ERR_OK)
-        p->err = buf_append(p->out, text, len);
+    if (p->err != ERR_OK)
+        return;
+    if (p->out->cap - p->out->len < len)
+        p->err = buf_reserve(p->out, len);
+    if (p->err != ERR_OK)
+        return;
+    memcpy(p->out->data + p->out->len, text, len);
+    p->out->len += len;
 }
 
 static void put_str(struct page *p, const char *text)
@@ -38,18 +46,35 @@ static void put_escaped(struct page *p, const char *text, bool quotes)
     }
 }
 
+static void put_whole(struct page *p, uint64_t value)
+{
+    char text[20];
+    size_t at = sizeof text;
+    do
+        text[--at] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    put(p, text + at, sizeof text - at);
+}
+
 /* The shortest text that reads back as the same number. */
 static void put_number(struct page *p, double value, bool with_point)
 {
     char text[40];
+    if (!isfinite(value)) {
+        put_str(p, isnan(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf");
+        return;
+    }
     if (value == floor(value) && fabs(value) < 1e15) {
-        snprintf(text, sizeof text, with_point ? "%.1f" : "%.0f", value);
-    } else {
-        for (int digits = 6; digits <= 17; digits++) {
-            snprintf(text, sizeof text, "%.*g", digits, value);
-            if (strtod(text, NULL) == value)
-                break;
-        }
+        if (value < 0)
+            put(p, "-", 1);
+        put_whole(p, (uint64_t)fabs(value));
+        put_str(p, with_point ? ".0" : "");
+        return;
+    }
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
     }
     put_str(p, text);
 }
@@ -125,7 +150,11 @@ static void put_series_name(struct page *p, const struct series *s, const char *
         put_str(p, metrics_prefix(p->m));
     put_str(p, s->f->name);
     put_str(p, suffix);
-    const char *before = "{";
+    const char *before = p->labels[0] != '\0' ? "," : "{";
+    if (p->labels[0] != '\0') {
+        put(p, "{", 1);
+        put_str(p, p->labels);
+    }
     for (size_t i = 0; i < s->labels; i++) {
         put_str(p, before);
         put_str(p, s->f->label[i].name);
@@ -137,13 +166,10 @@ static void put_series_name(struct page *p, const struct series *s, const char *
     if (bound != NULL) {
         put_str(p, before);
         put_str(p, "le=\"");
-        if (isinf(*bound))
-            put_str(p, "+Inf");
-        else
-            put_number(p, *bound, true);
+        put_number(p, *bound, true);
         put_str(p, "\"");
     }
-    put_str(p, s->labels > 0 || bound != NULL ? "} " : " ");
+    put_str(p, *before == ',' || bound != NULL ? "} " : " ");
 }
 
 static void put_sample(struct page *p, const struct series *s, const char *suffix,
@@ -192,34 +218,82 @@ static void sizes_of(const struct metrics *m, size_t family, size_t size[static 
     }
 }
 
-static void put_family(struct page *p, size_t family)
+/* A series that never counted, where the family's others and the sums beside it say enough. */
+static bool is_idle(const struct page *p, const struct series *s)
+{
+    const struct metric_family *f = s->f;
+    bool may_be_left_out = f->type == METRIC_HISTOGRAM;
+    for (size_t i = 0; i < s->labels && f->type == METRIC_COUNTER; i++)
+        may_be_left_out = may_be_left_out || f->label[i].errors != NULL;
+    return may_be_left_out &&
+           metric_read(p->m, s->family, s->index[0], s->index[1], s->index[2]) == 0;
+}
+
+static void put_series(struct page *p, const struct series *s)
+{
+    if ((p->leave_out & METRIC_LEAVE_IDLE) != 0 && is_idle(p, s))
+        return;
+    if (s->f->type == METRIC_HISTOGRAM)
+        put_histogram(p, s);
+    else
+        put_sample(p, s, "", NULL, metric_slot(p->m, s->family, s->index, 0));
+}
+
+static void put_all_series(struct page *p, size_t family)
 {
     struct series s = {.f = metrics_family(p->m, family), .family = family};
     size_t size[3];
+    if ((p->leave_out & METRIC_LEAVE_GAUGES) != 0 && s.f->type == METRIC_GAUGE)
+        return;
     s.labels = metric_label_count(s.f);
     sizes_of(p->m, family, size);
-    put_head(p, s.f);
     for (size_t n = 0; n < size[0] * size[1] * size[2] && p->err == ERR_OK; n++) {
         s.index[0] = n / (size[1] * size[2]);
         s.index[1] = n / size[2] % size[1];
         s.index[2] = n % size[2];
         resolve(&s);
-        if (s.f->type == METRIC_HISTOGRAM)
-            put_histogram(p, &s);
-        else
-            put_sample(p, &s, "", NULL, metric_slot(p->m, family, s.index, 0));
+        put_series(p, &s);
     }
+}
+
+err_t metric_text_head(const struct metrics *m, size_t family, enum metric_format format,
+                       struct buf *out)
+{
+    struct page p = {.m = m, .format = format, .labels = "", .out = out};
+    put_head(&p, metrics_family(m, family));
+    return p.err;
+}
+
+err_t metric_text_series(const struct metrics *m, size_t family, const char *labels,
+                         unsigned leave_out, struct buf *out)
+{
+    struct page p = {.m = m, .labels = labels, .leave_out = leave_out, .out = out};
+    put_all_series(&p, family);
+    return p.err;
+}
+
+err_t metric_text_end(enum metric_format format, struct buf *out)
+{
+    return format == METRIC_OPENMETRICS ? buf_append_str(out, "# EOF\n") : ERR_OK;
+}
+
+err_t metric_text_value(const char *text, struct buf *out)
+{
+    struct page p = {.out = out};
+    put_escaped(&p, text, true);
+    return p.err;
 }
 
 err_t metric_text_write(const struct metrics *m, enum metric_format format, struct buf *out)
 {
-    struct page p = {.m = m, .format = format, .out = out};
+    err_t err = ERR_OK;
     metrics_scrape(m);
-    for (size_t i = 0; i < metrics_count(m) && p.err == ERR_OK; i++)
-        put_family(&p, i);
-    if (format == METRIC_OPENMETRICS)
-        put_str(&p, "# EOF\n");
-    return p.err;
+    for (size_t i = 0; i < metrics_count(m) && err == ERR_OK; i++) {
+        err = metric_text_head(m, i, format, out);
+        if (err == ERR_OK)
+            err = metric_text_series(m, i, "", METRIC_LEAVE_NONE, out);
+    }
+    return err == ERR_OK ? metric_text_end(format, out) : err;
 }
 
 const char *metric_format_type(enum metric_format format)

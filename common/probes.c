@@ -19,6 +19,10 @@ static void fail(struct http_response *res)
 static void answer_metrics(void *arg, const struct http_request *req, struct http_response *res)
 {
     struct probes *p = arg;
+    if (p->opt.on_metrics != NULL) {
+        p->opt.on_metrics(p->opt.metrics_arg, req, res);
+        return;
+    }
     enum metric_format format = metric_format_of(req->accept);
     res->content_type = metric_format_type(format);
     if (metric_text_write(p->opt.metrics, format, &res->body) != ERR_OK)

@@ -11,6 +11,9 @@ struct probes_options {
     /* Answers /ready: 200 or 503. May append lines to `text` that say why. */
     bool (*is_ready)(void *arg, struct buf *text);
     void *arg;
+    /* Answers /metrics; NULL: with `metrics` alone. */
+    http_handler on_metrics;
+    void *metrics_arg;
 };
 struct probes; /* opaque */
 

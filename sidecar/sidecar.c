@@ -425,6 +425,7 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
 {
     err_t err = metrics_new(sidecar_families, SIDECAR_METRIC_COUNT, s->config->metrics_prefix,
                             &s->metrics, why);
+    metric_set(err == ERR_OK ? s->metrics : NULL, M_SIDECAR_UP, 0, 0, 0, 1);
     if (err == ERR_OK)
         err = process_metrics_new(s->metrics, &s->process, why);
     if (err == ERR_OK &&
