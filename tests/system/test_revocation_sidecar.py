@@ -1,0 +1,246 @@
+"""Peers that are welcome no longer: refused, and cut where they are connected already, in both
+directions; connections of others are not touched."""
+import contextlib
+import os
+import socket
+import ssl
+import threading
+
+import pytest
+import yaml
+
+import harness
+from fake_agent import FakeAgent, der, response, svid
+from test_hostile_peers import context, talk, text
+
+ME = "spiffe://example.org/me"
+A, B = "spiffe://example.org/a", "spiffe://example.org/b"
+PARTNER = "spiffe://partner.test/p"
+CUT = "spindle_sidecar_connections_cut_total"
+CLOSED = "spindle_sidecar_connections_closed_total"
+
+
+class App:
+    """An echo that knows how each connection ended: {first bytes: "reset" | "eof"}."""
+
+    def __init__(self, site, tls=None):
+        self.tls, self.ended, self.changed = tls, {}, threading.Condition()
+        self.address = site.tcp_server(self.serve)
+
+    def serve(self, conn):
+        name = None
+        try:
+            if self.tls:
+                conn = self.tls.wrap_socket(conn, server_side=True, suppress_ragged_eofs=False)
+            while data := conn.recv(65536):
+                name = name or data
+                conn.sendall(data)
+            end = "eof"
+        except ConnectionResetError:
+            end = "reset"
+        except OSError:
+            end = "torn"
+        with self.changed:
+            self.ended[name] = end
+            self.changed.notify_all()
+
+    def wait_end(self, name):
+        with self.changed:
+            assert self.changed.wait_for(lambda: name in self.ended, harness.DEADLINE), f"{name} lives"
+            return self.ended[name]
+
+
+class Connection:
+    """One that is held open; says its name and checks that it is answered."""
+
+    def __init__(self, name, address, tls=None):
+        self.name = name.encode()
+        self.socket = socket.create_connection(address, timeout=harness.DEADLINE)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, suppress_ragged_eofs=False)
+        self.check()
+
+    def check(self):
+        self.socket.sendall(self.name)
+        assert self.socket.recv(100) == self.name
+        return self
+
+    def end(self):
+        """How the other side ends it. Python's ssl calls a reset an EOF: so the socket is asked."""
+        try:
+            with socket.socket(fileno=os.dup(self.socket.fileno())) as wire:
+                wire.settimeout(harness.DEADLINE)
+                wire.recv(1, socket.MSG_PEEK)
+            return "eof" if self.socket.recv(1) == b"" else "bytes"
+        except ConnectionResetError:
+            return "reset"
+        except OSError as e:
+            return f"torn: {e}"
+
+
+class Scene:
+    """A sidecar with an inbound route for clients A and B, and an outbound one to servers A and B."""
+
+    def __init__(self, site, outbound=(A, B), allow=(A, B), **changes):
+        self.site, self.ca = site, site.ca()
+        self.leaf = {name: self.ca.leaf(name) for name in (ME, A, B)}
+        self.app = App(site)
+        self.servers = {n: App(site, context("server", self.leaf[n])) for n in outbound}
+        self.out = list(outbound)
+        self.routes = {
+            "inbound": [{"listen": "127.0.0.1:0", "forward": text(self.app.address), "allow": list(allow)}],
+            "outbound": [{"listen": "127.0.0.1:0", "forward": text(self.servers[n].address),
+                          "expect": list(allow)} for n in outbound]}
+        self.changes = changes
+
+    def start(self, identity=None):
+        self.sidecar = self.site.sidecar(identity={"files": self.leaf[ME].files()} if identity is None else identity,
+                                         **self.routes, **self.changes)
+        return self
+
+    def client(self, name, leaf=None):
+        leaf = leaf or self.leaf[name]
+        return Connection(name, self.sidecar.inbound(), context("client", leaf))
+
+    def user(self, name):
+        """Of the server of that name, by the outbound route."""
+        return Connection(name, self.sidecar.outbound(self.out.index(name)))
+
+    def reload(self, **changes):
+        """Rewrites the routes and waits until it is in use."""
+        before = len(self.sidecar.events("reloaded"))
+        config = harness.deep_merge(self.sidecar.config, {**self.routes, **changes})
+        self.site.write("sidecar.yaml", yaml.safe_dump(config, sort_keys=False))
+        self.sidecar.wait_event("reloaded", count=before + 1)
+
+    def cuts(self, **labels):
+        return self.sidecar.metrics().total(CUT, **labels)
+
+
+def test_who_a_reload_takes_off_a_list_is_cut_and_nobody_else(site):
+    s = Scene(site).start()
+    clients, users = {n: s.client(n) for n in (A, B)}, {n: s.user(n) for n in (A, B)}
+    s.reload(inbound=[{**s.routes["inbound"][0], "allow": [B]}],
+             outbound=[{**r, "expect": [B]} for r in s.routes["outbound"]])
+    # Nobody may take what came so far for the whole: reset, not an orderly end, on both sides.
+    assert clients[A].end() == "reset" and users[A].end() == "reset"
+    assert s.app.wait_end(A.encode()) == "reset"
+    assert s.servers[A].wait_end(A.encode()) in ("reset", "torn")
+    clients[B].check(), users[B].check()
+    for direction in ("inbound", "outbound"):
+        assert s.sidecar.wait_metric(CUT, direction=direction, reason="peer_not_allowed") == 1
+        assert s.sidecar.metrics().total(CLOSED, direction=direction, reason="peer_not_allowed") == 1
+        event = s.sidecar.wait_event("connection_cut", direction=direction, reason="peer_not_allowed")
+        assert event["peer_id"] == A and event["state"] == "RELAY" and event["serial"]
+    assert s.cuts() == 2
+    assert talk(s.sidecar.inbound(), context("client", s.leaf[A])) == b""
+    assert talk(s.sidecar.inbound(), context("client", s.leaf[B])) != b""
+
+
+def test_a_reload_that_admits_the_same_peers_cuts_nobody(site):
+    s = Scene(site).start()
+    held = [s.client(A), s.client(B), s.user(A), s.user(B)]
+    s.reload(inbound=[{**s.routes["inbound"][0], "allow": ["spiffe://example.org/*"]}],
+             outbound=[{**r, "expect": [B, A]} for r in s.routes["outbound"]])
+    s.client(A).check()
+    assert [c.check() for c in held] and s.cuts() == 0
+
+
+class TwoDomains(Scene):
+    """With a fake agent that may take the partner's bundle away."""
+
+    def __init__(self, site):
+        super().__init__(site, allow=["spiffe://example.org/*", "spiffe://partner.test/*"])
+        self.partner = site.ca("partner", "partner.test")
+        self.leaf[PARTNER] = self.partner.leaf(PARTNER)
+        self.agent = FakeAgent(site, self.state(self.partner.bundle))
+
+    def state(self, *partner_bundles, ours=None):
+        bundle = b"".join(map(der, ours or [self.ca.bundle]))
+        return response([svid(self.leaf[ME], ME, bundle=bundle)],
+                        {"spiffe://partner.test": b"".join(map(der, partner_bundles))} if partner_bundles else {})
+
+
+@pytest.mark.parametrize("gone", ["bundle", "root"])
+def test_peers_whose_trust_is_gone_are_cut_and_nobody_else(site, gone):
+    s = TwoDomains(site)
+    s.start(identity={})
+    other = site.ca("partner2", "partner.test")
+    ours, theirs, user = s.client(A), s.client(PARTNER), s.user(B)
+    s.agent.send(s.state(other.bundle) if gone == "root" else s.state())
+    assert theirs.end() == "reset" and s.app.wait_end(PARTNER.encode()) == "reset"
+    assert s.sidecar.wait_metric(CUT, direction="inbound", reason="trust_removed") == 1
+    event = s.sidecar.wait_event("connection_cut", reason="trust_removed")
+    assert event["peer_id"] == PARTNER and "partner.test" in event["detail"]
+    ours.check(), user.check()
+    assert s.cuts() == 1
+
+
+def test_new_roots_beside_the_old_cut_nobody(site):
+    s = TwoDomains(site)
+    s.start(identity={})
+    held = [s.client(A), s.client(PARTNER), s.user(B)]
+    more = [site.ca("next"), site.ca("partner2", "partner.test")]
+    s.agent.send(s.state(more[1].bundle, s.partner.bundle, ours=[more[0].bundle, s.ca.bundle]))
+    leaf = more[1].leaf(PARTNER)
+    harness.wait_until(lambda: talk(s.sidecar.inbound(), context("client", leaf)) != b"", "the new root")
+    assert [c.check() for c in held] and s.cuts() == 0
+
+
+def expiring(site, peer_expiry, life):
+    """A scene in which A's certificate runs out soon."""
+    s = Scene(site)
+    for route in s.routes["inbound"] + s.routes["outbound"]:
+        route["peer_expiry"] = peer_expiry
+    s.leaf[A] = s.ca.leaf(A, not_before=life - 20, not_after=life)
+    s.servers[A] = App(site, context("server", s.leaf[A]))
+    s.routes["outbound"][0]["forward"] = text(s.servers[A].address)
+    return s.start()
+
+
+SOON = 2 + 2 * harness.SLOW
+
+
+def test_peer_expiry_close_ends_a_connection_when_the_certificate_does(site):
+    s = expiring(site, "close", SOON)
+    client, user, others = s.client(A), s.user(A), [s.client(B), s.user(B)]
+    assert client.end() == "reset" and user.end() == "reset"
+    for direction in ("inbound", "outbound"):
+        assert s.sidecar.wait_metric(CUT, direction=direction, reason="cert_expired") == 1
+    assert [c.check() for c in others] and s.cuts() == 2
+
+
+def test_peer_expiry_drain_lets_a_busy_connection_end_when_it_falls_idle(site):
+    s = expiring(site, "drain", SOON)
+    client, other = s.client(A), s.client(B)
+    # An idle one ends by itself, in order: nothing was lost.
+    assert client.end() == "eof" and s.app.wait_end(A.encode()) == "eof"
+    event = s.sidecar.wait_event("connection_cut", reason="cert_expired", direction="inbound")
+    assert "drain" in event["detail"]
+    other.check()
+
+
+def test_peer_expiry_drain_has_a_limit_for_those_never_idle(site):
+    s = expiring(site, "drain", SOON)
+    busy, end = s.client(A), None
+    while end is None:  # the limit is at most a tenth of 20 s after the end
+        try:
+            busy.check()
+        except OSError as e:
+            end = e
+    assert "close_notify" not in str(end)
+    assert s.sidecar.wait_metric(CUT, direction="inbound", reason="cert_expired") == 1
+
+
+def test_peer_expiry_keep_keeps_and_a_reload_may_change_that(site):
+    s = expiring(site, "keep", SOON)
+    client, other = s.client(A), s.client(B)
+    with contextlib.suppress(OSError, ssl.SSLError):
+        harness.wait_until(lambda: talk(s.sidecar.inbound(), context("client", s.leaf[A])) == b"",
+                           "its certificate has run out")
+    client.check()
+    assert s.cuts() == 0
+    s.reload(inbound=[{**s.routes["inbound"][0], "peer_expiry": "close"}])
+    assert client.end() == "reset"
+    other.check()
+    assert s.sidecar.wait_metric(CUT, direction="inbound", reason="cert_expired") == 1
