@@ -64,7 +64,9 @@ static void on_share_connected(void *arg, bool connected)
 
 static void on_share_welcome(void *arg, int64_t longest_life_s)
 {
-    (void)arg;
+    struct sidecar *s = arg;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_life_limit(&s->workers[i], longest_life_s);
     log_debug("longest_life_told", log_int("seconds", longest_life_s));
 }
 
@@ -73,12 +75,16 @@ static void on_share_cache(void *arg, struct revocation_view *view)
     struct sidecar *s = arg;
     revocation_view_unref(s->view);
     s->view = revocation_view_ref(view);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_view(&s->workers[i], view);
     log_debug("revocation_cache_taken", log_int("generation", revocation_view_generation(view)));
 }
 
 static void on_share_changed(void *arg, uint64_t generation)
 {
-    (void)arg;
+    struct sidecar *s = arg;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_changed(&s->workers[i]);
     log_debug("revocation_cache_changed", log_int("generation", generation));
 }
 
@@ -92,6 +98,12 @@ static void on_share_page(void *arg, int fd)
                  log_str("cause", why_text(&why)));
     }
     share_link_set_page(s->share, metrics_page_fd(s->metrics));
+}
+
+static void on_share_scrape(void *arg)
+{
+    const struct sidecar *s = arg;
+    metric_set(s->metrics, M_REVOCATION_ALIVE, 0, 0, 0, (double)revocation_view_alive_at(s->view));
 }
 
 /* Beside a Workload API of this machine; identities from elsewhere have no agent here. */
@@ -262,11 +274,14 @@ void sidecar_quit(struct sidecar *s)
 
 bool sidecar_is_ready(const struct sidecar *s, struct buf *ret_words)
 {
-    const char *words = s->phase != PHASE_RUNNING ? "not ready: draining\n"
-                        : s->identity == NULL     ? "not ready: no identity\n"
-                                                  : "ready\n";
-    return buf_append_str(ret_words, words) == ERR_OK && s->phase == PHASE_RUNNING &&
-           s->identity != NULL;
+    const char *lacks = NULL;
+    if (s->phase != PHASE_RUNNING)
+        lacks = "not ready: draining\n";
+    else if (s->identity == NULL)
+        lacks = "not ready: no identity\n";
+    else if (s->view == NULL && s->config->revocation == REVOCATION_HARD)
+        lacks = "not ready: no revocation cache, and revocation.policy is hard\n";
+    return buf_append_str(ret_words, lacks != NULL ? lacks : "ready\n") == ERR_OK && lacks == NULL;
 }
 
 void sidecar_each_conn(struct sidecar *s, size_t max,
@@ -429,7 +444,8 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
     if (err == ERR_OK)
         err = process_metrics_new(s->metrics, &s->process, why);
     if (err == ERR_OK &&
-        metrics_on_scrape(s->metrics, sidecar_metrics_scrape, s->metrics) != ERR_OK)
+        (metrics_on_scrape(s->metrics, sidecar_metrics_scrape, s->metrics) != ERR_OK ||
+         metrics_on_scrape(s->metrics, on_share_scrape, s) != ERR_OK))
         err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
     if (err == ERR_OK && s->config->metrics_on)
         err = open_probes(s, why);
