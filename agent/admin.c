@@ -1,10 +1,8 @@
 #include "agent/admin.h"
 
-#include "common/clock.h"
+#include "agent/admin_svids.h"
 #include "common/mem.h"
-#include "common/x509.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 struct admin {
@@ -38,27 +36,16 @@ static json_t *entry_json(const struct entry *e)
                      names(e->federates_with));
 }
 
-static void put_svid(void *arg, const struct svid *s, unsigned subscribers)
+const struct admin_sources *admin_sources(void *arg)
 {
-    json_t *list = arg;
-    char serial[2 * sizeof s->serial + 1];
-    char before[CLOCK_TEXT_LEN], after[CLOCK_TEXT_LEN], renew[CLOCK_TEXT_LEN];
-    x509_serial_text(slice_of(s->serial, sizeof s->serial), serial, sizeof serial);
-    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "entry",
-                                          s->entry_id, "spiffe_id", s->spiffe_id, "hint", s->hint,
-                                          "serial", serial, "not_before",
-                                          clock_format_s(s->not_before, before), "not_after",
-                                          clock_format_s(s->not_after, after), "renew_at",
-                                          clock_format_s(s->renew_at, renew), "subscribers",
-                                          (json_int_t)subscribers));
+    const struct admin *a = arg;
+    return &a->sources;
 }
 
-/* {"<name>": list}; takes `list`. */
-static void answer_list(struct http_response *res, const char *name, json_t *list)
+void admin_answer(struct http_response *res, json_t *json)
 {
-    json_t *whole = json_pack("{s:o}", name, list);
-    char *text = whole != NULL ? json_dumps(whole, JSON_COMPACT) : NULL;
-    json_decref(whole);
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
     res->content_type = "application/json";
     res->status = 200;
     if (text == NULL || buf_append_str(&res->body, text) != ERR_OK ||
@@ -70,6 +57,16 @@ static void answer_list(struct http_response *res, const char *name, json_t *lis
     free(text); /* jansson's own allocation */
 }
 
+void admin_answer_error(struct http_response *res, err_t err, const struct why *why)
+{
+    res->status = err == ERR_USAGE       ? 400
+                  : err == ERR_NOT_FOUND ? 404
+                  : err == ERR_NO_MEMORY ? 500
+                                         : 409;
+    if (buf_printf(&res->body, "%s\n", why_text(why)) != ERR_OK)
+        buf_clear(&res->body);
+}
+
 static void get_entries(void *arg, const struct http_request *req, struct http_response *res)
 {
     struct admin *a = arg;
@@ -78,21 +75,14 @@ static void get_entries(void *arg, const struct http_request *req, struct http_r
     json_t *list = json_array();
     for (size_t i = 0; set != NULL && i < set->count; i++)
         json_array_append_new(list, entry_json(&set->items[i]));
-    answer_list(res, "entries", list);
-}
-
-static void get_svids(void *arg, const struct http_request *req, struct http_response *res)
-{
-    struct admin *a = arg;
-    (void)req;
-    json_t *list = json_array();
-    minter_each(a->sources.minter, put_svid, list);
-    answer_list(res, "svids", list);
+    admin_answer(res, json_pack("{s:o}", "entries", list));
 }
 
 static const struct http_route routes[] = {
     {"GET", "/v1/entries", get_entries},
-    {"GET", "/v1/svids", get_svids},
+    {"GET", "/v1/svids", admin_svids_list},
+    {"GET", "/v1/svids/search", admin_svids_search},
+    {"POST", "/v1/svids/renew", admin_svids_renew},
 };
 
 err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_sources *sources,

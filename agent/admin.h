@@ -1,17 +1,26 @@
-/* The agent's admin routes, for operators by its Unix socket (0600, same user or root):
- * GET /v1/entries and GET /v1/svids, JSON. Never a key. Loop thread only. */
+/* The agent's admin socket, for operators (Unix, 0600, same user or root): JSON, never a key.
+ * Routes are in admin_<topic>.c, the table is in admin.c. An error is one line of text with status
+ * 400, 404, 409 or 500. Loop thread only. */
 #ifndef SPINDLE_AGENT_ADMIN_H
 #define SPINDLE_AGENT_ADMIN_H
 
 #include "agent/entries.h"
 #include "agent/minter.h"
+#include "agent/record.h"
 #include "common/http_server.h"
+#include "common/revocation.h"
+
+#include <jansson.h>
 
 struct admin_sources {
     /* The current set, borrowed for the call; NULL while none is loaded. */
     const struct entry_set *(*entries)(void *arg);
     void *arg;
     struct minter *minter; /* borrowed */
+    struct record *record; /* borrowed */
+    /* Of a certificate: by its issuer's key identifier and its serial. NULL: nothing is revoked. */
+    struct revocation_status (*revocation)(void *arg, const uint8_t issuer[RECORD_ISSUER_LEN],
+                                           const uint8_t serial[RECORD_SERIAL_LEN]);
 };
 
 struct admin; /* opaque */
@@ -21,5 +30,11 @@ err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_so
                  struct admin **ret, struct why *why) MUST_CHECK;
 /* Frees itself in the last close callback, then calls done (may be NULL). */
 void admin_close(struct admin *a, void (*done)(void *arg), void *arg);
+
+/* For routes: `arg` is theirs. */
+const struct admin_sources *admin_sources(void *arg);
+/* Takes `json`. */
+void admin_answer(struct http_response *res, json_t *json);
+void admin_answer_error(struct http_response *res, err_t err, const struct why *why);
 
 #endif

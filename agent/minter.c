@@ -242,6 +242,17 @@ static void look_at_clock(struct minter *m, int64_t ms)
     minter_table_rebuild(&m->table);
 }
 
+/* The end of a round. */
+static void settle(struct minter *m)
+{
+    if (m->has_told && m->opt.on_settled != NULL)
+        m->opt.on_settled(m->opt.arg);
+    m->is_busy = m->has_told = false;
+    if (m->has_unused)
+        remove_unused(m);
+    arm(m);
+}
+
 void minter_check(struct minter *m)
 {
     if (m->is_closing || m->is_busy)
@@ -255,17 +266,12 @@ void minter_check(struct minter *m)
             break;
         renew(m, m->table.heap[0], ms, &failures);
     }
-    if (m->has_told && m->opt.on_settled != NULL)
-        m->opt.on_settled(m->opt.arg);
-    m->is_busy = m->has_told = false;
+    settle(m);
     if (failures.count > 0)
         log_warn("svid_renewal_failed", log_str("spiffe_id", failures.first),
                  log_int("entries", failures.count), log_err("reason", failures.why.err),
                  log_str("cause", why_text(&failures.why)),
                  log_str("next", "keeping what is valid, trying again within a minute"));
-    if (m->has_unused)
-        remove_unused(m);
-    arm(m);
 }
 
 void minter_retry(struct minter *m)
@@ -278,6 +284,41 @@ void minter_retry(struct minter *m)
     }
     minter_table_rebuild(&m->table);
     minter_check(m);
+}
+
+/* An operator's wish. */
+
+static bool is_meant(const struct live *l, const char *spiffe_id, const char *entry_id)
+{
+    return !l->is_gone && (spiffe_id == NULL || strcmp(l->entry.spiffe_id, spiffe_id) == 0) &&
+           (entry_id == NULL || strcmp(l->entry.id, entry_id) == 0);
+}
+
+err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id, size_t *ret_count,
+                   struct why *why)
+{
+    struct live *meant[MINTER_BATCH];
+    size_t count = 0;
+    err_t err = ERR_OK;
+    assert(!m->is_closing && !m->is_busy);
+    *ret_count = 0;
+    for (size_t i = 0; i < m->table.count && count < MINTER_BATCH; i++)
+        if (is_meant(m->table.heap[i], spiffe_id, entry_id))
+            meant[count++] = m->table.heap[i];
+    if (count == 0)
+        return why_set(why, ERR_NOT_FOUND,
+                       "no workload uses an SVID of it now: one is made when a workload asks");
+    m->is_busy = true;
+    for (size_t i = 0; i < count; i++) {
+        err_t one = mint(m, meant[i], now_ms(m), SVID_BY_OPERATOR, err == ERR_OK ? why : NULL);
+        err = err == ERR_OK ? one : err;
+        if (one != ERR_OK)
+            continue;
+        ++*ret_count;
+        tell(m, meant[i]);
+    }
+    settle(m);
+    return err;
 }
 
 /* Subscribers. */
@@ -404,6 +445,16 @@ void minter_each(struct minter *m,
     for (size_t i = 0; i < m->table.count; i++)
         if (m->table.heap[i]->svid != NULL)
             fn(arg, m->table.heap[i]->svid, m->table.heap[i]->subscribers);
+}
+
+const struct svid *minter_find(const struct minter *m, const char *entry_id,
+                               unsigned *ret_subscribers)
+{
+    const struct live *l = minter_table_find(&m->table, entry_id);
+    if (l == NULL || l->svid == NULL)
+        return NULL;
+    *ret_subscribers = l->subscribers;
+    return l->svid;
 }
 
 int64_t minter_min_not_after(const struct minter *m)

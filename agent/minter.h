@@ -52,6 +52,14 @@ void minter_set_ttl(struct minter *m, int64_t x509_ttl_s);
 void minter_check(struct minter *m);
 /* The authority signs again: what waits for its next try is tried now. */
 void minter_retry(struct minter *m);
+/* An operator asks: new SVIDs now for the live entries of a SPIFFE ID or entry id (the other is
+ * NULL), at most MINTER_BATCH; the old ones stay valid. *ret_count of them were renewed, also when
+ * an error says why another one was not. ERR_NOT_FOUND: no workload uses one now. */
+err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id, size_t *ret_count,
+                   struct why *why) MUST_CHECK;
+/* The live SVID of an entry; NULL: there is none. Borrowed. */
+const struct svid *minter_find(const struct minter *m, const char *entry_id,
+                               unsigned *ret_subscribers);
 /* For listings: calls fn for each live SVID; fn changes nothing. */
 void minter_each(struct minter *m,
                  void (*fn)(void *arg, const struct svid *s, unsigned subscribers), void *arg);

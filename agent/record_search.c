@@ -111,7 +111,7 @@ err_t record_store_search(struct record_store *st, const struct record_search *s
     struct record_item item;
     if (at > (uint64_t)(st->first_seq + st->segment_count) << 16)
         return why_set(why, ERR_USAGE, "no such page");
-    while (at > end && found < search->limit && looked < RECORD_SEARCH_ROWS) {
+    while (at > end && looked < RECORD_SEARCH_ROWS) {
         at--;
         const struct record_segment *s = record_store_segment(st, (uint32_t)(at >> 16));
         uint32_t row = at & 0xffff;
@@ -127,8 +127,13 @@ err_t record_store_search(struct record_store *st, const struct record_search *s
         err_t err = record_store_item(st, record_store_position(s->seq, row), &item, why);
         if (err != ERR_OK)
             return err;
-        if (record_search_wants(search, &item) && fn(arg, &item))
-            found++;
+        if (!record_search_wants(search, &item))
+            continue;
+        if (found == search->limit) { /* the next page begins with it */
+            at++;
+            break;
+        }
+        found += fn(arg, &item);
     }
     *ret_next = at > end ? at : 0;
     return ERR_OK;

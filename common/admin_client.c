@@ -20,6 +20,14 @@ static err_t ask(const struct command_line *line, const struct address *socket, 
                        line->program->name);
     if (err != ERR_OK)
         return why_set(why, err, "%s", why_text(&cause));
+    if (answer.status == 400 || answer.status == 404 || answer.status == 409) {
+        while (answer.body.len > 0 && answer.body.data[answer.body.len - 1] == '\n')
+            answer.body.len--;
+        err = answer.status == 400 ? ERR_USAGE : answer.status == 404 ? ERR_NOT_FOUND : ERR_RPC;
+        why_set(why, err, "%.*s", SLICE_ARG(buf_slice(&answer.body))); /* one line, for people */
+        buf_done(&answer.body);
+        return err;
+    }
     if (answer.status < 200 || answer.status > 299) {
         why_set(why, ERR_RPC, "%s answered %s %s with HTTP status %d: %.*s",
                 address_text(socket, where), method, path, answer.status,
@@ -32,21 +40,38 @@ static err_t ask(const struct command_line *line, const struct address *socket, 
     return ERR_OK;
 }
 
+err_t admin_client_ask(const struct command_line *line, const struct address *socket,
+                       const char *method, const char *path, json_t **ret, struct why *why)
+{
+    struct http_answer answer = {0};
+    char where[ADDRESS_TEXT_LEN];
+    err_t err = ask(line, socket, method, path, &answer, why);
+    if (err != ERR_OK)
+        return err;
+    json_t *json = json_loadb((const char *)answer.body.data, answer.body.len, 0, NULL);
+    buf_done(&answer.body);
+    if (!json_is_object(json)) {
+        json_decref(json);
+        return why_set(why, ERR_PARSE, "%s answered %s with something else than JSON",
+                       address_text(socket, where), path);
+    }
+    *ret = json;
+    return ERR_OK;
+}
+
 err_t admin_client_list(const struct command_line *line, const struct address *socket,
                         const char *path, const char *name,
                         void (*print)(FILE *out, const json_t *row), struct why *why)
 {
-    struct http_answer answer = {0};
     char where[ADDRESS_TEXT_LEN];
+    json_t *json = NULL;
     bool as_json = false;
     err_t err = command_output_json(line, &as_json, why);
     if (err == ERR_OK)
-        err = ask(line, socket, "GET", path, &answer, why);
+        err = admin_client_ask(line, socket, "GET", path, &json, why);
     if (err != ERR_OK)
         return err;
-    json_t *json = json_loadb((const char *)answer.body.data, answer.body.len, 0, NULL);
     const json_t *rows = json_object_get(json, name);
-    buf_done(&answer.body);
     if (!json_is_array(rows)) {
         json_decref(json);
         return why_set(why, ERR_PARSE, "%s answered %s with something else than a list of %s",

@@ -8,6 +8,11 @@
 
 #include <jansson.h>
 
+/* Asks and gives the JSON object that came, owned by the caller. A status 400, 404 or 409 is told
+ * in the server's own line: ERR_USAGE, ERR_NOT_FOUND, ERR_RPC. Other errors name the socket. */
+err_t admin_client_ask(const struct command_line *line, const struct address *socket,
+                       const char *method, const char *path, json_t **ret,
+                       struct why *why) MUST_CHECK;
 /* GET `path`: a JSON object with the array `name` in it. Prints it whole with --output json, else
  * each row with `print` and the count. Errors name the socket and what to do. */
 err_t admin_client_list(const struct command_line *line, const struct address *socket,
