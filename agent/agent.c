@@ -59,6 +59,7 @@ static err_t run(struct agent *a, struct why *why)
         a->serving = true;
         health_set(a->health, true);
         log_started(a);
+        audit_started(a->audit, a->config->trust_domain, a->entries->count);
     } else {
         agent_stop(a);
     }

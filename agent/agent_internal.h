@@ -4,6 +4,7 @@
 
 #include "agent/admin.h"
 #include "agent/agent_gauges.h"
+#include "agent/audit_events.h"
 #include "agent/descriptors.h"
 #include "agent/endpoint.h"
 #include "agent/issuer.h"
@@ -26,6 +27,7 @@ struct agent {
     struct descriptor_limits limits;
     struct metrics *metrics;
     struct agent_gauges *gauges;
+    struct audit *audit; /* NULL: off */
     struct issuer *issuer;
     struct authority *authority; /* the issuer's */
     struct record *record;

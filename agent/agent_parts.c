@@ -63,6 +63,32 @@ static void close_metrics(struct agent *a)
     agent_close_next(a);
 }
 
+/* --- audit log -------------------------------------------------------------------------------- */
+
+/* Before the sandbox, so that a mistake is told as what it is. */
+static err_t open_audit(struct agent *a, struct why *why)
+{
+    struct audit_options opt = {.path = a->config->audit_file,
+                                .max_size = a->config->audit_max_size,
+                                .keep = a->config->audit_keep,
+                                .metrics = a->metrics};
+    if (opt.path == NULL)
+        return ERR_OK;
+    err_t err = audit_open(&opt, &a->audit, why);
+    return err == ERR_OK ? err : option_blame(a->config->origins, "audit.file", err, why);
+}
+
+static err_t start_audit(struct agent *a, struct why *why)
+{
+    return a->audit != NULL ? audit_start(a->audit, why) : ERR_OK;
+}
+
+static void close_audit(struct agent *a)
+{
+    audit_close(a->audit);
+    agent_close_next(a);
+}
+
 /* --- authority -------------------------------------------------------------------------------- */
 
 static void on_issuer_renewed(void *arg)
@@ -85,6 +111,7 @@ static err_t open_issuer(struct agent *a, struct why *why)
                                  .trust_domain = a->config->trust_domain,
                                  .ttl_s = a->config->issuer_ttl_s,
                                  .metrics = a->metrics,
+                                 .audit = a->audit,
                                  .on_renewed = on_issuer_renewed,
                                  .arg = a};
     err_t err = issuer_open(&a->loop, &opt, &a->issuer, why);
@@ -129,6 +156,8 @@ static void on_reload_failed(void *arg, struct slice report)
     log_error("reload_failed", log_int("entries", a->entries != NULL ? a->entries->count : 0),
               log_str("help", "the last good configuration and entries stay in use"));
     set_problem(a, report);
+    audit_reload_failed(a->audit, a->reload_problem != NULL ? slice_str(a->reload_problem)
+                                                            : slice_of(NULL, 0));
     count_reload(a, RESULT_FAILURE);
 }
 
@@ -154,6 +183,7 @@ static void on_reloaded(void *arg, struct agent_config *config, struct entry_set
     set_problem(a, slice_of(NULL, 0));
     count_reload(a, RESULT_SUCCESS);
     log_info("reloaded", log_int("entries", entries->count));
+    audit_reloaded(a->audit, entries->count);
     entries_free(old_entries);
     if (old_config != a->started_with)
         agent_config_free(old_config);
@@ -232,7 +262,10 @@ static err_t on_issued(void *arg, const struct svid *svid, enum svid_why because
                                                                       : RECORD_RENEWAL};
     memcpy(item.serial, svid->serial, sizeof item.serial);
     memcpy(item.issuer, svid->issuer, sizeof item.issuer);
-    return record_issued(a->record, &item, why);
+    err_t err = record_issued(a->record, &item, why);
+    if (err == ERR_OK)
+        audit_issued(a->audit, svid, because);
+    return err;
 }
 
 /* --- who is calling, what they get ------------------------------------------------------------ */
@@ -283,6 +316,7 @@ static err_t open_api(struct agent *a, struct why *why)
                                        .minter = a->minter,
                                        .authority = a->authority,
                                        .trust_domain = a->config->trust_domain,
+                                       .audit = a->audit,
                                        .metrics = a->metrics};
     err_t err = workload_api_open(&a->loop, &opt, &a->api, why);
     if (err == ERR_OK)
@@ -372,6 +406,7 @@ static err_t open_endpoint(struct agent *a, struct why *why)
     struct endpoint_options opt = {.socket = a->config->workload_api_socket,
                                    .api = a->api,
                                    .health = a->health,
+                                   .audit = a->audit,
                                    .metrics = a->metrics,
                                    .limits = a->limits.api};
     err_t err = endpoint_open(&a->loop, &opt, &a->endpoint, why);
@@ -480,10 +515,13 @@ static void on_signal(uv_signal_t *h, int number)
 {
     struct agent *a = h->data;
     if (number == SIGHUP) {
+        audit_reopen(a->audit); /* logrotate may have moved it */
         reload_now(a->reload);
         return;
     }
-    log_info("stopping", log_str("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    const char *name = number == SIGTERM ? "SIGTERM" : "SIGINT";
+    log_info("stopping", log_str("signal", name));
+    audit_stopping(a->audit, name);
     agent_stop(a);
 }
 
@@ -520,6 +558,7 @@ const struct agent_part agent_parts[] = {
     {open_probes, close_probes}, /* mistakes of the configuration end here: nothing is made yet
                                   */
     {open_lock, close_lock},
+    {open_audit, close_audit},
     {open_issuer, close_issuer},
     {open_record, close_record},
     {open_attest, close_attest},
@@ -529,6 +568,7 @@ const struct agent_part agent_parts[] = {
     {open_signals, close_signals},
     {open_admin, close_admin},
     {open_sandbox, agent_close_next},
+    {start_audit, agent_close_next},
     {open_share, close_share}, /* before who gets an identity looks for it */
     {open_endpoint, close_endpoint},
 };

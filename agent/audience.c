@@ -386,3 +386,8 @@ void audiences_free(struct audiences *all)
         }
     mem_free(all);
 }
+
+const struct selector_set *audience_selectors(const struct audience *a)
+{
+    return &a->selectors;
+}

@@ -52,5 +52,7 @@ err_t audience_bundles(struct audience *a, struct rpc_message **ret, struct why 
 /* For the user of audiences: what hangs on this one. */
 void audience_set_user(struct audience *a, void *user);
 void *audience_user(const struct audience *a);
+/* Of its callers; borrowed. */
+const struct selector_set *audience_selectors(const struct audience *a);
 
 #endif

@@ -1,5 +1,6 @@
 #include "agent/commands.h"
 
+#include "agent/audit_events.h"
 #include "agent/config.h"
 #include "agent/metrics.h"
 
@@ -26,6 +27,7 @@ static const struct program_facts facts = {
     .metrics = agent_metrics,
     .metric_count = AGENT_METRIC_COUNT,
     .config_default = AGENT_CONFIG_DEFAULT,
+    .audit = &agent_audit_table,
     .check = agent_config_check,
 };
 

@@ -40,6 +40,8 @@ struct agent_config {
     enum record_on_failure record_on_failure; /* record.on_failure */
     enum log_level log_level;
     enum log_format log_format;
+    char *audit_file; /* NULL: off */
+    int64_t audit_max_size, audit_keep;
     bool sandbox;                   /* sandbox: true | false */
     struct option_origins *origins; /* owned; where each value was written, for error texts */
 };

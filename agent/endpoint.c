@@ -1,23 +1,22 @@
 #include "agent/endpoint.h"
 
+#include "agent/audit_events.h"
 #include "agent/listener.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/log_limit.h"
 #include "common/mem.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { REQUEST_MAX = 64 * 1024 };
-#define LOG_INTERVAL_NS UINT64_C(10000000000) /* refused connections: one line in so long */
+enum { LINE_CONNECTION, LINE_CALL }; /* what log lines are limited by */
 
 struct endpoint {
     struct endpoint_options opt;
     struct connections *connections;
     struct rpc_server *server;
     struct listener *listener;
-    uint64_t refused_logged_ns;
-    uint64_t refused_unlogged;
+    struct log_limits lines; /* of refusals */
     bool closing;
     void (*done)(void *arg);
     void *done_arg;
@@ -25,18 +24,16 @@ struct endpoint {
 
 /* --- connections ------------------------------------------------------------------------------ */
 
-/* A flood of connections must not become a flood of lines. */
-static void report_refused(struct endpoint *e, err_t err, const struct why *why)
+/* A flood of connections must not become a flood of lines. fd: -1 when there is none. */
+static void report_refused(struct endpoint *e, int fd, err_t err, const struct why *why)
 {
-    uint64_t now = clock_mono_ns();
+    struct unix_peer who = {.pid = 0};
     agent_count_refused(e->opt.metrics, err);
-    e->refused_unlogged++;
-    if (e->refused_logged_ns != 0 && now - e->refused_logged_ns < LOG_INTERVAL_NS)
-        return;
-    log_warn("connection_refused", log_err("reason", err), log_str("cause", why_text(why)),
-             log_int("count", e->refused_unlogged));
-    e->refused_logged_ns = now;
-    e->refused_unlogged = 0;
+    LOG_LIMITED(log_limits_of(&e->lines, LINE_CONNECTION, err), LOG_WARN, "connection_refused",
+                log_err("reason", err), log_str("cause", why_text(why)));
+    if (fd >= 0)
+        (void)unix_socket_peer(fd, &who); /* without it the event says less */
+    audit_connection_refused(e->opt.audit, err, &who, why_text(why));
 }
 
 static void on_accept(void *arg, int fd)
@@ -45,8 +42,8 @@ static void on_accept(void *arg, int fd)
     struct why why = {.err = ERR_OK};
     err_t err = connections_add(e->connections, fd, &why);
     if (err != ERR_OK) {
+        report_refused(e, fd, err, &why);
         close(fd);
-        report_refused(e, err, &why);
         return;
     }
     rpc_server_add(e->server, fd);
@@ -54,7 +51,7 @@ static void on_accept(void *arg, int fd)
 
 static void on_accept_error(void *arg, err_t err, const struct why *why)
 {
-    report_refused(arg, err, why);
+    report_refused(arg, -1, err, why);
 }
 
 static void on_process_exit(void *arg, struct connection *c)
@@ -94,9 +91,12 @@ static void refuse(struct endpoint *e, struct rpc_call *call, const struct conne
 {
     const char *path = rpc_call_method(call);
     enum agent_method method = agent_method_of(path);
-    log_info("call_refused", log_err("reason", err), log_str("method", path),
-             log_int("pid", c != NULL ? c->peer.pid : 0),
-             log_int("uid", c != NULL ? (int64_t)c->peer.uid : -1));
+    LOG_LIMITED(log_limits_of(&e->lines, LINE_CALL, err), LOG_INFO, "call_refused",
+                log_err("reason", err), log_str("method", path),
+                log_int("pid", c != NULL ? c->peer.pid : 0),
+                log_int("uid", c != NULL ? (int64_t)c->peer.uid : -1));
+    if (c != NULL)
+        audit_refused(e->opt.audit, err, path, &c->peer, slice_of(NULL, 0), text);
     agent_count_request(e->opt.metrics, method, err);
     rpc_call_finish(call, agent_outcome_code(err), text);
 }

@@ -15,6 +15,7 @@ struct endpoint_options {
     const char *socket;       /* path */
     struct workload_api *api; /* borrowed, all of them */
     struct health *health;
+    struct audit *audit; /* may be NULL */
     struct metrics *metrics;
     struct connection_limits limits;
     enum peer_mode peer_mode;

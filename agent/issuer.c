@@ -1,5 +1,6 @@
 #include "agent/issuer.h"
 
+#include "agent/audit_events.h"
 #include "agent/metrics.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -40,11 +41,16 @@ static bool renew(struct issuer *i)
     struct why why = {.err = ERR_OK};
     bool renewed = false;
     err_t err = authority_tick(i->authority, clock_wall_s(), &renewed, &why);
+    int64_t not_after = authority_issuer_not_after(i->authority);
     if (err != ERR_OK)
         log_error("issuer_renewal_failed", log_err("reason", err), log_str("cause", why_text(&why)),
-                  log_time("keeping_until", authority_issuer_not_after(i->authority)));
+                  log_time("keeping_until", not_after));
     else if (renewed)
-        log_info("issuer_renewed", log_time("not_after", authority_issuer_not_after(i->authority)));
+        log_info("issuer_renewed", log_time("not_after", not_after));
+    if (err != ERR_OK)
+        audit_issuer_renewal_failed(i->opt.audit, err, not_after, why_text(&why));
+    else if (renewed)
+        audit_issuer_renewed(i->opt.audit, not_after);
     enum result result = err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE;
     if (err != ERR_OK || renewed)
         metric_add(i->opt.metrics, M_ISSUER_ROTATIONS, result, 0, 0, 1);

@@ -9,12 +9,14 @@
 
 struct issuer; /* opaque */
 struct metrics;
+struct audit;
 
 struct issuer_options {
     const char *data_dir; /* the authority is in its folder "authority" */
     const char *trust_domain;
     int64_t ttl_s;                 /* of an intermediate */
     struct metrics *metrics;       /* borrowed; may be NULL */
+    struct audit *audit;           /* the same */
     void (*on_renewed)(void *arg); /* by the timer: who waited for a signature may try again */
     void *arg;
 };

@@ -80,6 +80,11 @@ enum agent_method agent_method_of(const char *path)
     return (enum agent_method)i;
 }
 
+const char *agent_method_name(enum agent_method method)
+{
+    return method_values[method];
+}
+
 enum rpc_code agent_outcome_code(err_t err)
 {
     size_t i = 0;

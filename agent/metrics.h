@@ -28,6 +28,8 @@ enum page_state { PAGE_CONNECTED, PAGE_GONE };
 
 /* From a path such as "/SpiffeWorkloadAPI/FetchX509SVID"; METHOD_OTHER for what we do not serve. */
 enum agent_method agent_method_of(const char *path);
+/* "FetchX509SVID", "Health.Check", "other". */
+const char *agent_method_name(enum agent_method method);
 /* The gRPC status that goes with an error (agent/outcomes.def). */
 enum rpc_code agent_outcome_code(err_t err);
 

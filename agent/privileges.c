@@ -37,6 +37,7 @@ static void list_paths(const struct agent_config *config, const char *config_pat
     sandbox_list_add(l, config->entries, false);
     sandbox_list_add_parent(l, config->entries, false);
     sandbox_list_add(l, config->data_dir, true);
+    sandbox_list_add_parent(l, config->audit_file, true);
     sandbox_list_add_parent(l, config->workload_api_socket, true);
     sandbox_list_add_parent(l, config->admin_socket, true);
     if (config->metrics_on && config->metrics_listen.kind == ADDRESS_UNIX)

@@ -141,6 +141,19 @@ out:
     return err;
 }
 
+void proc_comm(pid_t pid, char out[static PROC_COMM_MAX])
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, out, PROC_COMM_MAX - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    if (n > 0 && out[n - 1] == '\n')
+        n--;
+    out[n > 0 ? n : 0] = '\0';
+}
+
 err_t proc_exe_path(pid_t pid, char ret_path[static PATH_MAX], struct why *why)
 {
     char link[64], path[PATH_MAX];

@@ -1,5 +1,5 @@
-/* What /proc says of a process. Every call may block: on the thread pool, but for proc_groups,
- * which touches kernel memory alone. ERR_ATTESTATION when the process has ended. */
+/* What /proc says of a process. Every call may block: on the thread pool, but for proc_groups
+ * and proc_comm, which touch kernel memory alone. ERR_ATTESTATION when the process has ended. */
 #ifndef SPINDLE_AGENT_PROC_H
 #define SPINDLE_AGENT_PROC_H
 
@@ -20,6 +20,10 @@ struct file_id {
 bool file_id_eq(const struct file_id *a, const struct file_id *b);
 err_t file_id_of(int fd, struct file_id *ret, struct why *why) MUST_CHECK;
 
+/* The process's name, which it chooses itself, for log lines; "" when it has ended. Never blocks.
+ */
+#define PROC_COMM_MAX 32
+void proc_comm(pid_t pid, char out[static PROC_COMM_MAX]);
 /* Supplementary groups from /proc/PID/status: the first `max`, *ret_count of them. */
 err_t proc_groups(pid_t pid, gid_t *out, size_t max, size_t *ret_count, struct why *why) MUST_CHECK;
 /* The same from the text of a status file. Pure. */

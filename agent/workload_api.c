@@ -1,12 +1,13 @@
 #include "agent/workload_api.h"
 
-#include "common/clock.h"
-#include "common/log.h"
+#include "agent/audit_events.h"
+#include "common/log_limit.h"
 #include "common/mem.h"
 
 #include <assert.h>
 
 enum { TICK_MS = 5000 };
+enum { LINE_IDENTITY, LINE_CALL }; /* what log lines are limited by */
 
 /* One stream. */
 struct subscriber {
@@ -28,6 +29,7 @@ struct workload_api {
     unsigned kinds; /* of the entries in use */
     bool postponed; /* some streams are to be attested anew when there is room */
     uv_timer_t tick;
+    struct log_limits lines; /* of refusals */
     void (*done)(void *arg);
     void *done_arg;
 };
@@ -91,6 +93,19 @@ static const char *client_text(err_t err)
     }
 }
 
+/* Known where some entry asks for it. */
+static struct slice program_of(const struct subscriber *s)
+{
+    static const char kind[] = "unix:path:";
+    if (s->audience == NULL)
+        return slice_of(NULL, 0);
+    const struct selector_set *set = audience_selectors(s->audience);
+    for (size_t i = 0; i < set->count; i++)
+        if (strncmp(set->items[i], kind, sizeof kind - 1) == 0)
+            return slice_str(set->items[i] + sizeof kind - 1);
+    return slice_of(NULL, 0);
+}
+
 /* The cause goes to the log; the client gets one sentence that gives nothing away. */
 static void refuse(struct subscriber *s, err_t err, const struct why *why)
 {
@@ -98,10 +113,13 @@ static void refuse(struct subscriber *s, err_t err, const struct why *why)
     enum log_level level = err == ERR_NO_ENTRY ? LOG_INFO : LOG_WARN;
     if (s->call.ended)
         return;
-    LOG_EVENT(level, "identity_refused", log_err("reason", err), log_int("pid", p->pid),
-              log_int("uid", p->uid), log_int("gid", p->gid),
-              log_str("code", rpc_code_name((int)agent_outcome_code(err))),
-              log_str("cause", why_text(why)));
+    LOG_LIMITED(log_limits_of(&s->api->lines, LINE_IDENTITY, err), level, "identity_refused",
+                log_err("reason", err), log_int("pid", p->pid), log_int("uid", p->uid),
+                log_int("gid", p->gid),
+                log_str("code", rpc_code_name((int)agent_outcome_code(err))),
+                log_str("cause", why_text(why)));
+    audit_refused(s->api->opt.audit, err, agent_method_name(s->call.method), p, program_of(s),
+                  why_text(why));
     call_end(&s->call, err, client_text(err));
 }
 
@@ -195,8 +213,11 @@ void workload_api_serve(struct workload_api *w, struct rpc_call *rpc, struct con
                     : call_init(&s->call, rpc, connection, method, w->opt.metrics, on_end, &why);
     if (err != ERR_OK) {
         mem_free(s);
-        log_warn("call_refused", log_err("reason", err), log_int("pid", connection->peer.pid),
-                 log_int("uid", connection->peer.uid), log_str("cause", why_text(&why)));
+        LOG_LIMITED(log_limits_of(&w->lines, LINE_CALL, err), LOG_WARN, "call_refused",
+                    log_err("reason", err), log_int("pid", connection->peer.pid),
+                    log_int("uid", connection->peer.uid), log_str("cause", why_text(&why)));
+        audit_refused(w->opt.audit, err, agent_method_name(method), &connection->peer,
+                      slice_of(NULL, 0), why_text(&why));
         agent_count_request(w->opt.metrics, method, err);
         rpc_call_finish(rpc, agent_outcome_code(err), client_text(err));
         return;

@@ -9,12 +9,14 @@
 #include "agent/call.h"
 
 struct workload_api; /* opaque */
+struct audit;
 
 struct workload_api_options {
     struct attest_unix *attest; /* borrowed, all of them */
     struct minter *minter;
     struct authority *authority;
     const char *trust_domain;
+    struct audit *audit; /* may be NULL */
     struct metrics *metrics;
 };
 err_t workload_api_open(uv_loop_t *loop, const struct workload_api_options *opt,

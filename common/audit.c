@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#define STORE_SIZE ((size_t)512 * 1024)
+#define STORE_SIZE ((size_t)4 * 1024 * 1024) /* ten thousand connections cut at once */
 #define LOST_LINE_MAX                                                                              \
     128 /* room behind the store for the line that tells what it could not take                    \
          */

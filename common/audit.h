@@ -42,9 +42,9 @@ void audit_write(struct audit *a, const char *event, const struct log_field *fie
  * for each `key` (a user, a reason), so that a flood does not push the rest out of the old files.
  * The next line of that key has the field suppressed, audit_suppressed_total counts. */
 #define AUDIT_OFTEN_BURST 200
-#define AUDIT_OFTEN_PER_S 10
-#define audit_event_often(a, key, event, ...)                                                      \
-    audit_write_often(a, key, event,                                                               \
+#define AUDIT_OFTEN_PER_S 1
+#define audit_event_often(a, often_key, event, ...)                                                \
+    audit_write_often(a, often_key, event,                                                         \
                       (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
 void audit_write_often(struct audit *a, uint64_t key, const char *event,
                        const struct log_field *fields);

@@ -23,12 +23,12 @@ static err_t check_owner(const char *path, const struct stat *st, struct why *wh
     if (!S_ISREG(st->st_mode) && !S_ISFIFO(st->st_mode))
         return why_set(why, ERR_IO, "%s: expected a file or a pipe, found something else", path);
     if (st->st_uid != geteuid() && st->st_uid != 0)
-        return why_set(why, ERR_FILE_MODE,
+        return why_set(why, ERR_IO,
                        "%s: belongs to the user %u, who could change what is recorded; give it to "
                        "the user %u or move it away",
                        path, (unsigned)st->st_uid, (unsigned)geteuid());
     if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        return why_set(why, ERR_FILE_MODE,
+        return why_set(why, ERR_IO,
                        "%s: has mode %04o, so that others could change what is recorded; expected "
                        "0600 (chmod go-w)",
                        path, (unsigned)(st->st_mode & 07777));

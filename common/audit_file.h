@@ -22,8 +22,8 @@ struct audit_file {
     struct why rotation_why;
 };
 
-/* Opens or makes (0600) the file and locks it. ERR_IO; ERR_LOCKED when another program writes it;
- * ERR_FILE_MODE when others may write it or own it. */
+/* Opens or makes (0600) the file and locks it. ERR_IO, also when others own it or may write it;
+ * ERR_LOCKED when another program writes it. */
 err_t audit_file_open(struct audit_file *f, const char *path, int64_t max_size, int64_t keep,
                       struct why *why) MUST_CHECK;
 /* The path anew, after somebody else renamed the file; on failure the old one stays in use. */

@@ -30,6 +30,13 @@ err_t cli_docs_commands(const struct command_line *line, struct why *why)
     return ERR_OK;
 }
 
+err_t cli_docs_audit(const struct command_line *line, struct why *why)
+{
+    (void)why;
+    audit_docs(line->program->facts->audit, line->program->name, line->out);
+    return ERR_OK;
+}
+
 err_t cli_docs_errors(const struct command_line *line, struct why *why)
 {
     (void)why;

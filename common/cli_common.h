@@ -4,6 +4,7 @@
 #ifndef SPINDLE_COMMON_CLI_COMMON_H
 #define SPINDLE_COMMON_CLI_COMMON_H
 
+#include "common/audit_table.h"
 #include "common/buf.h"
 #include "common/command.h"
 #include "common/metric.h"
@@ -13,12 +14,14 @@ struct program_facts {
     const struct option_table *options;
     const struct metric_family *metrics;
     size_t metric_count;
+    const struct audit_table *audit;
     const char *config_default; /* path */
     /* Everything that `run` would refuse, and what only a reader of the files can see: a line each
      * in `report`, ERR_CONFIG then. Opens for reading only, creates nothing. */
     err_t (*check)(const char *path, const char *const *sets, struct buf *report, struct why *why);
 };
 
-command_fn cli_config_check, cli_docs_commands, cli_docs_errors, cli_docs_metrics, cli_docs_options;
+command_fn cli_config_check, cli_docs_audit, cli_docs_commands, cli_docs_errors, cli_docs_metrics,
+    cli_docs_options;
 
 #endif

@@ -48,15 +48,13 @@ static void on_conns(void *arg, const struct http_request *req, struct http_resp
 
 static void on_drain(void *arg, const struct http_request *req, struct http_response *res)
 {
-    (void)req;
-    sidecar_drain(arg);
+    sidecar_drain(arg, &(struct audit_order){.by = req->caller});
     respond(res, 202, "draining\n");
 }
 
 static void on_quit(void *arg, const struct http_request *req, struct http_response *res)
 {
-    (void)req;
-    sidecar_quit(arg);
+    sidecar_quit(arg, &(struct audit_order){.by = req->caller});
     respond(res, 202, "closing\n");
 }
 

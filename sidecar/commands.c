@@ -1,5 +1,6 @@
 #include "sidecar/commands.h"
 
+#include "sidecar/audit_events.h"
 #include "sidecar/config.h"
 #include "sidecar/metrics.h"
 
@@ -26,6 +27,7 @@ static const struct program_facts facts = {
     .metrics = sidecar_families,
     .metric_count = SIDECAR_METRIC_COUNT,
     .config_default = SIDECAR_CONFIG_DEFAULT,
+    .audit = &sidecar_audit_table,
     .check = sidecar_config_check,
 };
 

@@ -103,6 +103,11 @@ static bool same_address(const struct address *a, const struct address *b)
            strcmp(a->host, b->host) == 0 && (a->kind == ADDRESS_UNIX || a->port != 0);
 }
 
+const char *route_direction_name(enum route_direction direction)
+{
+    return direction == ROUTE_INBOUND ? "inbound" : "outbound";
+}
+
 const char *sidecar_route_key(const struct sidecar_config *c, size_t route, const char *key,
                               char out[static ROUTE_KEY_LEN])
 {

@@ -17,6 +17,8 @@ enum route_peer_expiry { PEER_EXPIRY_KEEP, PEER_EXPIRY_DRAIN, PEER_EXPIRY_CLOSE 
 enum route_tunnel { TUNNEL_DIRECT, TUNNEL_POOLED };
 enum revocation_policy { REVOCATION_OFF, REVOCATION_SOFT, REVOCATION_HARD };
 
+const char *route_direction_name(enum route_direction direction);
+
 struct route_config {
     enum route_direction direction;
     struct address listen;
@@ -50,6 +52,9 @@ struct sidecar_config {
     int64_t max_connections; /* limits.connections, per listener; 0: from the descriptor limit */
     enum log_level log_level;
     enum log_format log_format;
+    char *audit_file; /* NULL: off */
+    bool audit_connections;
+    int64_t audit_max_size, audit_keep;
     bool sandbox;
 
     struct option_origins *origins;        /* owned; where each value was written (option_where) */

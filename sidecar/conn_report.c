@@ -1,15 +1,16 @@
 /* What a connection says: log lines, counters, and its row in `conns`. */
 #include "sidecar/conn_internal.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "sidecar/metrics.h"
+#include "sidecar/notes.h"
+#include "sidecar/policy.h"
 
 #include <stdio.h>
 
 static const char *direction_name(const struct conn *c)
 {
-    return c->route->direction == ROUTE_INBOUND ? "inbound" : "outbound";
+    return route_direction_name(c->route->direction);
 }
 
 static enum metric_side side_of(const struct conn *c)
@@ -119,18 +120,6 @@ void conn_report_dialed(struct conn *c)
                       clock_mono_ns() - c->state_ns);
 }
 
-void conn_report_handshake(struct conn *c)
-{
-    struct metrics *m = c->worker->metrics;
-    const char *group = tls_group_name(c->secure->tls);
-    sidecar_count_handshake(m, side_of(c), TLS_KIND_MUTUAL, group, clock_mono_ns() - c->state_ns);
-    metric_add(m, M_AUTHZ_DECISIONS, c->route->direction, DECISION_ALLOW, 0, 1);
-    log_debug("handshake", log_int("conn", c->id), log_str("direction", direction_name(c)),
-              log_str("peer_id", atomic_load(&c->peer.id)), log_str("group", group),
-              log_str("suite", tls_suite_name(c->secure->tls)));
-    forget_shown(&c->peer);
-}
-
 #define SERIAL_TEXT 48
 
 static const char *serial_text(const struct conn *c, char out[static SERIAL_TEXT])
@@ -140,6 +129,45 @@ static const char *serial_text(const struct conn *c, char out[static SERIAL_TEXT
     return c->peer.shown != NULL ? c->peer.shown->serial : NULL;
 }
 
+/* What the audit log and `explain` tell of the other end; the texts live in `t`. */
+struct facts_text {
+    char address[ADDRESS_TEXT_LEN], listen[ADDRESS_TEXT_LEN], serial[SERIAL_TEXT];
+};
+
+static struct audit_peer facts_of(const struct conn *c, struct facts_text *t)
+{
+    return (struct audit_peer){.conn = c->id,
+                               .direction = direction_name(c),
+                               .listen = listen_text(c, t->listen),
+                               .address = secure_address(c, t->address),
+                               .id = atomic_load(&c->peer.id),
+                               .serial = serial_text(c, t->serial),
+                               .issuer = c->peer.shown != NULL ? c->peer.shown->issuer : NULL,
+                               .not_before = c->peer.not_before,
+                               .not_after = c->peer.not_after};
+}
+
+static void audit_admitted(const struct conn *c)
+{
+    struct facts_text t;
+    struct spiffeid id;
+    if (c->worker->notes->audit == NULL || !c->worker->config->audit_connections ||
+        spiffeid_parse(slice_str(atomic_load(&c->peer.id)), &id, NULL) != ERR_OK)
+        return;
+    struct audit_peer p = facts_of(c, &t);
+    size_t rule = policy_find(c->route, &id);
+    audit_peer_admitted(c->worker->notes->audit, &p,
+                        rule < c->route->rule_count ? c->route->peers[rule] : NULL);
+}
+
+static void note_refusal(const struct conn *c, err_t err, const struct why *why)
+{
+    struct facts_text t;
+    struct audit_peer p = facts_of(c, &t);
+    audit_peer_refused(c->worker->notes->audit, &p, err, why_text(why));
+    refusals_note(c->worker->notes->refusals, &p, err, why_text(why), clock_wall_s());
+}
+
 /* A client that connects and hangs up without a word (a port probe) is counted, not shouted about.
  */
 static enum log_level level_of(const struct conn *c, err_t err)
@@ -147,6 +175,19 @@ static enum log_level level_of(const struct conn *c, err_t err)
     bool left = err == ERR_PEER_CLOSED || err == ERR_PEER_RESET;
     bool silent = left && !c->heard && c->route->direction == ROUTE_INBOUND;
     return silent ? LOG_DEBUG : LOG_WARN;
+}
+
+void conn_report_handshake(struct conn *c)
+{
+    struct metrics *m = c->worker->metrics;
+    const char *group = tls_group_name(c->secure->tls);
+    sidecar_count_handshake(m, side_of(c), TLS_KIND_MUTUAL, group, clock_mono_ns() - c->state_ns);
+    metric_add(m, M_AUTHZ_DECISIONS, c->route->direction, DECISION_ALLOW, 0, 1);
+    log_debug("handshake", log_int("conn", c->id), log_str("direction", direction_name(c)),
+              log_str("peer_id", atomic_load(&c->peer.id)), log_str("group", group),
+              log_str("suite", tls_suite_name(c->secure->tls)));
+    audit_admitted(c);
+    forget_shown(&c->peer);
 }
 
 void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *why)
@@ -160,30 +201,34 @@ void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *
     listen_text(c, listen);
     secure_address(c, address);
     enum log_level level = level_of(c, err);
+    if (level <= LOG_WARN)
+        note_refusal(c, err, why);
+    struct log_limit *limit = log_limits_of(&c->worker->notes->lines, LINE_HANDSHAKE, err);
     if (c->peer.not_after != 0)
-        LOG_EVENT(level, "handshake_failed", log_str("direction", direction_name(c)),
-                  log_str("listen", listen), log_str("peer", address),
-                  log_str("stage", stage_of(c)), log_err("reason", err),
-                  log_str("presented", atomic_load(&c->peer.id)), log_str("expected", expected),
-                  log_str("detail", why_text(why)), log_str("serial", serial_text(c, serial)),
-                  log_str("issuer", c->peer.shown != NULL ? c->peer.shown->issuer : NULL),
-                  log_time("not_before", c->peer.not_before),
-                  log_time("not_after", c->peer.not_after), log_time("clock", clock_wall_s()));
+        LOG_LIMITED(limit, level, "handshake_failed", log_str("direction", direction_name(c)),
+                    log_str("listen", listen), log_str("peer", address),
+                    log_str("stage", stage_of(c)), log_err("reason", err),
+                    log_str("presented", atomic_load(&c->peer.id)), log_str("expected", expected),
+                    log_str("detail", why_text(why)), log_str("serial", serial_text(c, serial)),
+                    log_str("issuer", c->peer.shown != NULL ? c->peer.shown->issuer : NULL),
+                    log_time("not_before", c->peer.not_before),
+                    log_time("not_after", c->peer.not_after), log_time("clock", clock_wall_s()));
     else
-        LOG_EVENT(level, "handshake_failed", log_str("direction", direction_name(c)),
-                  log_str("listen", listen), log_str("peer", address),
-                  log_str("stage", stage_of(c)), log_err("reason", err), log_str("presented", NULL),
-                  log_str("expected", expected), log_str("detail", why_text(why)),
-                  log_time("clock", clock_wall_s()));
+        LOG_LIMITED(limit, level, "handshake_failed", log_str("direction", direction_name(c)),
+                    log_str("listen", listen), log_str("peer", address),
+                    log_str("stage", stage_of(c)), log_err("reason", err),
+                    log_str("presented", NULL), log_str("expected", expected),
+                    log_str("detail", why_text(why)), log_time("clock", clock_wall_s()));
 }
 
 void conn_report_connect_failure(struct conn *c, err_t err, const struct why *why)
 {
     char forward[ADDRESS_TEXT_LEN];
     sidecar_count_connect_failure(c->worker->metrics, c->route->direction, err);
-    log_warn("connect_failed", log_str("direction", direction_name(c)),
-             log_str("forward", address_text(&c->route->forward, forward)), log_err("reason", err),
-             log_str("detail", why_text(why)));
+    LOG_LIMITED(log_limits_of(&c->worker->notes->lines, LINE_CONNECTION, err), LOG_WARN,
+                "connect_failed", log_str("direction", direction_name(c)),
+                log_str("forward", address_text(&c->route->forward, forward)),
+                log_err("reason", err), log_str("detail", why_text(why)));
 }
 
 void conn_report_open(struct conn *c)
@@ -196,6 +241,12 @@ void conn_report_cut(struct conn *c, const struct why *why, enum log_level level
 {
     char address[ADDRESS_TEXT_LEN], serial[SERIAL_TEXT];
     sidecar_count_cut(c->worker->metrics, c->route->direction, why->err);
+    if (c->worker->notes->audit != NULL) {
+        struct facts_text t;
+        struct audit_peer p = facts_of(c, &t);
+        audit_connection_cut(c->worker->notes->audit, &p, why->err, why_text(why),
+                             (int64_t)((clock_mono_ns() - c->opened_ns) / 1000000000u));
+    }
     if (!log_enabled(level))
         return;
     LOG_EVENT(level, "connection_cut", log_str("direction", direction_name(c)),
@@ -213,9 +264,12 @@ void conn_report_closed(struct conn *c, err_t err, const struct why *why)
     if (conn_state_of(c) == CONN_HOLD) {
         char listen[ADDRESS_TEXT_LEN];
         sidecar_count_refused(m, direction, err);
-        log_warn("connection_refused", log_str("listen", listen_text(c, listen)),
-                 log_err("reason", err),
-                 log_str("detail", why != NULL ? why_text(why) : err_text(err)));
+        const char *detail = why != NULL ? why_text(why) : err_text(err);
+        listen_text(c, listen);
+        LOG_LIMITED(log_limits_of(&c->worker->notes->lines, LINE_CONNECTION, err), LOG_WARN,
+                    "connection_refused", log_str("listen", listen), log_err("reason", err),
+                    log_str("detail", detail));
+        audit_connection_refused(c->worker->notes->audit, direction_name(c), listen, err, detail);
     } else {
         sidecar_count_closed(m, direction, err);
     }

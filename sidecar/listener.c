@@ -1,9 +1,9 @@
 #include "sidecar/listener.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "common/unix_socket.h"
 #include "sidecar/metrics.h"
+#include "sidecar/notes.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,7 +13,6 @@
 #define BACKLOG 4096
 #define ACCEPTS_PER_TURN 64 /* so that one busy listener does not starve the live connections */
 #define PAUSE_MS 100
-#define LOG_EVERY_NS 1000000000u
 
 struct listener {
     struct worker *worker;
@@ -22,7 +21,6 @@ struct listener {
     uv_poll_t poll;
     uv_timer_t pause;
     unsigned closing;
-    uint64_t logged_ns; /* when a refusal was last logged */
 };
 
 /* --- binding ---------------------------------------------------------------------------------- */
@@ -75,13 +73,12 @@ static void say_refused(struct listener *l, err_t err, const char *detail)
 {
     const struct route_config *route = &l->worker->config->routes[l->route];
     char text[ADDRESS_TEXT_LEN];
-    uint64_t now = clock_mono_ns();
     sidecar_count_refused(l->worker->metrics, route->direction, err);
-    if (l->logged_ns != 0 && now - l->logged_ns < LOG_EVERY_NS)
-        return;
-    l->logged_ns = now;
-    log_warn("connection_refused", log_str("listen", address_text(&route->listen, text)),
-             log_err("reason", err), log_str("detail", detail));
+    LOG_LIMITED(log_limits_of(&l->worker->notes->lines, LINE_CONNECTION, err), LOG_WARN,
+                "connection_refused", log_str("listen", address_text(&route->listen, text)),
+                log_err("reason", err), log_str("detail", detail));
+    audit_connection_refused(l->worker->notes->audit, route_direction_name(route->direction),
+                             address_text(&route->listen, text), err, detail);
 }
 
 static void admit(struct listener *l, int fd, const struct sockaddr_storage *from)

@@ -20,6 +20,7 @@ static void list_paths(const struct sidecar_config *config, const char *config_p
     sandbox_list_add_parent(l, config->file_key, false);
     sandbox_list_add_parent(l, config->file_bundle, false);
     sandbox_list_add_parent(l, config->admin_socket, true);
+    sandbox_list_add_parent(l, config->audit_file, true);
     if (config->metrics_on)
         list_socket(l, &config->metrics_listen);
     for (size_t i = 0; i < config->route_count; i++)

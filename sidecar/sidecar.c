@@ -9,6 +9,7 @@
 #include "sidecar/admin.h"
 #include "sidecar/identity_source.h"
 #include "sidecar/metrics.h"
+#include "sidecar/notes.h"
 #include "sidecar/privileges.h"
 #include "sidecar/share_link.h"
 #include "sidecar/sockets.h"
@@ -32,6 +33,7 @@ struct sidecar {
     struct sidecar_config *config; /* shared */
     struct metrics *metrics;
     struct process_metrics *process;
+    struct notes notes; /* owns what is in it */
     struct worker *workers;
     _Atomic size_t *open_per_route; /* owned; the workers count in it */
     unsigned worker_count;          /* opened */
@@ -149,6 +151,7 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
         sidecar_count_identity_failure(s->metrics, why->err);
         log_error("identity_lost", log_err("reason", why->err), log_str("detail", why_text(why)),
                   log_str("next", "new connections wait until there is an identity again"));
+        audit_identity_lost(s->notes.audit, why->err, why_text(why));
         return;
     }
     const struct x509 *leaf = identity_leaf(id);
@@ -156,6 +159,7 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
     log_info(s->ever_had_identity ? "identity_rotated" : "identity_ready",
              log_slice("spiffe_id", identity_id(id)->text),
              log_time("not_before", leaf->not_before), log_time("not_after", leaf->not_after));
+    audit_identity(s->notes.audit, id);
     s->ever_had_identity = true;
 }
 
@@ -249,13 +253,14 @@ static void on_drain_tick(uv_timer_t *timer)
     uv_timer_start(timer, on_drain_tick, DRAIN_LOOK_MS, 0);
 }
 
-void sidecar_drain(struct sidecar *s)
+void sidecar_drain(struct sidecar *s, const struct audit_order *order)
 {
     if (s->phase != PHASE_RUNNING)
         return;
     s->phase = PHASE_LEAVING;
     metric_set(s->metrics, M_DRAINING, 0, 0, 0, 1);
     log_info("leaving", log_int("drain_delay_ms", s->config->drain_delay_ms));
+    audit_drain(s->notes.audit, order, connections_left(s));
     uv_timer_start(&s->drain, on_drain_tick, (uint64_t)s->config->drain_delay_ms, 0);
 }
 
@@ -264,11 +269,12 @@ static void on_quit_tick(uv_timer_t *timer)
     close_parts(timer->data);
 }
 
-void sidecar_quit(struct sidecar *s)
+void sidecar_quit(struct sidecar *s, const struct audit_order *order)
 {
     if (s->phase == PHASE_CLOSING)
         return;
     log_info("quitting", log_int("connections", connections_left(s)));
+    audit_quit(s->notes.audit, order, connections_left(s));
     uv_timer_start(&s->drain, on_quit_tick, DRAIN_LOOK_MS, 0); /* the answer leaves first */
 }
 
@@ -317,6 +323,9 @@ static void reload(struct sidecar *s)
         log_lines(LOG_ERROR, "config_error", &report);
         log_error("reload_failed", log_str("detail", why_text(&why)),
                   log_str("next", "keeping the configuration in use"));
+        struct slice lines = buf_slice(&report);
+        struct slice first = report_next_line(&lines);
+        audit_reload_failed(s->notes.audit, first.len > 0 ? first : slice_str(why_text(&why)));
     } else {
         log_setup(next->log_level, next->log_format);
         for (unsigned i = 0; i < s->worker_count; i++)
@@ -324,6 +333,7 @@ static void reload(struct sidecar *s)
         sidecar_config_unref(s->config);
         s->config = sidecar_config_ref(next);
         log_info("reloaded");
+        audit_reloaded(s->notes.audit);
     }
     metric_set(s->metrics, M_CONFIG_RELOADED, 0, 0, 0, err == ERR_OK);
     sidecar_config_unref(next);
@@ -355,14 +365,16 @@ static void on_config_hint(void *arg)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct sidecar *s = handle->data;
+    struct audit_order order = {.signal = number == SIGINT ? "SIGINT" : "SIGTERM"};
     if (number == SIGHUP) {
+        audit_reopen(s->notes.audit); /* logrotate may have moved it */
         reload(s);
         if (s->source != NULL) /* not while a failed start winds down */
             identity_source_reload(s->source);
     } else if (s->phase == PHASE_RUNNING) {
-        sidecar_drain(s);
+        sidecar_drain(s, &order);
     } else if (number == SIGINT) {
-        sidecar_quit(s); /* a second ^C has no patience */
+        sidecar_quit(s, &order); /* a second ^C has no patience */
     }
 }
 
@@ -411,7 +423,8 @@ static err_t open_workers(struct sidecar *s, struct sockets *sockets, struct why
     s->workers = mem_array(sockets->workers, sizeof *s->workers);
     s->open_per_route = mem_array(sockets->routes, sizeof *s->open_per_route);
     bool ok = s->workers != NULL && s->open_per_route != NULL;
-    struct worker_shared shared = {.metrics = s->metrics, .open_per_route = s->open_per_route};
+    struct worker_shared shared = {
+        .metrics = s->metrics, .notes = &s->notes, .open_per_route = s->open_per_route};
     err_t err = ok ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
     for (unsigned i = 0; err == ERR_OK && i < sockets->workers; i++) {
         err = worker_open(&s->workers[i], i, &s->loop, s->config, &shared, sockets_of(sockets, i),
@@ -452,11 +465,29 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
     return err;
 }
 
+/* Before the sandbox, so that a mistake is told as what it is; it is started inside. */
+static err_t open_audit(struct sidecar *s, struct why *why)
+{
+    struct audit_options options = {.path = s->config->audit_file,
+                                    .max_size = s->config->audit_max_size,
+                                    .keep = s->config->audit_keep,
+                                    .metrics = s->metrics};
+    s->notes.refusals = refusals_new();
+    if (s->notes.refusals == NULL)
+        return why_set(why, ERR_NO_MEMORY, "list of refusals");
+    if (options.path == NULL)
+        return ERR_OK;
+    err_t err = audit_open(&options, &s->notes.audit, why);
+    return option_blame(s->config->origins, "audit.file", err, why);
+}
+
 static err_t start(struct sidecar *s, struct why *why)
 {
     struct sockets sockets = {.fds = NULL};
     open_loop_handles(s);
     err_t err = open_metrics(s, why);
+    if (err == ERR_OK)
+        err = open_audit(s, why);
     if (err == ERR_OK)
         err = sockets_open(s->config, &sockets, why);
     if (err == ERR_OK && s->config->admin_socket != NULL) {
@@ -469,6 +500,8 @@ static err_t start(struct sidecar *s, struct why *why)
     }
     if (err == ERR_OK)
         err = enter_sandbox(s, why);
+    if (err == ERR_OK && s->notes.audit != NULL)
+        err = audit_start(s->notes.audit, why);
     if (err == ERR_OK)
         err = open_workers(s, &sockets, why);
     s->source_config = sidecar_config_ref(s->config);
@@ -489,10 +522,13 @@ static void finish(struct sidecar *s)
     int code = uv_loop_close(&s->loop);
     assert(code == 0);
     (void)code;
+    audit_stopped(s->notes.audit);
+    audit_close(s->notes.audit);
     process_metrics_free(s->process);
     metrics_free(s->metrics);
     mem_free(s->workers);
     mem_free(s->open_per_route);
+    refusals_free(s->notes.refusals);
     identity_unref(s->identity);
     revocation_view_unref(s->view);
     sidecar_config_unref(s->source_config);
@@ -521,6 +557,7 @@ err_t sidecar_run(const char *config_path, const char *const *sets, struct why *
     if (err == ERR_OK) {
         log_info("started", log_str("version", SPINDLE_VERSION), log_str("name", s.config->name),
                  log_int("workers", s.worker_count));
+        audit_started(s.notes.audit, s.config->name);
         uv_run(&s.loop, UV_RUN_DEFAULT);
     }
     finish(&s);

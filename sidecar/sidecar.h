@@ -7,6 +7,7 @@
 #define SPINDLE_SIDECAR_SIDECAR_H
 
 #include "common/why.h"
+#include "sidecar/audit_events.h"
 #include "sidecar/conn.h"
 
 /* Runs until told to end. ERR_CONFIG (exit 2) for a configuration that is not valid or cannot be
@@ -17,8 +18,8 @@ struct sidecar;
 
 /* For admin.c and the probes. */
 bool sidecar_is_ready(const struct sidecar *s, struct buf *ret_words);
-void sidecar_drain(struct sidecar *s);
-void sidecar_quit(struct sidecar *s);
+void sidecar_drain(struct sidecar *s, const struct audit_order *order);
+void sidecar_quit(struct sidecar *s, const struct audit_order *order);
 void sidecar_each_conn(struct sidecar *s, size_t max,
                        void (*fn)(void *arg, const struct conn_view *view), void *arg);
 

@@ -328,6 +328,7 @@ err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct side
 {
     *w = (struct worker){.index = index, .route_count = config->route_count};
     w->metrics = shared->metrics;
+    w->notes = shared->notes;
     w->open_per_route = shared->open_per_route;
     w->config = sidecar_config_ref(config);
     w->connection_cap = default_cap();

@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 struct listener;
+struct notes;
 
 struct mail {
     bool has_identity, has_view, has_life_limit;
@@ -32,6 +33,7 @@ struct mailbox {
 /* What all workers of a sidecar use at once. */
 struct worker_shared {
     struct metrics *metrics;
+    struct notes *notes;
     _Atomic size_t *open_per_route; /* connections */
 };
 
@@ -42,6 +44,7 @@ struct worker {
     unsigned index;
     struct sidecar_config *config;               /* shared; for new connections */
     struct metrics *metrics;                     /* borrowed */
+    struct notes *notes;                         /* borrowed */
     struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
     struct verify_cache verified;                /* under the bundles of those contexts */
     struct revocation_view *view;                /* counted; NULL: none */

@@ -137,7 +137,7 @@ struct drain {
 static void *drain_pipe(void *arg)
 {
     struct drain *d = arg;
-    size_t cap = 8u << 20;
+    size_t cap = 64u << 20;
     d->text = calloc(1, cap);
     ssize_t n = 1;
     while (n > 0 && d->len < cap - 1) {
@@ -149,7 +149,7 @@ static void *drain_pipe(void *arg)
 
 START_TEST(test_a_reader_that_stalls_blocks_nobody_and_what_is_lost_is_told)
 {
-    enum { EVENTS = 20000 };
+    enum { EVENTS = 200000 };
     struct metrics *m = NULL;
     struct why why = {.err = ERR_OK};
     struct audit *a = NULL;

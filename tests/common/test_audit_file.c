@@ -123,8 +123,8 @@ static const struct {
     err_t err;
     const char *text;
 } bad_files[] = {
-    {"group.log", 0620, ERR_FILE_MODE, "chmod go-w"},
-    {"all.log", 0602, ERR_FILE_MODE, "chmod go-w"},
+    {"group.log", 0620, ERR_IO, "chmod go-w"},
+    {"all.log", 0602, ERR_IO, "chmod go-w"},
     {"link.log", 0, ERR_IO, "is a link"},
     {"folder", 0, ERR_IO, "cannot open"},
     {"none/audit.log", 0, ERR_IO, "No such file"},

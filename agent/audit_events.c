@@ -1,0 +1,111 @@
+#include "agent/audit_events.h"
+
+#include "agent/proc.h"
+#include "common/x509.h"
+
+static const struct audit_event_row rows[] = {
+#define EVENT(name, fields, help) {name, fields, help},
+#include "agent/audit_events.def"
+#undef EVENT
+};
+const struct audit_table agent_audit_table = {rows, sizeof rows / sizeof rows[0]};
+
+static struct log_field text_or_none(const char *key, struct slice text)
+{
+    return text.len > 0 ? log_slice(key, text) : (struct log_field){.key = key, .kind = LOG_F_NONE};
+}
+
+/* A pid is 0 when it is not known, and then nothing is. */
+static struct log_field id_of(const char *key, const struct unix_peer *who, int64_t id)
+{
+    return who->pid != 0 ? log_int(key, id) : (struct log_field){.key = key, .kind = LOG_F_NONE};
+}
+
+void audit_started(struct audit *a, const char *trust_domain, size_t entries)
+{
+    audit_event(a, "started", log_str("version", SPINDLE_VERSION),
+                log_str("trust_domain", trust_domain), log_int("entries", entries));
+}
+
+void audit_stopping(struct audit *a, const char *signal)
+{
+    audit_event(a, "stopping", log_str("signal", signal));
+}
+
+void audit_issued(struct audit *a, const struct svid *s, enum svid_why why)
+{
+    static const char *const words[] = {
+        [SVID_FIRST] = "first", [SVID_RENEWAL] = "renewal", [SVID_BY_OPERATOR] = "operator"};
+    char serial[2 * sizeof s->serial + 1];
+    if (a == NULL)
+        return;
+    x509_serial_text(slice_of(s->serial, sizeof s->serial), serial, sizeof serial);
+    audit_event(a, "issued", log_str("spiffe_id", s->spiffe_id), log_str("entry", s->entry_id),
+                log_str("serial", serial), log_time("not_before", s->not_before),
+                log_time("not_after", s->not_after), log_str("why", words[why]));
+}
+
+void audit_refused(struct audit *a, err_t reason, const char *method, const struct peer *who,
+                   struct slice program, const char *detail)
+{
+    char comm[PROC_COMM_MAX] = "";
+    if (a == NULL)
+        return;
+    proc_comm(who->pid, comm);
+    audit_event_often(a, who->uid, "refused", log_err("reason", reason), log_str("method", method),
+                      log_int("pid", who->pid), log_int("uid", who->uid), log_int("gid", who->gid),
+                      text_or_none("comm", slice_str(comm)), text_or_none("program", program),
+                      log_str("detail", detail));
+}
+
+void audit_connection_refused(struct audit *a, err_t reason, const struct unix_peer *who,
+                              const char *detail)
+{
+    audit_event_often(a, who->uid, "connection_refused", log_err("reason", reason),
+                      id_of("pid", who, who->pid), id_of("uid", who, who->uid),
+                      log_str("detail", detail));
+}
+
+void audit_revoked(struct audit *a, const struct audit_revocation *r)
+{
+    audit_event(a, "revoked", log_str("target", r->target), log_str("reason", r->reason),
+                log_int("certificates", r->certificates), log_int("generation", r->generation),
+                id_of("pid", &r->by, r->by.pid), id_of("uid", &r->by, r->by.uid));
+}
+
+void audit_lifted(struct audit *a, const struct audit_revocation *r)
+{
+    audit_event(a, "lifted", log_str("target", r->target), log_int("certificates", r->certificates),
+                log_int("generation", r->generation), id_of("pid", &r->by, r->by.pid),
+                id_of("uid", &r->by, r->by.uid));
+}
+
+void audit_revocation_failed(struct audit *a, const struct audit_revocation *r, err_t err,
+                             const char *detail)
+{
+    audit_event(a, "revocation_failed", log_str("target", r->target), log_str("reason", r->reason),
+                log_err("error", err), id_of("pid", &r->by, r->by.pid),
+                id_of("uid", &r->by, r->by.uid), log_str("detail", detail));
+}
+
+void audit_reloaded(struct audit *a, size_t entries)
+{
+    audit_event(a, "reloaded", log_int("entries", entries));
+}
+
+void audit_reload_failed(struct audit *a, struct slice first_problem)
+{
+    audit_event(a, "reload_failed", text_or_none("detail", first_problem));
+}
+
+void audit_issuer_renewed(struct audit *a, int64_t not_after)
+{
+    audit_event(a, "issuer_renewed", log_time("not_after", not_after));
+}
+
+void audit_issuer_renewal_failed(struct audit *a, err_t err, int64_t keeping_until,
+                                 const char *detail)
+{
+    audit_event(a, "issuer_renewal_failed", log_err("error", err),
+                log_time("keeping_until", keeping_until), log_str("detail", detail));
+}

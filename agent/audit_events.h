@@ -1,0 +1,41 @@
+/* The agent's audit events (audit_events.def), one function each. `a` may be NULL: the log is off.
+ * Loop thread only. */
+#ifndef SPINDLE_AGENT_AUDIT_EVENTS_H
+#define SPINDLE_AGENT_AUDIT_EVENTS_H
+
+#include "agent/peer.h"
+#include "agent/svid.h"
+#include "common/audit.h"
+#include "common/audit_table.h"
+#include "common/unix_socket.h"
+
+extern const struct audit_table agent_audit_table;
+
+struct audit_revocation {
+    const char *target; /* "spiffe://...", "serial:HEX" or "entry:ID" */
+    const char *reason; /* of RFC 5280; NULL when lifted */
+    size_t certificates;
+    uint64_t generation;
+    struct unix_peer by;
+};
+
+void audit_started(struct audit *a, const char *trust_domain, size_t entries);
+void audit_stopping(struct audit *a, const char *signal);
+void audit_issued(struct audit *a, const struct svid *s, enum svid_why why);
+/* program: its path, or NULL when it is not known. Bounded for each user. */
+void audit_refused(struct audit *a, err_t reason, const char *method, const struct peer *who,
+                   struct slice program, const char *detail);
+/* who: all zero when not known. Bounded for each user. */
+void audit_connection_refused(struct audit *a, err_t reason, const struct unix_peer *who,
+                              const char *detail);
+void audit_revoked(struct audit *a, const struct audit_revocation *r);
+void audit_lifted(struct audit *a, const struct audit_revocation *r);
+void audit_revocation_failed(struct audit *a, const struct audit_revocation *r, err_t err,
+                             const char *detail);
+void audit_reloaded(struct audit *a, size_t entries);
+void audit_reload_failed(struct audit *a, struct slice first_problem);
+void audit_issuer_renewed(struct audit *a, int64_t not_after);
+void audit_issuer_renewal_failed(struct audit *a, err_t err, int64_t keeping_until,
+                                 const char *detail);
+
+#endif

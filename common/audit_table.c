@@ -1,0 +1,74 @@
+#include "common/audit_table.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name, *type, *help;
+} fields[] = {
+#define FIELD(name, type, help) {name, type, help},
+#include "common/audit_fields.def"
+#undef FIELD
+};
+#define FIELD_COUNT (sizeof fields / sizeof fields[0])
+
+/* What the writer adds for all programs. */
+static const struct audit_event_row lost = {
+    "lost", "count", "Events that belong here could not be recorded: the disk was full or slow."};
+
+bool audit_field_is_known(const char *name, size_t len)
+{
+    size_t i = 0;
+    while (i < FIELD_COUNT &&
+           (strlen(fields[i].name) != len || memcmp(fields[i].name, name, len) != 0))
+        i++;
+    return i < FIELD_COUNT;
+}
+
+/* Is the name one of the words? */
+static bool has_word(const char *words, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = strstr(words, name); at != NULL; at = strstr(at + 1, name))
+        if ((at == words || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+            return true;
+    return false;
+}
+
+static bool is_used(const struct audit_table *t, const char *name)
+{
+    if (strcmp(name, "suppressed") == 0 || has_word(lost.fields, name))
+        return true;
+    for (size_t i = 0; i < t->count; i++)
+        if (has_word(t->rows[i].fields, name))
+            return true;
+    return false;
+}
+
+static void put_event(FILE *out, const struct audit_event_row *row)
+{
+    fprintf(out, "| `%s` |", row->name);
+    for (const char *at = row->fields; *at != '\0';) {
+        size_t len = strcspn(at, " ");
+        fprintf(out, " `%.*s`", (int)len, at);
+        at += len + (at[len] != '\0');
+    }
+    fprintf(out, " | %s |\n", row->help);
+}
+
+void audit_docs(const struct audit_table *t, const char *program, FILE *out)
+{
+    fprintf(out, "<!-- Made by `%s docs audit`; edit the table, not this page. -->\n", program);
+    fprintf(out,
+            "# %s: audit events\n\nOne JSON object a line in `audit.file`, each with `time` (UTC, "
+            "milliseconds) and `event`, then the fields below in this order. A field that is not "
+            "known is left out. See [the audit log](../audit.md).\n\n"
+            "| event | fields | written when |\n|---|---|---|\n",
+            program);
+    for (size_t i = 0; i < t->count; i++)
+        put_event(out, &t->rows[i]);
+    put_event(out, &lost);
+    fprintf(out, "\n| field | type | meaning |\n|---|---|---|\n");
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (is_used(t, fields[i].name))
+            fprintf(out, "| `%s` | %s | %s |\n", fields[i].name, fields[i].type, fields[i].help);
+}

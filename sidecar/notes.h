@@ -1,0 +1,16 @@
+/* Where it is told what happens to peers: one for all workers, owned by the sidecar. */
+#ifndef SPINDLE_SIDECAR_NOTES_H
+#define SPINDLE_SIDECAR_NOTES_H
+
+#include "common/log_limit.h"
+#include "sidecar/refusals.h"
+
+enum { LINE_HANDSHAKE, LINE_CONNECTION }; /* what log lines are limited by */
+
+struct notes {
+    struct audit *audit;       /* NULL: off */
+    struct refusals *refusals; /* may be NULL */
+    struct log_limits lines;   /* of refusals */
+};
+
+#endif
