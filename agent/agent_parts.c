@@ -377,6 +377,18 @@ static int64_t on_longest_life(void *arg)
     return entries_longest_x509_ttl(a->entries, a->config->x509_ttl_s) + AUTHORITY_BACKDATE_S;
 }
 
+static int on_page_for(void *arg, const char *spiffe_id, const char *name, int offered)
+{
+    struct agent *a = arg;
+    return page_store_give(a->pages, spiffe_id, name, offered, clock_mono_ns());
+}
+
+static void on_page_left(void *arg, int page)
+{
+    struct agent *a = arg;
+    page_store_left(a->pages, page, clock_mono_ns());
+}
+
 static err_t open_share(struct agent *a, struct why *why)
 {
     struct share_options opt = {.api_socket = a->config->workload_api_socket,
@@ -385,6 +397,8 @@ static err_t open_share(struct agent *a, struct why *why)
                                 .limits = a->limits.share,
                                 .entries = on_share_entries,
                                 .longest_life_s = on_longest_life,
+                                .page_for = on_page_for,
+                                .page_left = on_page_left,
                                 .arg = a};
     err_t err = share_open(&a->loop, &opt, &a->share, why);
     if (err != ERR_OK)

@@ -15,11 +15,11 @@
 
 struct share_link; /* opaque */
 
-/* Everything borrowed for the link's life; each callback may be NULL. None is called from
- * share_link_open, nor after share_link_close. */
+/* Each callback may be NULL. None is called from share_link_open, nor after share_link_close. */
 struct share_link_options {
-    const char *api_socket; /* the Workload API's; share.sock lies beside it */
-    const char *name;       /* "" when there is one sidecar of the identity */
+    const char
+        *api_socket;  /* the Workload API's; share.sock lies beside it; borrowed for the call */
+    const char *name; /* borrowed for the link's life; "" when it needs none */
 
     /* The agent let us in, or has gone; each change once. */
     void (*on_connected)(void *arg, bool connected);

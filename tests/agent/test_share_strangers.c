@@ -1,0 +1,178 @@
+/* share.sock is open to all users: what a stranger can send, and that it harms nobody. */
+#include "tests/support/share_case.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void send_bytes(int fd, const void *bytes, size_t len)
+{
+    ck_assert_int_eq(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+START_TEST(test_garbage_is_refused_and_the_next_one_served)
+{
+    static const uint8_t large[SHARE_PACKET_MAX + 1];
+    int fd = case_dial();
+    send_bytes(fd, "garbage", 7);
+    case_hear_refused(fd, "parse");
+    fd = case_dial();
+    send_bytes(fd, large, sizeof large);
+    case_hear_refused(fd, "too_large");
+    fd = case_dial();
+    struct share_message m = case_hello_of(WEB);
+    ck_assert_int_eq(share_encode(&m, &site.packet, &site.why), ERR_OK);
+    site.packet.bytes[4] = 2;
+    send_bytes(fd, site.packet.bytes, site.packet.len);
+    case_hear_refused(fd, "unsupported");
+    ck_assert_uint_eq(
+        case_refused(ERR_PARSE) + case_refused(ERR_TOO_LARGE) + case_refused(ERR_UNSUPPORTED), 3);
+    close(case_guest());
+}
+END_TEST
+
+START_TEST(test_a_message_out_of_turn_is_refused)
+{
+    int fd = case_guest();
+    case_say_hello(fd, WEB);
+    case_hear_refused(fd, "parse");
+    fd = case_dial();
+    struct share_message m = {.type = SHARE_CHANGED};
+    case_say_with(fd, &m, -1);
+    case_hear_refused(fd, "parse");
+    case_wait_for_sidecars(0);
+}
+END_TEST
+
+START_TEST(test_types_of_a_newer_sidecar_are_skipped)
+{
+    int fd = case_dial();
+    struct share_message m = {.type = SHARE_OTHER};
+    case_say_with(fd, &m, -1);
+    case_say_hello(fd, WEB);
+    case_hear_type(fd, SHARE_WELCOME);
+    case_say_with(fd, &m, -1);
+    case_settle();
+    ck_assert_uint_eq(share_sidecars(site.share), 1);
+    ck_assert(!case_has_something(fd));
+    close(fd);
+}
+END_TEST
+
+/* What floods waits in its own socket; the agent reads so much a second and serves the others. */
+START_TEST(test_a_flood_is_read_slowly_and_harms_nobody)
+{
+    struct share_message m = {.type = SHARE_OTHER};
+    int flood = case_guest();
+    err_t err = ERR_OK;
+    ck_assert_int_eq(share_encode(&m, &site.packet, &site.why), ERR_OK);
+    struct share_packet other = site.packet;
+    for (int i = 0; i < 100000 && err == ERR_OK; i++) {
+        err = share_send(flood, &other, &site.why);
+        if (i % 100 == 0)
+            uv_run(&site.loop, UV_RUN_NOWAIT);
+    }
+    ck_assert_int_eq(err, ERR_LIMIT); /* its queue is full, ours takes no more */
+    close(case_guest());
+    struct pollfd room = {.fd = flood, .events = POLLOUT};
+    while (poll(&room, 1, 0) == 0)
+        uv_run(&site.loop, UV_RUN_ONCE); /* the next tick reads on */
+    ck_assert_uint_eq(share_sidecars(site.share), 1);
+    close(flood);
+}
+END_TEST
+
+START_TEST(test_descriptors_that_were_not_asked_for_are_closed)
+{
+    struct share_message other = {.type = SHARE_OTHER}, hello = case_hello_of(STRANGE);
+    int file = case_memory_file("x");
+    case_settle();
+    size_t before = case_open_descriptors();
+    int fd = case_dial();
+    case_say_with(fd, &other, file);
+    case_say_with(fd, &hello, file);
+    case_hear_refused(fd, "no_entry");
+    case_settle();
+    ck_assert_uint_eq(case_open_descriptors(), before);
+    hello = case_hello_of(WEB); /* nobody here counts in pages */
+    fd = case_dial();
+    case_say_with(fd, &hello, file);
+    case_hear_type(fd, SHARE_WELCOME);
+    case_say_with(fd, &other, file);
+    close(fd);
+    case_wait_for_sidecars(0);
+    case_settle();
+    ck_assert_uint_eq(case_open_descriptors(), before);
+    close(file);
+}
+END_TEST
+
+START_TEST(test_who_dies_midway_leaves_nothing_behind)
+{
+    struct share_message hello = case_hello_of(WEB);
+    int file = case_memory_file("x"), cache = case_memory_file("c");
+    share_set_cache(site.share, cache, 1);
+    case_settle();
+    size_t before = case_open_descriptors();
+    for (int i = 0; i < 50; i++) {
+        int fd = case_dial();
+        if (i % 3 != 0)
+            case_say_with(fd, &hello, file);
+        if (i % 3 == 2)
+            uv_run(&site.loop, UV_RUN_NOWAIT);
+        close(fd);
+        if (i % 4 == 0)
+            case_settle();
+    }
+    case_settle();
+    ck_assert_uint_eq(share_sidecars(site.share), 0);
+    ck_assert_uint_eq(case_open_descriptors(), before);
+    close(case_guest());
+    close(file);
+    close(cache);
+}
+END_TEST
+
+START_TEST(test_more_connections_than_a_user_may_have_are_refused)
+{
+    int fds[CASE_PER_USER];
+    for (int i = 0; i < CASE_PER_USER; i++)
+        fds[i] = case_guest();
+    int one_more = case_dial();
+    case_hear_refused(one_more, "limit");
+    ck_assert_uint_eq(case_refused(ERR_LIMIT), 1);
+    close(fds[0]);
+    case_wait_for_sidecars(CASE_PER_USER - 1);
+    fds[0] = case_guest();
+    for (int i = 0; i < CASE_PER_USER; i++)
+        close(fds[i]);
+}
+END_TEST
+
+START_TEST(test_who_says_nothing_is_let_go_in_time)
+{
+    int fd = case_dial();
+    uint64_t started = uv_hrtime();
+    case_hear_refused(fd, "timeout");
+    ck_assert_uint_ge(uv_hrtime() - started, SHARE_HELLO_MS * UINT64_C(1000000) * 9 / 10);
+    ck_assert_uint_eq(case_refused(ERR_TIMEOUT), 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("share_strangers");
+    TCase *tc = tcase_create("strangers");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, case_setup, case_teardown);
+    tcase_add_test(tc, test_garbage_is_refused_and_the_next_one_served);
+    tcase_add_test(tc, test_a_message_out_of_turn_is_refused);
+    tcase_add_test(tc, test_types_of_a_newer_sidecar_are_skipped);
+    tcase_add_test(tc, test_a_flood_is_read_slowly_and_harms_nobody);
+    tcase_add_test(tc, test_descriptors_that_were_not_asked_for_are_closed);
+    tcase_add_test(tc, test_who_dies_midway_leaves_nothing_behind);
+    tcase_add_test(tc, test_more_connections_than_a_user_may_have_are_refused);
+    tcase_add_test(tc, test_who_says_nothing_is_let_go_in_time);
+    suite_add_tcase(suite, tc);
+    return run_suite(suite);
+}
