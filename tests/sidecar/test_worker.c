@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "sidecar/metrics.h"
+#include "sidecar/notes.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
@@ -251,7 +252,9 @@ static void make_certs(void)
 
 static void open_workers(void)
 {
-    struct worker_shared shared = {.metrics = metrics, .open_per_route = open_per_route};
+    static struct notes notes; /* outlives the workers */
+    struct worker_shared shared = {
+        .metrics = metrics, .open_per_route = open_per_route, .notes = &notes};
     open_per_route[0] = 0;
     ck_assert_int_eq(uv_loop_init(&first_loop), 0);
     for (unsigned i = 0; i < WORKERS; i++) {
