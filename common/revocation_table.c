@@ -5,7 +5,9 @@
 _Static_assert(sizeof(struct table_header) == 128, "part of the layout");
 _Static_assert(sizeof(struct table_issuer) == 64, "part of the layout");
 _Static_assert(sizeof(struct table_row) == 32, "part of the layout");
-_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock would be in one process only");
+_Static_assert(sizeof(_Atomic uint8_t) == 1, "part of the layout");
+_Static_assert(ATOMIC_CHAR_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
+               "a lock would be in one process only");
 
 #define PAGE 4096u
 
@@ -19,16 +21,18 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock would be in one process only
 #define TIME_SHIFT 8
 #define TIME_MAX ((INT64_C(1) << 40) - 1)
 
-/* Keys: issuer's index (2 bytes), length, kind of key, 20 bytes. */
+/* Keys: 20 bytes as one big-endian number, the last word its end; the first word has its upper 4
+ * bytes above the kind of key and the issuer's index. */
 enum key_kind { KEY_SERIAL = 1, KEY_ID, KEY_ISSUER };
-#define KEY_LENGTH 2
-#define KEY_KIND 3
-#define KEY_BYTES 4
+#define NUMBER_LEN 20u
+#define NUMBER_SHIFT 32
+#define KEY_KIND_SHIFT 16
+#define INDEX_MASK 0xffffu
 
 size_t table_size(uint32_t issuer_capacity, uint32_t row_capacity)
 {
     size_t size = sizeof(struct table_header) + issuer_capacity * sizeof(struct table_issuer) +
-                  row_capacity * sizeof(struct table_row);
+                  row_capacity * (sizeof(struct table_row) + 1);
     return (size + PAGE - 1) / PAGE * PAGE;
 }
 
@@ -58,6 +62,8 @@ err_t table_map_check(void *bytes, size_t size, struct table_map *ret, struct wh
     map.issuers = (struct table_issuer *)(void *)at;
     at += issuers * sizeof(struct table_issuer);
     map.rows = (struct table_row *)(void *)at;
+    at += rows * sizeof(struct table_row);
+    map.tags = (_Atomic uint8_t *)at;
     *ret = map;
     return ERR_OK;
 }
@@ -110,28 +116,54 @@ bool table_unpack_issuer(uint64_t word, struct revocation_issuer *ret)
     return true;
 }
 
-static struct table_key key_of(enum key_kind kind, uint32_t issuer_index, struct slice bytes)
+static uint64_t load_be64(const uint8_t *p)
 {
-    uint8_t b[sizeof(struct table_key)] = {(uint8_t)issuer_index, (uint8_t)(issuer_index >> 8)};
+    uint64_t x;
+    memcpy(&x, p, sizeof x);
+    return __builtin_bswap64(x);
+}
+
+/* Big-endian number of fewer than 8 bytes. */
+static uint64_t load_be(struct slice bytes)
+{
+    uint64_t x = 0;
+    for (size_t i = 0; i < bytes.len; i++)
+        x = x << 8 | bytes.data[i];
+    return x;
+}
+
+/* Takes the last 8 bytes, or all there are, off the end. */
+static uint64_t take_word(struct slice *bytes)
+{
+    size_t len = bytes->len;
+    if (len >= 8) {
+        bytes->len = len - 8;
+        return load_be64(bytes->data + len - 8);
+    }
+    uint64_t x = load_be(*bytes);
+    bytes->len = 0;
+    return x;
+}
+
+static struct table_key key_of(enum key_kind kind, uint32_t issuer_index, struct slice number)
+{
     struct table_key key;
-    b[KEY_LENGTH] = (uint8_t)bytes.len;
-    b[KEY_KIND] = (uint8_t)kind;
-    if (bytes.len > 0)
-        memcpy(b + KEY_BYTES, bytes.data, bytes.len);
-    memcpy(&key, b, sizeof key);
+    key.word[2] = take_word(&number);
+    key.word[1] = take_word(&number);
+    key.word[0] = load_be(number) << NUMBER_SHIFT | (uint64_t)kind << KEY_KIND_SHIFT | issuer_index;
     return key;
 }
 
 struct table_key table_key_issuer(const uint8_t issuer[static REVOCATION_ISSUER_LEN])
 {
-    return key_of(KEY_ISSUER, 0, slice_of(issuer, REVOCATION_ISSUER_LEN));
+    return key_of(KEY_ISSUER, 0, slice_of(issuer, NUMBER_LEN));
 }
 
 bool table_key_serial(uint32_t issuer_index, struct slice serial, struct table_key *ret)
 {
-    while (serial.len > 0 && serial.data[0] == 0)
+    while (serial.len > NUMBER_LEN && serial.data[0] == 0)
         serial = slice_of(serial.data + 1, serial.len - 1);
-    if (serial.len > TABLE_SERIAL_MAX)
+    if (serial.len > NUMBER_LEN)
         return false;
     *ret = key_of(KEY_SERIAL, issuer_index, serial);
     return true;
@@ -139,63 +171,37 @@ bool table_key_serial(uint32_t issuer_index, struct slice serial, struct table_k
 
 struct table_key table_key_id(const struct revocation_id *id)
 {
-    return key_of(KEY_ID, 0, slice_of(id->hash, sizeof id->hash));
+    return key_of(KEY_ID, 0, slice_of(id->hash, NUMBER_LEN));
 }
 
 bool table_key_has_issuer(const struct table_key *key, uint32_t *ret_index)
 {
-    uint8_t b[KEY_BYTES];
-    memcpy(b, key, sizeof b);
-    if (b[KEY_KIND] != KEY_SERIAL)
+    if ((key->word[0] >> KEY_KIND_SHIFT & INDEX_MASK) != KEY_SERIAL)
         return false;
-    *ret_index = b[0] | (uint32_t)b[1] << 8;
+    *ret_index = (uint32_t)(key->word[0] & INDEX_MASK);
     return true;
 }
 
 struct table_key table_key_moved(const struct table_key *key, uint32_t issuer_index)
 {
     struct table_key moved = *key;
-    uint8_t b[2] = {(uint8_t)issuer_index, (uint8_t)(issuer_index >> 8)};
-    memcpy(&moved, b, sizeof b);
+    moved.word[0] = (moved.word[0] & ~(uint64_t)INDEX_MASK) | issuer_index;
     return moved;
 }
 
-static uint64_t rotate(uint64_t x, unsigned bits)
+static uint64_t fold(uint64_t a, uint64_t b)
 {
-    return x << bits | x >> (64 - bits);
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static void sip_round(uint64_t v[static 4])
-{
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-1-3 of the key's 24 bytes: an issuer elsewhere who chooses serials cannot crowd a row. */
+/* Folded multiplication under a random seed: whoever does not know it cannot choose serials that
+ * crowd one place. Who can read the table knows it; then a place that is too crowded makes the
+ * writer draw another. */
 static uint64_t hash(const uint64_t seed[static 2], const struct table_key *key)
 {
-    const uint64_t words[] = {key->word[0], key->word[1], key->word[2],
-                              (uint64_t)sizeof *key << 56};
-    uint64_t v[4] = {seed[0] ^ UINT64_C(0x736f6d6570736575), seed[1] ^ UINT64_C(0x646f72616e646f6d),
-                     seed[0] ^ UINT64_C(0x6c7967656e657261),
-                     seed[1] ^ UINT64_C(0x7465646279746573)};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        v[3] ^= words[i];
-        sip_round(v);
-        v[0] ^= words[i];
-    }
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    uint64_t h = fold(key->word[0] ^ seed[0], key->word[1] ^ seed[1]);
+    return fold(h ^ seed[1], key->word[2] ^ seed[0] ^ UINT64_C(0x9e3779b97f4a7c15));
 }
 
 static bool same_key(const struct table_key *a, const struct table_key *b)
@@ -205,43 +211,52 @@ static bool same_key(const struct table_key *a, const struct table_key *b)
 
 /* Places keep the order of hashes whatever the capacity: a copy into a larger table runs through
  * both from one end to the other. */
-static uint32_t home_of(uint64_t hash, uint32_t capacity)
+static uint32_t home_of(uint64_t h, uint32_t capacity)
 {
-    return (uint32_t)((hash >> 32) * capacity >> 32);
+    return (uint32_t)((h >> 32) * capacity >> 32);
 }
 
-/* The row at `place`: of rows, or of what has a row at its start. */
-static const struct table_row *row_at(const void *rows, size_t stride, uint32_t place)
+static uint32_t probes_of(uint32_t capacity)
 {
-    return (const struct table_row *)(const void *)((const uint8_t *)rows + stride * place);
+    return capacity < TABLE_PROBE_MAX ? capacity : TABLE_PROBE_MAX;
 }
 
-static inline uint32_t find(const void *rows, size_t stride, uint32_t capacity, uint64_t hash,
-                            const struct table_key *key, uint64_t *ret_word)
+static uint32_t next_place(uint32_t index, uint32_t capacity)
 {
-    uint32_t place = home_of(hash, capacity);
-    uint32_t steps = capacity < TABLE_PROBE_MAX ? capacity : TABLE_PROBE_MAX;
-    for (; steps > 0; steps--) {
-        const struct table_row *row = row_at(rows, stride, place);
+    return index + 1 < capacity ? index + 1 : 0;
+}
+
+struct table_place table_find_issuer(const struct table_map *t, const struct table_key *key)
+{
+    uint32_t capacity = t->issuer_capacity;
+    uint32_t index = home_of(hash(t->seed, key), capacity);
+    for (uint32_t left = probes_of(capacity); left > 0; left--) {
+        const struct table_row *row = &t->issuers[index].row;
         uint64_t word = atomic_load_explicit(&row->word, memory_order_acquire);
-        if (word == TABLE_EMPTY || same_key(&row->key, key)) {
-            *ret_word = word;
-            return place;
-        }
-        place = place + 1 < capacity ? place + 1 : 0;
+        if (word == TABLE_EMPTY || same_key(&row->key, key))
+            return (struct table_place){.index = index, .word = word};
+        index = next_place(index, capacity);
     }
-    *ret_word = TABLE_EMPTY;
-    return TABLE_NOWHERE;
+    return (struct table_place){.index = TABLE_NOWHERE, .word = TABLE_EMPTY};
 }
 
-uint32_t table_find_issuer(const struct table_map *t, const struct table_key *key,
-                           uint64_t *ret_word)
+struct table_place table_find_row(const struct table_map *t, const struct table_key *key)
 {
-    return find(t->issuers, sizeof t->issuers[0], t->issuer_capacity, hash(t->seed, key), key,
-                ret_word);
-}
-
-uint32_t table_find_row(const struct table_map *t, const struct table_key *key, uint64_t *ret_word)
-{
-    return find(t->rows, sizeof t->rows[0], t->row_capacity, hash(t->seed, key), key, ret_word);
+    uint32_t capacity = t->row_capacity;
+    uint64_t h = hash(t->seed, key);
+    uint32_t index = home_of(h, capacity);
+    uint8_t tag = (uint8_t)h != 0 ? (uint8_t)h : 1;
+    for (uint32_t left = probes_of(capacity); left > 0; left--) {
+        uint8_t found = atomic_load_explicit(&t->tags[index], memory_order_acquire);
+        const struct table_row *row = &t->rows[index];
+        if (found == 0)
+            return (struct table_place){.index = index, .tag = tag, .word = TABLE_EMPTY};
+        if (found == tag) {
+            uint64_t word = atomic_load_explicit(&row->word, memory_order_acquire);
+            if (same_key(&row->key, key))
+                return (struct table_place){.index = index, .tag = tag, .word = word};
+        }
+        index = next_place(index, capacity);
+    }
+    return (struct table_place){.index = TABLE_NOWHERE, .tag = tag, .word = TABLE_EMPTY};
 }

@@ -1,10 +1,13 @@
-/* The bytes of a revocation cache, version 1: header | issuer rows | rows. For the writer, the view
- * and their tests; everybody else wants revocation_cache.h.
+/* The bytes of a revocation cache, version 1: header | issuer rows | rows | a tag for each row. For
+ * the writer, the view and their tests; everybody else wants revocation_cache.h.
  *
  * Both kinds of rows are open addressing with linear probing. A row's key is written once, before
- * its status word is published (release), and never changes: who reads a status (acquire) that is
- * not EMPTY may read the key. A forgotten row keeps its key and place until the table is replaced.
- * A key lies within TABLE_PROBE_MAX rows of its home, or is not in the table. */
+ * its word and then its tag are published (release), and never changes: who reads a tag or a word
+ * (acquire) that is not 0 may read the key. A forgotten row keeps key, tag and place until the
+ * table is replaced. A key lies within TABLE_PROBE_MAX rows of its home, or is not in the table.
+ *
+ * Tags are 8 bits of the key's hash, 0 for an empty row: what is absent, which is nearly everything
+ * that is asked for, is found so in the 1 or 2 MB of them, and not in the 32 times larger rows. */
 #ifndef SPINDLE_COMMON_REVOCATION_TABLE_H
 #define SPINDLE_COMMON_REVOCATION_TABLE_H
 
@@ -17,7 +20,6 @@
 #define TABLE_PROBE_MAX 512u
 #define TABLE_ISSUERS_MAX 32768u
 #define TABLE_ROWS_MAX (1u << 23) /* 256 MiB */
-#define TABLE_SERIAL_MAX 20u
 
 struct table_header {
     uint64_t magic;
@@ -58,6 +60,7 @@ struct table_map {
     struct table_header *header;
     struct table_issuer *issuers;
     struct table_row *rows;
+    _Atomic uint8_t *tags;
     uint32_t issuer_capacity, row_capacity;
     uint64_t seed[2];
 };
@@ -66,7 +69,6 @@ struct table_map {
 size_t table_size(uint32_t issuer_capacity, uint32_t row_capacity);
 /* Checks the header against the real size. The bytes may change meanwhile: each is read once. */
 err_t table_map_check(void *bytes, size_t size, struct table_map *ret, struct why *why) MUST_CHECK;
-
 uint64_t table_pack_status(const struct revocation_status *status);     /* not of UNKNOWN */
 bool table_unpack_status(uint64_t word, struct revocation_status *ret); /* false: makes no sense */
 uint64_t table_pack_issuer(const struct revocation_issuer *list);
@@ -80,14 +82,18 @@ struct table_key table_key_id(const struct revocation_id *id);
 bool table_key_has_issuer(const struct table_key *key, uint32_t *ret_index);
 struct table_key table_key_moved(const struct table_key *key, uint32_t issuer_index);
 
-/* The place of the key, its word in ret_word; or the first empty place, with 0 there; or
- * TABLE_NOWHERE, with 0: the key is not in the table and has no room. */
+/* Where a key is, or the first empty place for it; TABLE_NOWHERE: neither. */
 #define TABLE_NOWHERE UINT32_MAX
-uint32_t table_find_issuer(const struct table_map *t, const struct table_key *key,
-                           uint64_t *ret_word);
-uint32_t table_find_row(const struct table_map *t, const struct table_key *key, uint64_t *ret_word);
+struct table_place {
+    uint32_t index;
+    uint8_t tag;   /* the key's; of an issuer nothing */
+    uint64_t word; /* TABLE_EMPTY when the key is not there */
+};
+struct table_place table_find_issuer(const struct table_map *t, const struct table_key *key);
+struct table_place table_find_row(const struct table_map *t, const struct table_key *key);
 
-/* A view of bytes that stay the caller's and outlive it; for tests. */
+/* For tests: the writer's mapping, until replaced; a view of bytes that stay the caller's. */
+const struct table_map *revocation_writer_map(const struct revocation_writer *w);
 err_t revocation_view_of(void *bytes, size_t size, struct revocation_view **ret,
                          struct why *why) MUST_CHECK;
 

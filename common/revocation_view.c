@@ -100,9 +100,9 @@ static bool find_issuer(const struct revocation_view *v,
                         struct revocation_issuer *ret)
 {
     struct table_key key = table_key_issuer(issuer);
-    uint64_t word;
-    *ret_index = table_find_issuer(&v->map, &key, &word);
-    return table_unpack_issuer(word, ret);
+    struct table_place place = table_find_issuer(&v->map, &key);
+    *ret_index = place.index;
+    return table_unpack_issuer(place.word, ret);
 }
 
 bool revocation_view_issuer(const struct revocation_view *v,
@@ -129,11 +129,10 @@ revocation_view_certificate(const struct revocation_view *v,
     struct revocation_issuer list;
     struct table_key key;
     uint32_t index;
-    uint64_t word;
     if (v == NULL || !find_issuer(v, issuer, &index, &list) ||
         !table_key_serial(index, serial, &key))
         return unknown;
-    (void)table_find_row(&v->map, &key, &word); /* the word says it all */
+    uint64_t word = table_find_row(&v->map, &key).word;
     if (word > TABLE_FORGOTTEN) {
         if (!table_unpack_status(word, &status))
             return unknown;
@@ -150,12 +149,11 @@ struct revocation_status revocation_view_id(const struct revocation_view *v,
 {
     const struct revocation_status unknown = {.state = REVOCATION_UNKNOWN};
     struct revocation_status status;
-    uint64_t word;
     if (v == NULL)
         return unknown;
     struct table_key key = table_key_id(id);
-    (void)table_find_row(&v->map, &key, &word); /* the word says it all */
-    if (!table_unpack_status(word, &status) || status.state != REVOCATION_REVOKED)
+    if (!table_unpack_status(table_find_row(&v->map, &key).word, &status) ||
+        status.state != REVOCATION_REVOKED)
         return unknown;
     status.held = true;
     return status;

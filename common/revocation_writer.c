@@ -115,11 +115,27 @@ static err_t make_table(struct revocation_writer *t, const struct shape *shape,
     return err;
 }
 
-/* The key first, then the word that lets readers at it. */
-static void put_row(struct table_row *row, const struct table_key *key, uint64_t word)
+static void put_word(struct table_row *row, uint64_t word)
 {
-    row->key = *key;
     atomic_store_explicit(&row->word, word, memory_order_release);
+}
+
+/* The key first, then what lets readers at it. */
+static void put_issuer(struct revocation_writer *w, uint32_t index, const struct table_key *key,
+                       uint64_t word)
+{
+    w->map.issuers[index].row.key = *key;
+    put_word(&w->map.issuers[index].row, word);
+    w->issuers_used++;
+}
+
+static void put_row(struct revocation_writer *w, const struct table_place *at,
+                    const struct table_key *key, uint64_t word)
+{
+    w->map.rows[at->index].key = *key;
+    put_word(&w->map.rows[at->index], word);
+    atomic_store_explicit(&w->map.tags[at->index], at->tag, memory_order_release);
+    w->rows_used++;
 }
 
 /* Issuers of `from` into the empty `to`; places[i] is where row i went. */
@@ -128,21 +144,17 @@ static bool copy_issuers(const struct revocation_writer *from, struct revocation
 {
     for (uint32_t i = 0; i < from->map.issuer_capacity; i++) {
         const struct table_issuer *old = &from->map.issuers[i];
-        uint64_t word = atomic_load_explicit(&old->row.word, memory_order_relaxed), found;
-        uint32_t place = i;
+        uint64_t word = atomic_load_explicit(&old->row.word, memory_order_relaxed);
+        int64_t this_update = atomic_load_explicit(&old->this_update, memory_order_relaxed);
         if (word == TABLE_EMPTY || (word == TABLE_FORGOTTEN && !same_places))
             continue;
-        if (!same_places)
-            place = table_find_issuer(&to->map, &old->row.key, &found);
+        uint32_t place = same_places ? i : table_find_issuer(&to->map, &old->row.key).index;
         if (place == TABLE_NOWHERE)
             return false;
-        struct table_issuer *row = &to->map.issuers[place];
-        atomic_store_explicit(&row->this_update,
-                              atomic_load_explicit(&old->this_update, memory_order_relaxed),
+        atomic_store_explicit(&to->map.issuers[place].this_update, this_update,
                               memory_order_relaxed);
-        put_row(&row->row, &old->row.key, word);
+        put_issuer(to, place, &old->row.key, word);
         places[i] = (uint16_t)place;
-        to->issuers_used++;
         to->issuers_live += word != TABLE_FORGOTTEN;
     }
     return true;
@@ -153,18 +165,17 @@ static bool copy_rows(const struct revocation_writer *from, struct revocation_wr
 {
     for (uint32_t i = 0; i < from->map.row_capacity; i++) {
         const struct table_row *old = &from->map.rows[i];
-        uint64_t word = atomic_load_explicit(&old->word, memory_order_relaxed), found;
+        uint64_t word = atomic_load_explicit(&old->word, memory_order_relaxed);
         struct table_key key = old->key;
         uint32_t issuer;
         if (word <= TABLE_FORGOTTEN)
             continue;
         if (table_key_has_issuer(&key, &issuer))
             key = table_key_moved(&key, places[issuer]);
-        uint32_t place = table_find_row(&to->map, &key, &found);
-        if (place == TABLE_NOWHERE)
+        struct table_place place = table_find_row(&to->map, &key);
+        if (place.index == TABLE_NOWHERE)
             return false;
-        put_row(&to->map.rows[place], &key, word);
-        to->rows_used++;
+        put_row(to, &place, &key, word);
         to->rows_live++;
     }
     return true;
@@ -280,28 +291,35 @@ static void keep_room(struct revocation_writer *w)
         (void)replace(w, shape, &why); /* storing says it when there is no room */
 }
 
-static err_t need_issuer(struct revocation_writer *w, const struct table_key *key, uint32_t *ret,
-                         struct why *why)
+/* What is said of an issuer appears in one step, a new one too. */
+static err_t say_issuer(struct revocation_writer *w, const struct table_key *key,
+                        const struct revocation_issuer *list, uint32_t *ret_index, struct why *why)
 {
-    const struct revocation_issuer nothing = {.complete = false};
-    uint64_t word;
-    uint32_t place = table_find_issuer(&w->map, key, &word);
-    bool is_new = word <= TABLE_FORGOTTEN;
-    if (place == TABLE_NOWHERE || (is_new && w->issuers_live >= FULL(TABLE_ISSUERS_MAX)))
+    struct table_place place = table_find_issuer(&w->map, key);
+    uint64_t word = table_pack_issuer(list);
+    bool is_new = place.word <= TABLE_FORGOTTEN;
+    if (place.index == TABLE_NOWHERE || (is_new && w->issuers_live >= FULL(TABLE_ISSUERS_MAX)))
         return why_set(why, ERR_LIMIT, NAME ": no room for another issuer beside %zu",
                        w->issuers_live);
-    struct table_issuer *issuer = &w->map.issuers[place];
-    if (is_new) {
-        atomic_store_explicit(&issuer->this_update, 0, memory_order_relaxed);
-        w->issuers_live++;
-    }
-    if (word == TABLE_EMPTY) {
-        put_row(&issuer->row, key, table_pack_issuer(&nothing));
-        w->issuers_used++;
-    } else if (is_new) {
-        atomic_store_explicit(&issuer->row.word, table_pack_issuer(&nothing), memory_order_release);
-    }
-    *ret = place;
+    struct table_issuer *issuer = &w->map.issuers[place.index];
+    atomic_store_explicit(&issuer->this_update, list->this_update, memory_order_relaxed);
+    if (place.word == TABLE_EMPTY)
+        put_issuer(w, place.index, key, word);
+    else
+        put_word(&issuer->row, word);
+    w->issuers_live += is_new;
+    *ret_index = place.index;
+    return ERR_OK;
+}
+
+static err_t need_issuer(struct revocation_writer *w, const struct table_key *key,
+                         uint32_t *ret_index, struct why *why)
+{
+    const struct revocation_issuer nothing = {.complete = false};
+    struct table_place place = table_find_issuer(&w->map, key);
+    if (place.word <= TABLE_FORGOTTEN)
+        return say_issuer(w, key, &nothing, ret_index, why);
+    *ret_index = place.index;
     return ERR_OK;
 }
 
@@ -316,7 +334,6 @@ static err_t store_once(struct revocation_writer *w, const struct subject *about
                         struct why *why)
 {
     struct table_key key = table_key_id(&about->id);
-    uint64_t before;
     if (about->issuer != NULL) {
         struct table_key issuer = table_key_issuer(about->issuer);
         uint32_t index = 0;
@@ -324,19 +341,17 @@ static err_t store_once(struct revocation_writer *w, const struct subject *about
         if (err != ERR_OK)
             return err;
         if (!table_key_serial(index, about->serial, &key))
-            return why_set(why, ERR_TOO_LARGE, NAME ": a serial of %zu bytes; RFC 5280 allows %u",
-                           about->serial.len, TABLE_SERIAL_MAX);
+            return why_set(why, ERR_TOO_LARGE, NAME ": a serial of %zu bytes; RFC 5280 allows 20",
+                           about->serial.len);
     }
-    uint32_t place = table_find_row(&w->map, &key, &before);
-    bool is_new = before <= TABLE_FORGOTTEN;
-    if (place == TABLE_NOWHERE || (is_new && w->rows_live >= FULL(TABLE_ROWS_MAX)))
+    struct table_place place = table_find_row(&w->map, &key);
+    bool is_new = place.word <= TABLE_FORGOTTEN;
+    if (place.index == TABLE_NOWHERE || (is_new && w->rows_live >= FULL(TABLE_ROWS_MAX)))
         return why_set(why, ERR_LIMIT, NAME ": no room for another row beside %zu", w->rows_live);
-    if (before == TABLE_EMPTY) {
-        put_row(&w->map.rows[place], &key, word);
-        w->rows_used++;
-    } else {
-        atomic_store_explicit(&w->map.rows[place].word, word, memory_order_release);
-    }
+    if (place.word == TABLE_EMPTY)
+        put_row(w, &place, &key, word);
+    else
+        put_word(&w->map.rows[place.index], word);
     w->rows_live += is_new;
     return ERR_OK;
 }
@@ -353,18 +368,17 @@ static err_t store(struct revocation_writer *w, const struct subject *about, uin
     return err == ERR_OK ? store_once(w, about, word, why) : err;
 }
 
-static void forget_row(struct revocation_writer *w, uint32_t place)
+static void forget_row(struct revocation_writer *w, uint32_t index)
 {
-    atomic_store_explicit(&w->map.rows[place].word, TABLE_FORGOTTEN, memory_order_release);
+    put_word(&w->map.rows[index], TABLE_FORGOTTEN);
     w->rows_live--;
 }
 
 static void forget_key(struct revocation_writer *w, const struct table_key *key)
 {
-    uint64_t word;
-    uint32_t place = table_find_row(&w->map, key, &word);
-    if (word > TABLE_FORGOTTEN)
-        forget_row(w, place);
+    struct table_place place = table_find_row(&w->map, key);
+    if (place.word > TABLE_FORGOTTEN)
+        forget_row(w, place.index);
 }
 
 err_t revocation_writer_issuer(struct revocation_writer *w,
@@ -372,31 +386,25 @@ err_t revocation_writer_issuer(struct revocation_writer *w,
                                const struct revocation_issuer *list, struct why *why)
 {
     struct table_key key = table_key_issuer(issuer);
-    uint32_t place = 0;
+    uint32_t index;
     keep_room(w);
-    err_t err = need_issuer(w, &key, &place, why);
-    if (err != ERR_OK)
-        return err;
-    struct table_issuer *row = &w->map.issuers[place];
-    atomic_store_explicit(&row->this_update, list->this_update, memory_order_relaxed);
-    atomic_store_explicit(&row->row.word, table_pack_issuer(list), memory_order_release);
-    return ERR_OK;
+    return say_issuer(w, &key, list, &index, why);
 }
 
 void revocation_writer_forget_issuer(struct revocation_writer *w,
                                      const uint8_t issuer[static REVOCATION_ISSUER_LEN])
 {
     struct table_key key = table_key_issuer(issuer);
-    uint64_t word;
-    uint32_t index, place = table_find_issuer(&w->map, &key, &word);
-    if (word <= TABLE_FORGOTTEN)
+    struct table_place place = table_find_issuer(&w->map, &key);
+    uint32_t index;
+    if (place.word <= TABLE_FORGOTTEN)
         return;
-    atomic_store_explicit(&w->map.issuers[place].row.word, TABLE_FORGOTTEN, memory_order_release);
+    put_word(&w->map.issuers[place.index].row, TABLE_FORGOTTEN);
     w->issuers_live--;
     for (uint32_t i = 0; i < w->map.row_capacity; i++) {
         const struct table_row *row = &w->map.rows[i];
         if (atomic_load_explicit(&row->word, memory_order_relaxed) > TABLE_FORGOTTEN &&
-            table_key_has_issuer(&row->key, &index) && index == place)
+            table_key_has_issuer(&row->key, &index) && index == place.index)
             forget_row(w, i);
     }
 }
@@ -409,9 +417,8 @@ err_t revocation_writer_set(struct revocation_writer *w,
         return store(w, &(struct subject){.issuer = issuer, .serial = serial},
                      table_pack_status(status), why);
     struct table_key of = table_key_issuer(issuer), key;
-    uint64_t word;
-    uint32_t index = table_find_issuer(&w->map, &of, &word);
-    if (word > TABLE_FORGOTTEN && table_key_serial(index, serial, &key))
+    struct table_place place = table_find_issuer(&w->map, &of);
+    if (place.word > TABLE_FORGOTTEN && table_key_serial(place.index, serial, &key))
         forget_key(w, &key);
     return ERR_OK;
 }
@@ -445,4 +452,9 @@ size_t revocation_writer_count(const struct revocation_writer *w)
 size_t revocation_writer_bytes(const struct revocation_writer *w)
 {
     return w->size;
+}
+
+const struct table_map *revocation_writer_map(const struct revocation_writer *w)
+{
+    return &w->map;
 }
