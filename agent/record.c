@@ -36,7 +36,8 @@ struct record {
     struct record_store *store;
     struct waiting *waiting; /* owned, oldest first */
     size_t waiting_count, waiting_cap;
-    int sync_fds[SYNC_FDS]; /* of the sync under way */
+    int sync_fds[SYNC_FDS]; /* of the sync under way, and of which segments (0: the folder) */
+    uint32_t sync_seqs[SYNC_FDS];
     size_t sync_count;
     int sync_errno;
     bool is_syncing, is_closing, has_synced_last, is_failing;
@@ -79,12 +80,14 @@ static void sync_soon(struct record *r, uint64_t ms)
 }
 
 /* A descriptor of its own: the segment may go meanwhile. */
-static bool take_fd(struct record *r, int fd)
+static bool take_fd(struct record *r, int fd, uint32_t seq)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (copy >= 0)
-        r->sync_fds[r->sync_count++] = copy;
-    return copy >= 0;
+    if (copy < 0)
+        return false; /* of descriptors there will be more */
+    r->sync_seqs[r->sync_count] = seq;
+    r->sync_fds[r->sync_count++] = copy;
+    return true;
 }
 
 static void do_sync(uv_work_t *work)
@@ -94,6 +97,16 @@ static void do_sync(uv_work_t *work)
         if (fdatasync(r->sync_fds[i]) != 0)
             r->sync_errno = errno;
         close(r->sync_fds[i]);
+    }
+}
+
+static void sync_again(struct record *r)
+{
+    r->store->is_dir_dirty = true;
+    for (size_t i = 0; i < r->sync_count; i++) {
+        struct record_segment *s = record_store_segment(r->store, r->sync_seqs[i]);
+        if (s != NULL)
+            s->is_dirty = true;
     }
 }
 
@@ -111,7 +124,7 @@ static void on_synced(uv_work_t *work, int status)
                   log_str("next",
                           "what was issued since is safe from kill -9, not from power loss; "
                           "trying again"));
-        r->store->is_dir_dirty = true;
+        sync_again(r);
     }
     if (r->is_closing)
         close_step(r);
@@ -127,10 +140,10 @@ static void begin_sync(struct record *r)
     r->sync_errno = 0;
     for (uint32_t i = 0; i < st->segment_count && r->sync_count + 1 < SYNC_FDS; i++) {
         struct record_segment *s = st->segments[i];
-        if (s != NULL && s->is_dirty && take_fd(r, s->fd))
+        if (s != NULL && s->is_dirty && take_fd(r, s->fd, s->seq))
             s->is_dirty = false;
     }
-    if (st->is_dir_dirty && take_fd(r, st->dir_fd))
+    if (st->is_dir_dirty && take_fd(r, st->dir_fd, 0))
         st->is_dir_dirty = false;
     r->is_syncing = true;
     int rc = uv_queue_work(r->sync_timer.loop, &r->sync, do_sync, on_synced);
@@ -316,6 +329,18 @@ err_t record_each_unexpired(struct record *r, const struct record_query *query, 
         if (is_asked(query, &r->waiting[i].item) && !fn(arg, &r->waiting[i].item))
             return ERR_OK;
     return record_store_each(r->store, query, fn, arg, why);
+}
+
+void record_each_issuer(struct record *r,
+                        void (*fn)(void *arg, const uint8_t issuer[RECORD_ISSUER_LEN]), void *arg)
+{
+    for (uint32_t i = 0; i < r->store->segment_count; i++) {
+        const struct record_segment *s = r->store->segments[i];
+        for (uint32_t j = 0; s != NULL && j < s->issuer_count; j++)
+            fn(arg, s->issuers[j]);
+    }
+    for (size_t i = 0; i < r->waiting_count; i++)
+        fn(arg, r->waiting[i].item.issuer);
 }
 
 err_t record_search(struct record *r, const struct record_search *search, record_fn *fn, void *arg,

@@ -51,6 +51,9 @@ err_t record_find_serial(struct record *r, const uint8_t serial[static RECORD_SE
  * be read. A certificate can come twice, when it was carried forward just before a crash. */
 err_t record_each_unexpired(struct record *r, const struct record_query *query, record_fn *fn,
                             void *arg, struct why *why) MUST_CHECK;
+/* The key identifier of each issuer that signed something here; some come more than once. */
+void record_each_issuer(struct record *r,
+                        void (*fn)(void *arg, const uint8_t issuer[RECORD_ISSUER_LEN]), void *arg);
 /* One page, newest first. fn says whether it takes the item (false: it does not count towards the
  * limit). Looks at RECORD_SEARCH_ROWS rows at most: a page may be empty and not the last. */
 err_t record_search(struct record *r, const struct record_search *search, record_fn *fn, void *arg,

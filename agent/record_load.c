@@ -80,7 +80,7 @@ struct loading {
     struct record_store *st;
     struct record_segment *s;
     bool is_last;
-    uint32_t good_end;                 /* behind the last certificate */
+    uint32_t good_end; /* behind the last certificate, or the header; 0: begin the file anew */
     uint32_t good_names, good_issuers; /* known up to there */
     uint32_t bad_before_end, bad;      /* rows */
     struct record_row text_row;        /* whose texts are being put together */
@@ -201,6 +201,7 @@ static err_t take_header(struct loading *l, uint32_t at, const struct record_row
                        "segment %08" PRIu32 ": expected version %d, found %" PRIu32
                        ": use the program that wrote it, or move the folder away",
                        l->s->seq, RECORD_VERSION, row->number);
+    l->good_end = 1;
     l->s->issued_before = row->header.issued_before;
     l->st->issued_total = row->header.issued_before;
     return ERR_OK;
@@ -248,7 +249,7 @@ static err_t take_rows(struct loading *l, uint8_t *bytes, struct why *why)
 static err_t cut_tail(struct loading *l, struct record_damage *damage, struct why *why)
 {
     struct record_segment *s = l->s;
-    uint32_t end = l->good_end > 0 ? l->good_end : 1;
+    uint32_t end = l->good_end;
     for (uint32_t i = l->good_names; i < s->name_count; i++) {
         struct record_name *name = record_names_at(&l->st->names, s->names[i].name);
         name->in_segment = RECORD_NO_SEGMENT;
@@ -256,7 +257,7 @@ static err_t cut_tail(struct loading *l, struct record_damage *damage, struct wh
     }
     s->name_count = l->good_names;
     s->issuer_count = l->good_issuers;
-    damage->cut = s->rows > end ? s->rows - end : 0;
+    damage->cut = s->rows - end + s->has_part;
     damage->bad = l->bad_before_end;
     return record_segment_cut(s, end, why);
 }

@@ -37,7 +37,6 @@ void record_row_encode(const struct record_row *row, uint8_t out[static RECORD_R
         memcpy(body, magic, sizeof magic);
         put(body + 8, row->header.segment, 4);
         put(body + 12, row->header.issued_before, 8);
-        put(body + 20, (uint64_t)row->header.made_at, 8);
         break;
     case RECORD_ROW_ISSUER:
         memcpy(body, row->key_id, RECORD_ISSUER_LEN);
@@ -73,7 +72,6 @@ bool record_row_decode(const uint8_t in[static RECORD_ROW_LEN], struct record_ro
             return false;
         row.header.segment = (uint32_t)get(body + 8, 4);
         row.header.issued_before = get(body + 12, 8);
-        row.header.made_at = (int64_t)get(body + 20, 8);
         break;
     case RECORD_ROW_ISSUER:
         memcpy(row.key_id, body, RECORD_ISSUER_LEN);

@@ -31,7 +31,6 @@ struct record_row {
         struct {
             uint32_t segment;
             uint64_t issued_before; /* certificates issued before the first one here */
-            int64_t made_at;
         } header;
         uint8_t key_id[RECORD_ISSUER_LEN];
         struct {

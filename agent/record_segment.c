@@ -48,19 +48,21 @@ static struct record_segment *segment_new(uint32_t seq, uint32_t rows_max, int f
     return s;
 }
 
-static err_t write_header(struct record_segment *s, int64_t now, struct why *why)
+err_t record_segment_begin(struct record_segment *s, uint64_t issued_before, struct why *why)
 {
     uint8_t bytes[RECORD_ROW_LEN];
     struct record_row row = {.kind = RECORD_ROW_HEADER, .number = RECORD_VERSION};
     row.header.segment = s->seq;
-    row.header.issued_before = s->issued_before;
-    row.header.made_at = now;
+    row.header.issued_before = issued_before;
     record_row_encode(&row, bytes);
-    return record_segment_append(s, bytes, 1, why);
+    err_t err = record_segment_append(s, bytes, 1, why);
+    if (err == ERR_OK)
+        s->issued_before = issued_before;
+    return err;
 }
 
 err_t record_segment_make(int dir_fd, uint32_t seq, uint32_t rows_max, uint64_t issued_before,
-                          int64_t now, struct record_segment **ret, struct why *why)
+                          struct record_segment **ret, struct why *why)
 {
     char name[RECORD_SEGMENT_NAME_LEN];
     name_of(seq, name);
@@ -69,10 +71,8 @@ err_t record_segment_make(int dir_fd, uint32_t seq, uint32_t rows_max, uint64_t 
         return why_errno(why, ERR_RECORD, "cannot make segment %s", name);
     struct record_segment *s = segment_new(seq, rows_max, fd);
     err_t err = s != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "no memory for a segment");
-    if (err == ERR_OK) {
-        s->issued_before = issued_before;
-        err = write_header(s, now, why);
-    }
+    if (err == ERR_OK)
+        err = record_segment_begin(s, issued_before, why);
     if (err != ERR_OK) {
         unlinkat(dir_fd, name, 0);
         if (s != NULL)
@@ -85,7 +85,7 @@ err_t record_segment_make(int dir_fd, uint32_t seq, uint32_t rows_max, uint64_t 
     return ERR_OK;
 }
 
-static err_t check_file(int fd, const char *name, uint32_t rows_max, uint32_t *ret_rows,
+static err_t check_file(int fd, const char *name, uint32_t rows_max, struct stat *ret,
                         struct why *why)
 {
     struct stat st;
@@ -97,7 +97,7 @@ static err_t check_file(int fd, const char *name, uint32_t rows_max, uint32_t *r
         return why_set(why, ERR_IO,
                        "segment %s has %lld bytes, expected at most %lld: move it away", name,
                        (long long)st.st_size, (long long)rows_max * RECORD_ROW_LEN);
-    *ret_rows = (uint32_t)(st.st_size / RECORD_ROW_LEN);
+    *ret = st;
     return ERR_OK;
 }
 
@@ -105,18 +105,19 @@ err_t record_segment_open(int dir_fd, uint32_t seq, uint32_t rows_max, struct re
                           struct why *why)
 {
     char name[RECORD_SEGMENT_NAME_LEN];
-    uint32_t rows = 0;
+    struct stat st;
     name_of(seq, name);
     int fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return why_errno(why, ERR_IO, "cannot open segment %s", name);
-    err_t err = check_file(fd, name, rows_max, &rows, why);
+    err_t err = check_file(fd, name, rows_max, &st, why);
     struct record_segment *s = err == ERR_OK ? segment_new(seq, rows_max, fd) : NULL;
     if (s == NULL) {
         close(fd);
         return err != ERR_OK ? err : why_set(why, ERR_NO_MEMORY, "no memory for a segment");
     }
-    s->rows = rows;
+    s->rows = (uint32_t)(st.st_size / RECORD_ROW_LEN);
+    s->has_part = st.st_size % RECORD_ROW_LEN != 0;
     *ret = s;
     return ERR_OK;
 }

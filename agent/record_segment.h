@@ -32,6 +32,7 @@ struct record_segment {
     uint32_t name_count, name_cap;
     uint8_t (*issuers)[RECORD_ISSUER_LEN]; /* owned */
     uint32_t issuer_count, issuer_cap;
+    bool has_part; /* of a row, behind the whole ones, when it was opened */
     bool is_dirty; /* written to since the last sync began */
 };
 
@@ -40,7 +41,10 @@ bool record_segment_parse_name(const char *name, uint32_t *ret_seq);
 
 /* A new file with its header; ERR_RECORD. */
 err_t record_segment_make(int dir_fd, uint32_t seq, uint32_t rows_max, uint64_t issued_before,
-                          int64_t now, struct record_segment **ret, struct why *why) MUST_CHECK;
+                          struct record_segment **ret, struct why *why) MUST_CHECK;
+/* The header, into an empty file. ERR_RECORD. */
+err_t record_segment_begin(struct record_segment *s, uint64_t issued_before,
+                           struct why *why) MUST_CHECK;
 /* One that is there; its rows are still to be loaded (record_load). */
 err_t record_segment_open(int dir_fd, uint32_t seq, uint32_t rows_max, struct record_segment **ret,
                           struct why *why) MUST_CHECK;

@@ -167,7 +167,7 @@ err_t record_store_item(struct record_store *st, uint32_t position, struct recor
 
 /* Segments come and go. */
 
-static err_t roll(struct record_store *st, int64_t now, struct why *why)
+static err_t roll(struct record_store *st, struct why *why)
 {
     struct record_segment *s = NULL;
     if (st->segment_count == RECORD_SEGMENTS_MAX)
@@ -178,7 +178,7 @@ static err_t roll(struct record_store *st, int64_t now, struct why *why)
         return why_set(why, ERR_NO_MEMORY, "no memory for a segment");
     st->segments = segments;
     err_t err = record_segment_make(st->dir_fd, st->first_seq + st->segment_count, st->rows_max,
-                                    st->issued_total, now, &s, why);
+                                    st->issued_total, &s, why);
     if (err != ERR_OK)
         return err;
     st->segments[st->segment_count++] = s;
@@ -278,13 +278,13 @@ static err_t append_to(struct record_store *st, struct record_segment *s,
 }
 
 static err_t append(struct record_store *st, const struct record_item *item, uint32_t name,
-                    int64_t now, struct why *why)
+                    struct why *why)
 {
     const struct record_name *n = record_names_at(&st->names, name);
     struct record_segment *s = last_segment(st);
     err_t err = ERR_OK;
     if (s == NULL || s->rows + record_row_parts(n->id_len, n->entry_len) + 2 > s->rows_max)
-        err = roll(st, now, why);
+        err = roll(st, why);
     if (err != ERR_OK)
         return err;
     s = last_segment(st);
@@ -293,6 +293,10 @@ static err_t append(struct record_store *st, const struct record_item *item, uin
         err = record_segment_reserve(s);
     if (err != ERR_OK)
         return why_set(why, err, "no memory for the record");
+    if (s->rows == 0) /* nothing in it was good */
+        err = record_segment_begin(s, st->issued_total, why);
+    if (err != ERR_OK)
+        return err;
     return append_to(st, s, item, name, why);
 }
 
@@ -315,7 +319,7 @@ static uint64_t count_expired(const struct record_store *st, int64_t now)
 }
 
 /* Unless a try before this one did it. */
-static err_t carry_row(struct record_store *st, uint32_t position, int64_t now, struct why *why)
+static err_t carry_row(struct record_store *st, uint32_t position, struct why *why)
 {
     struct record_item item;
     uint32_t newest = 0;
@@ -330,7 +334,7 @@ static err_t carry_row(struct record_store *st, uint32_t position, int64_t now, 
     if (err != ERR_OK)
         return err;
     item.flags |= RECORD_CARRIED;
-    return append(st, &item, s->names[row.number].name, now, why);
+    return append(st, &item, s->names[row.number].name, why);
 }
 
 static err_t carry_first(struct record_store *st, int64_t now, struct why *why)
@@ -339,7 +343,7 @@ static err_t carry_first(struct record_store *st, int64_t now, struct why *why)
     err_t err = ERR_OK;
     for (uint32_t row = 0; err == ERR_OK && s != NULL && row < s->rows; row++)
         if (s->links[row].hash != 0 && !is_expired(&s->links[row], now))
-            err = carry_row(st, record_store_position(s->seq, row), now, why);
+            err = carry_row(st, record_store_position(s->seq, row), why);
     return err;
 }
 
@@ -349,7 +353,7 @@ static err_t make_room(struct record_store *st, int64_t now, struct why *why)
     bool is_worth_it = now >= st->full_until && count_expired(st, now) > st->records / WORTH_IT;
     for (int i = 0; is_worth_it && i < GO_AT_ONCE && st->records >= st->records_max; i++) {
         if (st->segment_count == 1)
-            err = roll(st, now, why);
+            err = roll(st, why);
         if (err == ERR_OK)
             err = carry_first(st, now, why);
         if (err != ERR_OK)
@@ -370,7 +374,7 @@ err_t record_store_append(struct record_store *st, const struct record_item *ite
                           int64_t now, struct why *why)
 {
     err_t err = st->records >= st->records_max ? make_room(st, now, why) : ERR_OK;
-    return err == ERR_OK ? append(st, item, name, now, why) : err;
+    return err == ERR_OK ? append(st, item, name, why) : err;
 }
 
 /* Opening and closing. */

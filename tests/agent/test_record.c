@@ -117,6 +117,26 @@ START_TEST(test_entries_of_one_identity_are_told_apart)
 }
 END_TEST
 
+static void note_issuer(void *arg, const uint8_t issuer[RECORD_ISSUER_LEN])
+{
+    for (int i = 1; i < RECORD_ISSUER_LEN; i++)
+        ck_assert_uint_eq(issuer[i], issuer[0]);
+    *(unsigned *)arg |= 1u << issuer[0];
+}
+
+START_TEST(test_each_issuer_is_told)
+{
+    unsigned issuers = 0;
+    record_case_must_put(&c, 0, 500, 7);
+    record_each_issuer(c.record, note_issuer, &issuers);
+    ck_assert_uint_eq(issuers, 0x1f);
+    record_case_reopen(&c);
+    issuers = 0;
+    record_each_issuer(c.record, note_issuer, &issuers);
+    ck_assert_uint_eq(issuers, 0x1f);
+}
+END_TEST
+
 START_TEST(test_longest_texts_fit)
 {
     static char id[2048 + 1], entry[255 + 1];
@@ -201,6 +221,7 @@ int main(void)
     tcase_add_test(t, test_unexpired_ones_of_an_identity_come_newest_first);
     tcase_add_test(t, test_walk_ends_when_told_to);
     tcase_add_test(t, test_entries_of_one_identity_are_told_apart);
+    tcase_add_test(t, test_each_issuer_is_told);
     tcase_add_test(t, test_longest_texts_fit);
     tcase_add_test(t, test_segments_go_when_all_in_them_expired_long_ago);
     tcase_add_test(t, test_full_record_forgets_the_expired_and_carries_the_rest_forward);
