@@ -22,11 +22,22 @@ static struct tls_context *context_of(const struct conn *c)
     return c->route->direction == ROUTE_INBOUND ? c->worker->server_tls : c->worker->client_tls;
 }
 
+/* The peer, and ourselves: where our own ID is revoked, a peer of another node cannot know it. */
+static err_t ask_revocation(const struct conn *c, int64_t now, bool *ret_unknown, struct why *why)
+{
+    const struct worker *w = c->worker;
+    *ret_unknown = false;
+    err_t err = revocation_check_id(w->view, w->config->revocation, &w->own_id, "our own", why);
+    if (err != ERR_OK)
+        return err;
+    return revocation_check(w->view, w->config->revocation, c->peer.path, now, ret_unknown, why);
+}
+
 static err_t check_revocation(struct conn *c, int64_t now, struct why *why)
 {
-    bool unknown = false;
+    bool unknown;
     const struct worker *w = c->worker;
-    err_t err = revocation_check(w->view, w->config->revocation, c->peer.path, now, &unknown, why);
+    err_t err = ask_revocation(c, now, &unknown, why);
     if (unknown)
         metric_add(w->metrics, M_REVOCATION_UNKNOWN, c->route->direction, 0, 0, 1);
     return err;
@@ -68,7 +79,7 @@ static err_t check_trust(const struct conn *c, const struct spiffeid *id, struct
         return ERR_OK; /* no identity now: nothing to judge by */
     const struct bundle *bundle =
         bundle_set_find(identity_bundles(tls_context_identity(tls)), id->trust_domain);
-    if (bundle != NULL && bundle_has_key(bundle, c->peer.path->anchor))
+    if (bundle != NULL && bundle_has_key(bundle, peer_path_anchor(c->peer.path)))
         return ERR_OK;
     return why_set(why, ERR_TRUST_REMOVED, "%s trust domain \"%.*s\"",
                    bundle == NULL ? "there is no bundle any more for"
@@ -80,10 +91,9 @@ static err_t recheck(struct conn *c, unsigned what, int64_t now, struct why *why
 {
     struct spiffeid id;
     bool unknown;
-    const struct worker *w = c->worker;
     err_t err = ERR_OK;
     if ((what & RECHECK_REVOCATION) != 0)
-        err = revocation_check(w->view, w->config->revocation, c->peer.path, now, &unknown, why);
+        err = ask_revocation(c, now, &unknown, why);
     if (err == ERR_REVOCATION_UNKNOWN)
         err = ERR_OK; /* was known at the handshake: an agent that is away cuts nobody */
     if (err != ERR_OK || (what & (RECHECK_ROUTE | RECHECK_TRUST)) == 0)

@@ -6,10 +6,10 @@
 
 struct peer_path *peer_path_new(const struct svid_peer *seen)
 {
+    assert(seen->path_len > 0);
     struct peer_path *path = mem_alloc(sizeof *path + seen->path_len * sizeof path->link[0]);
     if (path == NULL)
         return NULL;
-    memcpy(path->anchor, seen->anchor, sizeof path->anchor);
     path->id = revocation_id_of(seen->id.text);
     path->count = (uint8_t)seen->path_len;
     for (size_t i = 0; i < seen->path_len; i++) {

@@ -1,5 +1,5 @@
 /* The verified path of a peer as a live connection keeps it, to be asked about later: is one of its
- * certificates revoked, is its anchor still trusted? One small block, for there are many: 41 bytes
+ * certificates revoked, is its anchor still trusted? One small block, for there are many: 21 bytes
  * and 41 for each certificate. Immutable. */
 #ifndef SPINDLE_SIDECAR_PEER_PATH_H
 #define SPINDLE_SIDECAR_PEER_PATH_H
@@ -15,9 +15,8 @@ struct peer_link {
 };
 
 struct peer_path {
-    uint8_t anchor[X509_KEY_ID_LEN];
     struct revocation_id id; /* of the SPIFFE ID */
-    uint8_t count;
+    uint8_t count;           /* at least 1 */
     struct peer_link link[]; /* leaf first, without the anchor */
 };
 
@@ -25,6 +24,11 @@ struct peer_path {
 struct peer_path *peer_path_new(const struct svid_peer *seen);
 void peer_path_free(struct peer_path *path); /* NULL is fine */
 
+/* The key of the anchor: it signed the last one. */
+static inline const uint8_t *peer_path_anchor(const struct peer_path *path)
+{
+    return path->link[path->count - 1].issuer;
+}
 static inline struct slice peer_link_serial(const struct peer_link *link)
 {
     return slice_of(link->serial, link->serial_len);

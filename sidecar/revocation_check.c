@@ -23,6 +23,17 @@ static err_t refuse_link(const struct peer_path *path, size_t at,
     return refuse(what, status, why);
 }
 
+err_t revocation_check_id(const struct revocation_view *view, enum revocation_policy policy,
+                          const struct revocation_id *id, const char *whose, struct why *why)
+{
+    struct revocation_status status = revocation_view_id(view, id);
+    char what[64];
+    if (policy == REVOCATION_OFF || status.state != REVOCATION_REVOKED)
+        return ERR_OK;
+    snprintf(what, sizeof what, "%s SPIFFE ID is revoked", whose);
+    return refuse(what, &status, why);
+}
+
 err_t revocation_check(const struct revocation_view *view, enum revocation_policy policy,
                        const struct peer_path *path, int64_t now, bool *ret_unknown,
                        struct why *why)
@@ -31,9 +42,9 @@ err_t revocation_check(const struct revocation_view *view, enum revocation_polic
     *ret_unknown = false;
     if (policy == REVOCATION_OFF)
         return ERR_OK;
-    struct revocation_status id = revocation_view_id(view, &path->id);
-    if (id.state == REVOCATION_REVOKED)
-        return refuse("its SPIFFE ID is revoked", &id, why);
+    err_t err = revocation_check_id(view, policy, &path->id, "its", why);
+    if (err != ERR_OK)
+        return err;
     for (size_t i = path->count; i-- > 0;) {
         const struct peer_link *link = &path->link[i];
         struct revocation_status status =

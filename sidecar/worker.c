@@ -110,6 +110,7 @@ static void take_identity(struct worker *w, struct identity *identity)
     drop_contexts(w);
     w->server_tls = server;
     w->client_tls = client;
+    w->own_id = revocation_id_of(identity_id(identity)->text);
     if (!same_trust)
         recheck_start(&w->recheck, RECHECK_TRUST);
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
