@@ -17,6 +17,7 @@ enum metric_direction { DIRECTION_INBOUND, DIRECTION_OUTBOUND };
 enum metric_side { SIDE_SERVER, SIDE_CLIENT }; /* in the order of tls.h's enum tls_side */
 enum metric_tls { TLS_KIND_MUTUAL, TLS_KIND_SERVER_ONLY };
 enum metric_decision { DECISION_ALLOW, DECISION_DENY };
+enum metric_root { ROOT_FIRST, ROOT_LAST };               /* of a bundle, by their end */
 enum metric_flow { FLOW_TO_DESTINATION, FLOW_TO_SOURCE }; /* the source is who connected to us */
 
 #endif

@@ -1,7 +1,5 @@
 #include "sidecar/metrics.h"
 
-#include "common/clock.h"
-
 #include <assert.h>
 #include <strings.h>
 
@@ -45,9 +43,11 @@ void sidecar_count_handshake_failure(struct metrics *m, enum metric_side side, e
     metric_add(m, M_TLS_HANDSHAKE_FAILURES, side, metric_reason(m, M_TLS_HANDSHAKE_FAILURES, err),
                0, 1);
     metric_add(m, M_MTLS_CONNECTION_FAILURES, 0, 0, 0, 1);
-    if (certificate)
+    if (certificate) {
         metric_add(m, M_MTLS_VALIDATION_FAILURES, metric_reason(m, M_MTLS_VALIDATION_FAILURES, err),
                    0, 0, 1);
+        metric_add(m, M_CERTIFICATE_VALIDATION_ERRORS, 0, 0, 0, 1);
+    }
     if (certificate || err == ERR_PEER_NO_CERT || err == ERR_PEER_NOT_ALLOWED ||
         err == ERR_PEER_PROOF)
         metric_add(m, M_MTLS_PEER_VERIFICATION_FAILURES, 0, 0, 0, 1);
@@ -75,19 +75,6 @@ void sidecar_count_connect_failure(struct metrics *m, enum route_direction direc
     metric_add(m, M_CONNECT_FAILURES, direction, metric_reason(m, M_CONNECT_FAILURES, err), 0, 1);
 }
 
-void sidecar_count_identity(struct metrics *m, int64_t not_before_s, int64_t not_after_s)
-{
-    int64_t before = (int64_t)metric_read(m, M_SVID_NOT_BEFORE, 0, 0, 0);
-    int64_t after = (int64_t)metric_read(m, M_SVID_NOT_AFTER, 0, 0, 0);
-    if (before == not_before_s && after == not_after_s)
-        return;
-    if (after != 0)
-        metric_add(m, M_MTLS_CERTIFICATE_ROTATIONS, 0, 0, 0, 1);
-    metric_add(m, M_SVID_ROTATIONS, RESULT_SUCCESS, 0, 0, 1);
-    metric_set(m, M_SVID_NOT_BEFORE, 0, 0, 0, (double)not_before_s);
-    metric_set(m, M_SVID_NOT_AFTER, 0, 0, 0, (double)not_after_s);
-}
-
 /* Errors of something that was offered; the others say that nothing came. */
 static bool was_offered(err_t err)
 {
@@ -101,16 +88,4 @@ void sidecar_count_identity_failure(struct metrics *m, err_t err)
     if (was_offered(err))
         metric_add(m, M_SVID_ROTATIONS, RESULT_FAILURE, 0, 0, 1);
     metric_add(m, M_IDENTITY_FAILURES, metric_reason(m, M_IDENTITY_FAILURES, err), 0, 0, 1);
-}
-
-void sidecar_metrics_scrape(void *arg)
-{
-    struct metrics *m = arg;
-    int64_t not_after = (int64_t)metric_read(m, M_SVID_NOT_AFTER, 0, 0, 0);
-    if (not_after == 0)
-        return;
-    int64_t now = clock_wall_s();
-    int64_t not_before = (int64_t)metric_read(m, M_SVID_NOT_BEFORE, 0, 0, 0);
-    metric_set(m, M_MTLS_CERTIFICATE_EXPIRY, 0, 0, 0, (double)(not_after - now));
-    metric_set(m, M_MTLS_CERTIFICATE_AGE, 0, 0, 0, (double)(now - not_before));
 }

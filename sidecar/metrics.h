@@ -19,13 +19,7 @@ void sidecar_count_closed(struct metrics *m, enum route_direction direction, err
 void sidecar_count_cut(struct metrics *m, enum route_direction direction, err_t err);
 void sidecar_count_connect_failure(struct metrics *m, enum route_direction direction, err_t err);
 
-/* An identity with this validity is in use now. The first one is no rotation, nor is one with new
- * bundles alone. */
-void sidecar_count_identity(struct metrics *m, int64_t not_before_s, int64_t not_after_s);
 /* None could be had, or the one offered was refused: `err` tells which. */
 void sidecar_count_identity_failure(struct metrics *m, err_t err);
-
-/* Hook for metrics_on_scrape, `arg` the struct metrics: certificate age and time to expiry. */
-void sidecar_metrics_scrape(void *arg);
 
 #endif

@@ -4,9 +4,9 @@
 #include "common/mem.h"
 #include "common/metric_page.h"
 #include "common/probes.h"
-#include "common/process_metrics.h"
 #include "common/report.h"
 #include "sidecar/admin.h"
+#include "sidecar/gauges.h"
 #include "sidecar/identity_source.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"
@@ -32,7 +32,7 @@ struct sidecar {
     const char *const *sets;       /* borrowed */
     struct sidecar_config *config; /* shared */
     struct metrics *metrics;
-    struct process_metrics *process;
+    struct gauges *gauges;
     struct notes notes; /* owns what is in it */
     struct worker *workers;
     _Atomic size_t *open_per_route; /* owned; the workers count in it */
@@ -99,6 +99,7 @@ static void on_share_page(void *arg, int fd)
         log_warn("metrics_page_refused", log_err("reason", why.err),
                  log_str("cause", why_text(&why)));
     }
+    metrics_scrape(s->metrics); /* what is due now, not at the next tick */
     share_link_set_page(s->share, metrics_page_fd(s->metrics));
 }
 
@@ -155,7 +156,7 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
         return;
     }
     const struct x509 *leaf = identity_leaf(id);
-    sidecar_count_identity(s->metrics, leaf->not_before, leaf->not_after);
+    gauges_set_identity(s->gauges, id);
     log_info(s->ever_had_identity ? "identity_rotated" : "identity_ready",
              log_slice("spiffe_id", identity_id(id)->text),
              log_time("not_before", leaf->not_before), log_time("not_after", leaf->not_after));
@@ -227,6 +228,7 @@ static void close_parts(struct sidecar *s)
         for (size_t i = 0; i < sizeof s->signals / sizeof s->signals[0]; i++)
             uv_close((uv_handle_t *)&s->signals[i], NULL);
         uv_close((uv_handle_t *)&s->drain, NULL);
+        gauges_stop(s->gauges);
     }
 }
 
@@ -449,16 +451,21 @@ static err_t open_probes(struct sidecar *s, struct why *why)
     return ERR_OK;
 }
 
+static err_t open_gauges(struct sidecar *s, struct why *why)
+{
+    struct gauges_options options = {.metrics = s->metrics,
+                                     .name = s->config->name,
+                                     .expiry_days = s->config->metrics_expiry_days};
+    return gauges_open(&s->loop, &options, &s->gauges, why);
+}
+
 static err_t open_metrics(struct sidecar *s, struct why *why)
 {
     err_t err = metrics_new(sidecar_families, SIDECAR_METRIC_COUNT, s->config->metrics_prefix,
                             &s->metrics, why);
-    metric_set(err == ERR_OK ? s->metrics : NULL, M_SIDECAR_UP, 0, 0, 0, 1);
     if (err == ERR_OK)
-        err = process_metrics_new(s->metrics, &s->process, why);
-    if (err == ERR_OK &&
-        (metrics_on_scrape(s->metrics, sidecar_metrics_scrape, s->metrics) != ERR_OK ||
-         metrics_on_scrape(s->metrics, on_share_scrape, s) != ERR_OK))
+        err = open_gauges(s, why);
+    if (err == ERR_OK && metrics_on_scrape(s->metrics, on_share_scrape, s) != ERR_OK)
         err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
     if (err == ERR_OK && s->config->metrics_on)
         err = open_probes(s, why);
@@ -524,7 +531,7 @@ static void finish(struct sidecar *s)
     (void)code;
     audit_stopped(s->notes.audit);
     audit_close(s->notes.audit);
-    process_metrics_free(s->process);
+    gauges_free(s->gauges);
     metrics_free(s->metrics);
     mem_free(s->workers);
     mem_free(s->open_per_route);

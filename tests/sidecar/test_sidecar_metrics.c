@@ -1,5 +1,4 @@
 /* The sidecar's table of metrics, and the events that several families count. */
-#include "common/clock.h"
 #include "sidecar/metrics.h"
 #include "tests/support/metric_check.h"
 #include "tests/support/runner.h"
@@ -66,6 +65,8 @@ START_TEST(test_a_failed_handshake_counts_in_each_family_it_belongs_to)
     ck_assert_uint_eq(metric_read(m, M_MTLS_VALIDATION_FAILURES,
                                   metric_reason(m, M_MTLS_VALIDATION_FAILURES, err), 0, 0),
                       failures[_i].certificate);
+    ck_assert_uint_eq(metric_read(m, M_CERTIFICATE_VALIDATION_ERRORS, 0, 0, 0),
+                      failures[_i].certificate);
 }
 END_TEST
 
@@ -96,26 +97,6 @@ START_TEST(test_ends_and_refusals_are_counted_by_direction_and_reason)
 }
 END_TEST
 
-START_TEST(test_the_first_identity_is_no_rotation_of_a_certificate)
-{
-    int64_t now = clock_wall_s();
-    sidecar_metrics_scrape(m);
-    ck_assert_uint_eq(metric_read(m, M_MTLS_CERTIFICATE_AGE, 0, 0, 0), 0);
-    sidecar_count_identity(m, now - 100, now + 3500);
-    ck_assert_uint_eq(metric_read(m, M_MTLS_CERTIFICATE_ROTATIONS, 0, 0, 0), 0);
-    sidecar_count_identity(m, now - 100, now + 3500); /* new bundles alone */
-    ck_assert_uint_eq(metric_read(m, M_MTLS_CERTIFICATE_ROTATIONS, 0, 0, 0), 0);
-    sidecar_count_identity(m, now - 10, now + 3600);
-    ck_assert_uint_eq(metric_read(m, M_MTLS_CERTIFICATE_ROTATIONS, 0, 0, 0), 1);
-    ck_assert_uint_eq(metric_read(m, M_SVID_ROTATIONS, RESULT_SUCCESS, 0, 0), 2);
-    ck_assert_uint_eq(metric_read(m, M_SVID_NOT_AFTER, 0, 0, 0), (uint64_t)now + 3600);
-    sidecar_metrics_scrape(m);
-    ck_assert_uint_ge(metric_read(m, M_MTLS_CERTIFICATE_AGE, 0, 0, 0), 10);
-    ck_assert_uint_le(metric_read(m, M_MTLS_CERTIFICATE_EXPIRY, 0, 0, 0), 3600);
-    ck_assert_uint_ge(metric_read(m, M_MTLS_CERTIFICATE_EXPIRY, 0, 0, 0), 3590);
-}
-END_TEST
-
 START_TEST(test_a_refused_identity_and_an_absent_one_are_told_apart)
 {
     sidecar_count_identity_failure(m, ERR_KEY_MISMATCH);
@@ -141,7 +122,6 @@ int main(void)
                         METRIC_COUNT_OF(failures));
     tcase_add_test(t, test_every_certificate_error_has_its_own_reason);
     tcase_add_test(t, test_ends_and_refusals_are_counted_by_direction_and_reason);
-    tcase_add_test(t, test_the_first_identity_is_no_rotation_of_a_certificate);
     tcase_add_test(t, test_a_refused_identity_and_an_absent_one_are_told_apart);
     suite_add_tcase(s, t);
     return run_suite(s);

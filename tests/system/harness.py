@@ -119,7 +119,7 @@ class Metrics(dict):
                 labels = self.LABEL.findall(m[2] or "")
                 self[m[1], frozenset(labels)] = float(m[3])
 
-    def total(self, name, **labels):
+    def total(self, name, /, **labels):
         """The sum of the samples of this name that have these labels; 0 when there is none."""
         want = set(labels.items())
         return sum(v for (n, have), v in self.items() if n == name and want <= have)
@@ -236,7 +236,7 @@ class Program:
         self._wait(lambda: self.ready()[0] == 200, f"{self.name} /ready 200", timeout)
         return self
 
-    def wait_metric(self, name, at_least=1, timeout=DEADLINE, **labels):
+    def wait_metric(self, name, /, at_least=1, timeout=DEADLINE, **labels):
         """Waits until the sum of these samples is at least so much; returns it."""
         def look():
             total = self.metrics().total(name, **labels)

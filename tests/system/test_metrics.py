@@ -100,7 +100,7 @@ def test_a_reload_that_failed_shows_until_one_succeeds(site):
     def shows(program, value):
         name = "spindle_config_last_reload_successful"
         assert (name, frozenset()) in program.metrics()
-        harness.wait_until(lambda: program.metrics().total(name) == value, f"{name} {value}")
+        harness.wait_until(lambda: program.metrics()[name, frozenset()] == value, f"{name} {value}")
     good = {path: path.read_text() for path in (agent.entries_path, sidecar.config_path)}
     for value in (1, 0, 1):
         for program, path in ((agent, agent.entries_path), (sidecar, sidecar.config_path)):
