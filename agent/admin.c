@@ -1,5 +1,6 @@
 #include "agent/admin.h"
 
+#include "agent/admin_explain.h"
 #include "agent/admin_svids.h"
 #include "common/mem.h"
 
@@ -80,6 +81,7 @@ static void get_entries(void *arg, const struct http_request *req, struct http_r
 
 static const struct http_route routes[] = {
     {"GET", "/v1/entries", get_entries},
+    {"GET", "/v1/explain", admin_explain},
     {"GET", "/v1/svids", admin_svids_list},
     {"GET", "/v1/svids/search", admin_svids_search},
     {"POST", "/v1/svids/renew", admin_svids_renew},
@@ -89,9 +91,14 @@ err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_so
                  struct admin **ret, struct why *why)
 {
     struct admin *a = mem_alloc(sizeof *a);
-    if (a == NULL)
+    struct explain_jobs *jobs = explain_jobs_new(sources->attest);
+    if (a == NULL || jobs == NULL) {
+        mem_free(a);
+        mem_free(jobs);
         return why_set(why, ERR_NO_MEMORY, "no memory for the admin socket");
+    }
     a->sources = *sources;
+    a->sources.explain = jobs;
     struct http_server_options opt = {.routes = routes,
                                       .route_count = sizeof routes / sizeof routes[0],
                                       .arg = a,
@@ -102,6 +109,7 @@ err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_so
     if (err == ERR_OK)
         err = http_server_open(loop, &listen, &opt, &a->server, why);
     if (err != ERR_OK) {
+        explain_jobs_free(jobs);
         mem_free(a);
         return why_add(why, err, "admin.socket %s", socket_path);
     }
@@ -126,5 +134,7 @@ void admin_close(struct admin *a, void (*done)(void *arg), void *arg)
     a->closing = true;
     a->done = done;
     a->done_arg = arg;
+    explain_jobs_free(a->sources.explain);
+    a->sources.explain = NULL;
     http_server_close(a->server, on_server_closed, a);
 }

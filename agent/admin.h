@@ -12,6 +12,9 @@
 
 #include <jansson.h>
 
+struct attest_unix;
+struct explain_jobs;
+
 struct admin_sources {
     /* The current set, borrowed for the call; NULL while none is loaded. */
     const struct entry_set *(*entries)(void *arg);
@@ -21,6 +24,10 @@ struct admin_sources {
     /* Of a certificate: by its issuer's key identifier and its serial. NULL: nothing is revoked. */
     struct revocation_status (*revocation)(void *arg, const uint8_t issuer[RECORD_ISSUER_LEN],
                                            const uint8_t serial[RECORD_SERIAL_LEN]);
+    /* Of what an entry gives, REVOKED when it is held. NULL: nothing is held. */
+    struct revocation_status (*held)(void *arg, const char *spiffe_id, const char *entry_id);
+    struct attest_unix *attest;   /* borrowed */
+    struct explain_jobs *explain; /* admin_open makes it */
 };
 
 struct admin; /* opaque */

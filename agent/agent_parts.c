@@ -509,8 +509,11 @@ static const struct entry_set *on_admin_entries(void *arg)
 
 static err_t open_admin(struct agent *a, struct why *why)
 {
-    struct admin_sources sources = {
-        .entries = on_admin_entries, .arg = a, .minter = a->minter, .record = a->record};
+    struct admin_sources sources = {.entries = on_admin_entries,
+                                    .arg = a,
+                                    .minter = a->minter,
+                                    .record = a->record,
+                                    .attest = a->attest};
     err_t err = admin_open(&a->loop, a->config->admin_socket, &sources, &a->admin, why);
     if (err == ERR_OK)
         log_info("listening", log_str("kind", "admin"),

@@ -112,6 +112,8 @@ static err_t part_failed(const struct job *j, const char *part, err_t err, const
         return err;
     log_debug("attest_part_failed", log_int("pid", j->who.pid), log_str("part", part),
               log_err("reason", err), log_str("cause", why_text(why)));
+    if (j->who.on_problem != NULL)
+        j->who.on_problem(j->arg, part, err, why);
     return ERR_OK;
 }
 

@@ -20,6 +20,8 @@ struct attest_subject {
     pid_t pid;
     uid_t uid;
     gid_t gid;
+    /* A part whose selectors were dropped, with `arg`, before done; NULL: nobody is told. */
+    void (*on_problem)(void *arg, const char *part, err_t err, const struct why *why);
 };
 /* exe_max: bytes of the largest program that is hashed, 0: 256 MiB. */
 err_t attest_unix_open(uv_loop_t *loop, off_t exe_max, struct attest_unix **ret,

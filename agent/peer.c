@@ -148,6 +148,29 @@ err_t peer_pin(int socket_fd, enum peer_mode mode, struct peer *ret, struct why 
     return err;
 }
 
+err_t peer_of_pid(pid_t pid, struct peer *ret, struct why *why)
+{
+    char text[PROC_TEXT_MAX];
+    struct peer p = {.pid = pid, .pidfd = (int)syscall(SYS_pidfd_open, pid, 0)};
+    if (p.pidfd < 0 && (errno == EINVAL || errno == ENOENT))
+        return why_set(why, ERR_ATTESTATION, "%d is a thread of a process, not a process",
+                       (int)pid);
+    if (p.pidfd < 0)
+        return why_errno(why, errno == ESRCH ? ERR_ATTESTATION : ERR_IO, "process %d", (int)pid);
+    err_t err = proc_read(pid, "status", text, why);
+    if (err == ERR_OK)
+        err = parse_effective(text, "\nUid:", &p.uid, why);
+    if (err == ERR_OK)
+        err = parse_effective(text, "\nGid:", &p.gid, why);
+    if (err == ERR_OK)
+        err = peer_check(&p, why);
+    if (err == ERR_OK)
+        *ret = p;
+    else
+        peer_done(&p);
+    return err;
+}
+
 void peer_done(struct peer *p)
 {
     if (p->pidfd >= 0)

@@ -23,6 +23,9 @@ enum peer_mode { PEER_AUTO, PEER_FORCE_FALLBACK };
 
 /* From a connected Unix socket. ERR_ATTESTATION: pid 0 (foreign pid namespace), already gone. */
 err_t peer_pin(int socket_fd, enum peer_mode mode, struct peer *ret, struct why *why) MUST_CHECK;
+/* A process that did not connect, by its number in the agent's pid namespace; cookie is 0.
+ * ERR_ATTESTATION: there is none. */
+err_t peer_of_pid(pid_t pid, struct peer *ret, struct why *why) MUST_CHECK;
 void peer_done(struct peer *p);
 /* ERR_ATTESTATION when the pinned process has ended or has other effective ids now. */
 err_t peer_check(const struct peer *p, struct why *why) MUST_CHECK;

@@ -14,6 +14,7 @@ enum {
     SELECTOR_KIND_SHA256 = 1u << 1,        /* unix:sha256 */
     SELECTOR_KIND_NAMES = 1u << 2,         /* unix:user, group, supplementary_group */
     SELECTOR_KIND_SUPPLEMENTARY = 1u << 3, /* unix:supplementary_gid, supplementary_group */
+    SELECTOR_KINDS_ALL = (1u << 4) - 1,
 };
 
 struct selector_set {

@@ -4,6 +4,21 @@
 
 #define REPORT_MAX (1u << 20)
 
+void cli_wrap(FILE *out, const char *text, const char *before, size_t width)
+{
+    size_t column = width;
+    while (*text != '\0') {
+        size_t len = strcspn(text, " ");
+        bool fits = column + 1 + len <= width;
+        fprintf(out, "%s%s", fits ? " " : "\n", fits ? "" : before);
+        fwrite(text, 1, len, out);
+        column = (fits ? column + 1 : strlen(before)) + len;
+        text += len;
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
+}
+
 err_t cli_config_check(const struct command_line *line, struct why *why)
 {
     const struct program_facts *facts = line->program->facts;

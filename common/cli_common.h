@@ -21,6 +21,9 @@ struct program_facts {
     err_t (*check)(const char *path, const char *const *sets, struct buf *report, struct why *why);
 };
 
+/* A paragraph: new lines of at most `width` where words allow it, each after `before`. */
+void cli_wrap(FILE *out, const char *text, const char *before, size_t width);
+
 command_fn cli_config_check, cli_docs_audit, cli_docs_commands, cli_docs_errors, cli_docs_metrics,
     cli_docs_options;
 

@@ -1,0 +1,17 @@
+/* GET /v1/explain?pid=N: what the agent finds out about a process and what it would give it. The
+ * answer comes when the process has been attested. Loop thread only. */
+#ifndef SPINDLE_AGENT_ADMIN_EXPLAIN_H
+#define SPINDLE_AGENT_ADMIN_EXPLAIN_H
+
+#include "common/http_server.h"
+
+struct explain_jobs; /* opaque: those under way */
+struct attest_unix;
+
+struct explain_jobs *explain_jobs_new(struct attest_unix *attest); /* borrowed; NULL: no memory */
+/* Answers those under way with 503. */
+void explain_jobs_free(struct explain_jobs *j);
+
+void admin_explain(void *arg, const struct http_request *req, struct http_response *res);
+
+#endif

@@ -1,0 +1,118 @@
+/* explain: why a process gets an identity or none, as the running agent sees it. */
+#include "agent/cli_endpoint.h"
+#include "agent/commands.h"
+#include "common/admin_client.h"
+#include "common/query.h"
+
+enum { PATH_LEN_MAX = 4096, WIDTH = 92 };
+
+static void put_list(FILE *out, const char *before, const json_t *list)
+{
+    size_t i = 0;
+    const json_t *item = NULL;
+    json_array_foreach(list, i, item) fprintf(out, "%s%s\n", before, json_string_value(item));
+}
+
+static void put_match(FILE *out, const json_t *row)
+{
+    fprintf(out, "  %s (entry %s)\n", admin_client_text(row, "spiffe_id"),
+            admin_client_text(row, "entry"));
+    if (json_object_get(row, "since") != NULL)
+        fprintf(out,
+                "    REVOKED: held since %s, reason %s: it gets nothing until that is lifted\n",
+                admin_client_text(row, "since"), admin_client_text(row, "reason"));
+    if (json_object_get(row, "serial") != NULL)
+        fprintf(out, "    in use: serial %s, until %s, subscribers %lld\n",
+                admin_client_text(row, "serial"), admin_client_text(row, "not_after"),
+                admin_client_number(row, "subscribers"));
+    else
+        fprintf(out, "    nobody asks for it now\n");
+}
+
+static void put_missing(FILE *out, const json_t *row)
+{
+    size_t i = 0;
+    const json_t *item = NULL, *found = json_object_get(row, "found");
+    fprintf(out, "    FAILS  %s", admin_client_text(row, "selector"));
+    json_array_foreach(found, i, item)
+        fprintf(out, "%s%s", i == 0 ? "   it has " : ", ", json_string_value(item));
+    fprintf(out, "%s\n", json_array_size(found) == 0 ? "   nothing of this kind was found" : "");
+}
+
+static void put_near(FILE *out, const json_t *row)
+{
+    size_t i = 0;
+    const json_t *item = NULL;
+    fprintf(out, "  %s (entry %s)\n", admin_client_text(row, "spiffe_id"),
+            admin_client_text(row, "entry"));
+    put_list(out, "    holds  ", json_object_get(row, "present"));
+    json_array_foreach(json_object_get(row, "missing"), i, item) put_missing(out, item);
+}
+
+static void put_problems(FILE *out, const json_t *list)
+{
+    size_t i = 0;
+    const json_t *row = NULL;
+    if (json_array_size(list) > 0)
+        fprintf(out, "not found out:\n");
+    json_array_foreach(list, i, row)
+        fprintf(out, "  %s: %s (%s)\n", admin_client_text(row, "part"),
+                admin_client_text(row, "detail"), admin_client_text(row, "reason"));
+}
+
+static void put_rows(FILE *out, const char *title, const json_t *list,
+                     void (*put)(FILE *out, const json_t *row))
+{
+    size_t i = 0;
+    const json_t *row = NULL;
+    if (json_array_size(list) > 0)
+        fprintf(out, "%s:\n", title);
+    json_array_foreach(list, i, row) put(out, row);
+}
+
+static void put_answer(FILE *out, const json_t *top)
+{
+    const json_t *selectors = json_object_get(top, "selectors");
+    fprintf(out, "process %lld", admin_client_number(top, "pid"));
+    if (json_array_size(selectors) > 0)
+        fprintf(out, " (%s), uid %lld, gid %lld\nselectors:\n", admin_client_text(top, "comm"),
+                admin_client_number(top, "uid"), admin_client_number(top, "gid"));
+    else
+        fputc('\n', out);
+    put_list(out, "  ", selectors);
+    put_problems(out, json_object_get(top, "problems"));
+    put_rows(out, "entitled to", json_object_get(top, "matches"), put_match);
+    put_rows(out, "no entry matches; nearest", json_object_get(top, "nearest"), put_near);
+    fprintf(out, "verdict: %s\nwhat to do:", admin_client_text(top, "verdict"));
+    cli_wrap(out, admin_client_text(top, "next"), "  ", WIDTH);
+}
+
+err_t cli_explain(const struct command_line *line, struct why *why)
+{
+    struct address socket;
+    struct buf path;
+    json_t *top = NULL;
+    bool as_json = false;
+    const char *pid = command_flag_value(line, "pid");
+    if (pid == NULL)
+        return why_set(why, ERR_USAGE, "name the process with --pid N");
+    buf_init(&path, PATH_LEN_MAX);
+    err_t err = command_output_json(line, &as_json, why);
+    if (err == ERR_OK)
+        err = cli_admin_socket(line, &socket, why);
+    if (err == ERR_OK &&
+        (buf_append_str(&path, "/v1/explain") != ERR_OK || query_add(&path, "pid", pid) != ERR_OK ||
+         buf_append(&path, "", 1) != ERR_OK))
+        err = why_set(why, ERR_USAGE, "--pid %.40s: too long", pid);
+    if (err == ERR_OK)
+        err = admin_client_ask(line, &socket, "GET", (const char *)path.data, &top, why);
+    if (err == ERR_OK && as_json) {
+        json_dumpf(top, line->out, JSON_INDENT(2));
+        fputc('\n', line->out);
+    } else if (err == ERR_OK) {
+        put_answer(line->out, top);
+    }
+    json_decref(top);
+    buf_done(&path);
+    return err;
+}
