@@ -1,6 +1,7 @@
 #include "agent/admin.h"
 
 #include "agent/admin_explain.h"
+#include "agent/admin_revoke.h"
 #include "agent/admin_svids.h"
 #include "common/mem.h"
 
@@ -85,6 +86,8 @@ static const struct http_route routes[] = {
     {"GET", "/v1/svids", admin_svids_list},
     {"GET", "/v1/svids/search", admin_svids_search},
     {"POST", "/v1/svids/renew", admin_svids_renew},
+    {"POST", "/v1/revoke", admin_revoke},
+    {"GET", "/v1/revocations", admin_revocations},
 };
 
 err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_sources *sources,

@@ -7,8 +7,8 @@
 #include "agent/entries.h"
 #include "agent/minter.h"
 #include "agent/record.h"
+#include "agent/revoker.h"
 #include "common/http_server.h"
-#include "common/revocation.h"
 
 #include <jansson.h>
 
@@ -19,13 +19,9 @@ struct admin_sources {
     /* The current set, borrowed for the call; NULL while none is loaded. */
     const struct entry_set *(*entries)(void *arg);
     void *arg;
-    struct minter *minter; /* borrowed */
-    struct record *record; /* borrowed */
-    /* Of a certificate: by its issuer's key identifier and its serial. NULL: nothing is revoked. */
-    struct revocation_status (*revocation)(void *arg, const uint8_t issuer[RECORD_ISSUER_LEN],
-                                           const uint8_t serial[RECORD_SERIAL_LEN]);
-    /* Of what an entry gives, REVOKED when it is held. NULL: nothing is held. */
-    struct revocation_status (*held)(void *arg, const char *spiffe_id, const char *entry_id);
+    struct minter *minter;        /* borrowed */
+    struct record *record;        /* borrowed */
+    struct revoker *revoker;      /* borrowed */
     struct attest_unix *attest;   /* borrowed */
     struct explain_jobs *explain; /* admin_open makes it */
 };

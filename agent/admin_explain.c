@@ -100,18 +100,11 @@ static void set_time(json_t *row, const char *name, int64_t s)
     json_object_set_new(row, name, json_string(clock_format_s(s, text)));
 }
 
-static struct revocation_status status_of(const struct admin_sources *src, const struct entry *e)
-{
-    if (src->held == NULL)
-        return (struct revocation_status){.state = REVOCATION_UNKNOWN};
-    return src->held(src->arg, e->spiffe_id, e->id);
-}
-
 static json_t *match_json(const struct admin_sources *src, const struct entry *e)
 {
     unsigned subscribers = 0;
     char serial[2 * RECORD_SERIAL_LEN + 1];
-    struct revocation_status status = status_of(src, e);
+    struct revocation_status status = revoker_held(src->revoker, e->spiffe_id, e->id);
     bool held = status.state == REVOCATION_REVOKED;
     json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "entry", e->id, "spiffe_id", e->spiffe_id,
                             "hint", e->hint, "state", held ? "held" : "ok");
@@ -168,7 +161,8 @@ static enum explain_verdict judge(const struct admin_sources *src, const struct 
     if (x->match_count == 0)
         return EXPLAIN_NO_ENTRY;
     for (size_t i = 0; i < x->match_count && i < EXPLAIN_MATCHES_MAX; i++)
-        if (status_of(src, x->matches[i]).state != REVOCATION_REVOKED)
+        if (revoker_held(src->revoker, x->matches[i]->spiffe_id, x->matches[i]->id).state !=
+            REVOCATION_REVOKED)
             return EXPLAIN_ENTITLED;
     *ret_held = x->matches[0];
     return EXPLAIN_HELD;

@@ -64,10 +64,8 @@ static const char *because_of(unsigned flags)
 
 static void set_state(json_t *row, const struct admin_sources *src, const struct record_item *item)
 {
-    struct revocation_status status = {.state = REVOCATION_UNKNOWN};
+    struct revocation_status status = revoker_status(src->revoker, item->issuer, item->serial);
     const char *state = item->not_after < clock_wall_s() ? "expired" : "valid";
-    if (src->revocation != NULL)
-        status = src->revocation(src->arg, item->issuer, item->serial);
     if (status.state == REVOCATION_REVOKED) {
         state = "revoked";
         json_object_set_new(row, "reason", json_string(revocation_reason_name(status.reason)));

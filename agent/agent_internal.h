@@ -11,6 +11,7 @@
 #include "agent/node_scrape.h"
 #include "agent/record.h"
 #include "agent/reload.h"
+#include "agent/revoker.h"
 #include "agent/share.h"
 #include "common/probes.h"
 
@@ -31,6 +32,7 @@ struct agent {
     struct issuer *issuer;
     struct authority *authority; /* the issuer's */
     struct record *record;
+    struct revoker *revoker;
     struct reload *reload;
     struct entry_set *entries;
     struct attest_unix *attest;
@@ -58,6 +60,18 @@ struct agent_part {
 /* Opened in this order, closed in reverse: what a part uses is above it. */
 extern const struct agent_part agent_parts[];
 extern const size_t agent_part_count;
+
+/* Record and revocation (agent_record.c). */
+err_t agent_open_record(struct agent *a, struct why *why) MUST_CHECK;
+void agent_close_record(struct agent *a);
+err_t agent_open_revoker(struct agent *a, struct why *why) MUST_CHECK;
+void agent_close_revoker(struct agent *a);
+/* Callbacks; `arg` is the agent. */
+const struct entry_set *agent_entries(void *arg);
+err_t agent_may_issue(void *arg, const struct entry *e, struct why *why) MUST_CHECK;
+err_t agent_on_issued(void *arg, const struct svid *svid, enum svid_why because,
+                      struct why *why) MUST_CHECK;
+void agent_part_closed(void *arg); /* every part ends its close with this */
 
 /* Closes the part that was opened last, if there is one. */
 void agent_close_next(struct agent *a);

@@ -14,8 +14,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Every part ends its close with this. */
-static void on_part_closed(void *arg)
+void agent_part_closed(void *arg)
 {
     agent_close_next(arg);
 }
@@ -122,7 +121,7 @@ static err_t open_issuer(struct agent *a, struct why *why)
 
 static void close_issuer(struct agent *a)
 {
-    issuer_close(a->issuer, on_part_closed, a);
+    issuer_close(a->issuer, agent_part_closed, a);
 }
 
 /* --- entries and reload ----------------------------------------------------------------------- */
@@ -202,7 +201,7 @@ static err_t open_reload(struct agent *a, struct why *why)
 
 static void close_reload(struct agent *a)
 {
-    reload_close(a->reload, on_part_closed, a);
+    reload_close(a->reload, agent_part_closed, a);
 }
 
 static err_t open_entries(struct agent *a, struct why *why)
@@ -229,45 +228,6 @@ static void close_entries(struct agent *a)
     agent_close_next(a);
 }
 
-/* --- the record of issuance ------------------------------------------------------------------- */
-
-static err_t open_record(struct agent *a, struct why *why)
-{
-    char dir[PATH_MAX];
-    if (snprintf(dir, sizeof dir, "%s/record", a->config->data_dir) >= (int)sizeof dir)
-        return why_set(why, ERR_CONFIG, "data_dir is longer than a path may be");
-    struct record_options opt = {.dir = dir,
-                                 .max_records = (uint64_t)a->config->record_max,
-                                 .keep_s = a->config->record_keep_s,
-                                 .on_failure = a->config->record_on_failure,
-                                 .metrics = a->metrics};
-    return record_open(&a->loop, &opt, &a->record, why);
-}
-
-static void close_record(struct agent *a)
-{
-    record_close(a->record, on_part_closed, a);
-}
-
-static err_t on_issued(void *arg, const struct svid *svid, enum svid_why because, struct why *why)
-{
-    struct agent *a = arg;
-    struct record_item item = {.spiffe_id = svid->spiffe_id,
-                               .entry_id = svid->entry_id,
-                               .not_before = svid->not_before,
-                               .not_after = svid->not_after,
-                               .issued_at = svid->issued_at,
-                               .flags = because == SVID_FIRST         ? 0
-                                        : because == SVID_BY_OPERATOR ? RECORD_BY_OPERATOR
-                                                                      : RECORD_RENEWAL};
-    memcpy(item.serial, svid->serial, sizeof item.serial);
-    memcpy(item.issuer, svid->issuer, sizeof item.issuer);
-    err_t err = record_issued(a->record, &item, why);
-    if (err == ERR_OK)
-        audit_issued(a->audit, svid, because);
-    return err;
-}
-
 /* --- who is calling, what they get ------------------------------------------------------------ */
 
 static err_t open_attest(struct agent *a, struct why *why)
@@ -277,7 +237,7 @@ static err_t open_attest(struct agent *a, struct why *why)
 
 static void close_attest(struct agent *a)
 {
-    attest_unix_close(a->attest, on_part_closed, a);
+    attest_unix_close(a->attest, agent_part_closed, a);
 }
 
 static void on_svid_change(void *arg, const char *entry_id, struct svid *svid)
@@ -296,7 +256,8 @@ static err_t open_minter(struct agent *a, struct why *why)
 {
     struct minter_options opt = {.authority = a->authority,
                                  .x509_ttl_s = a->config->x509_ttl_s,
-                                 .on_issued = on_issued,
+                                 .may_issue = agent_may_issue,
+                                 .on_issued = agent_on_issued,
                                  .on_change = on_svid_change,
                                  .on_settled = on_svids_settled,
                                  .on_no_signer = on_no_signer,
@@ -307,7 +268,7 @@ static err_t open_minter(struct agent *a, struct why *why)
 
 static void close_minter(struct agent *a)
 {
-    minter_close(a->minter, on_part_closed, a);
+    minter_close(a->minter, agent_part_closed, a);
 }
 
 static err_t open_api(struct agent *a, struct why *why)
@@ -326,7 +287,7 @@ static err_t open_api(struct agent *a, struct why *why)
 
 static void close_api(struct agent *a)
 {
-    workload_api_close(a->api, on_part_closed, a);
+    workload_api_close(a->api, agent_part_closed, a);
 }
 
 static err_t open_health(struct agent *a, struct why *why)
@@ -365,12 +326,6 @@ static err_t open_sandbox(struct agent *a, struct why *why)
     return err;
 }
 
-static const struct entry_set *on_share_entries(void *arg)
-{
-    struct agent *a = arg;
-    return a->entries;
-}
-
 static int64_t on_longest_life(void *arg)
 {
     struct agent *a = arg;
@@ -395,7 +350,7 @@ static err_t open_share(struct agent *a, struct why *why)
                                 .attest = a->attest,
                                 .metrics = a->metrics,
                                 .limits = a->limits.share,
-                                .entries = on_share_entries,
+                                .entries = agent_entries,
                                 .longest_life_s = on_longest_life,
                                 .page_for = on_page_for,
                                 .page_left = on_page_left,
@@ -406,12 +361,13 @@ static err_t open_share(struct agent *a, struct why *why)
     char address[PATH_MAX];
     snprintf(address, sizeof address, "unix:%s", share_socket(a->share));
     log_info("listening", log_str("kind", "share"), log_str("address", address));
+    share_set_cache(a->share, revoker_cache(a->revoker), revoker_generation(a->revoker));
     return ERR_OK;
 }
 
 static void close_share(struct agent *a)
 {
-    share_close(a->share, on_part_closed, a);
+    share_close(a->share, agent_part_closed, a);
     a->share = NULL;
 }
 
@@ -435,7 +391,7 @@ static err_t open_endpoint(struct agent *a, struct why *why)
 static void close_endpoint(struct agent *a)
 {
     agent_gauges_watch(a->gauges, NULL, NULL, NULL, NULL);
-    endpoint_close(a->endpoint, on_part_closed, a);
+    endpoint_close(a->endpoint, agent_part_closed, a);
 }
 
 static bool is_ready(void *arg, struct buf *text)
@@ -496,23 +452,18 @@ static err_t open_probes(struct agent *a, struct why *why)
 static void close_probes(struct agent *a)
 {
     if (a->probes != NULL)
-        probes_close(a->probes, on_part_closed, a);
+        probes_close(a->probes, agent_part_closed, a);
     else
         agent_close_next(a);
 }
 
-static const struct entry_set *on_admin_entries(void *arg)
-{
-    struct agent *a = arg;
-    return a->entries;
-}
-
 static err_t open_admin(struct agent *a, struct why *why)
 {
-    struct admin_sources sources = {.entries = on_admin_entries,
+    struct admin_sources sources = {.entries = agent_entries,
                                     .arg = a,
                                     .minter = a->minter,
                                     .record = a->record,
+                                    .revoker = a->revoker,
                                     .attest = a->attest};
     err_t err = admin_open(&a->loop, a->config->admin_socket, &sources, &a->admin, why);
     if (err == ERR_OK)
@@ -523,7 +474,7 @@ static err_t open_admin(struct agent *a, struct why *why)
 
 static void close_admin(struct agent *a)
 {
-    admin_close(a->admin, on_part_closed, a);
+    admin_close(a->admin, agent_part_closed, a);
 }
 
 /* --- signals ---------------------------------------------------------------------------------- */
@@ -577,7 +528,8 @@ const struct agent_part agent_parts[] = {
     {open_lock, close_lock},
     {open_audit, close_audit},
     {open_issuer, close_issuer},
-    {open_record, close_record},
+    {agent_open_record, agent_close_record},
+    {agent_open_revoker, agent_close_revoker},
     {open_attest, close_attest},
     {open_minter, close_minter},
     {open_api, close_api},

@@ -165,6 +165,15 @@ static bool has_svid(const struct audience *a)
     return false;
 }
 
+/* All of them: if one merely cannot be signed now there is hope without an operator. */
+static bool is_held(const struct audience *a)
+{
+    size_t held = 0;
+    for (size_t i = 0; i < a->count; i++)
+        held += minter_is_held(a->all->opt.minter, a->entries[i]->id);
+    return held == a->count;
+}
+
 static err_t check_entitled(const struct audience *a, struct why *why)
 {
     if (a->all->entries == NULL)
@@ -185,6 +194,9 @@ err_t audience_svids(struct audience *a, struct rpc_message **ret, struct why *w
     }
     if (err != ERR_OK)
         return err;
+    if (!has_svid(a) && is_held(a))
+        return why_set(why, ERR_REVOKED, "%s was revoked and has not been lifted",
+                       a->entries[0]->spiffe_id);
     if (!has_svid(a))
         return why_set(why, ERR_SIGNER, "the SVIDs ran out and cannot be renewed");
     if (a->svids_stale) {

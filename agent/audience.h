@@ -45,7 +45,7 @@ err_t audience_get(struct audiences *all, struct selector_set *selectors, struct
 void audience_release(struct audience *a, int64_t now_s);
 
 /* Borrowed. ERR_NOT_SYNCED: no entries yet; ERR_NO_ENTRY: none matches; ERR_SIGNER: no SVID could
- * be had; ERR_NO_MEMORY. */
+ * be had; ERR_REVOKED: each was revoked; ERR_NO_MEMORY. */
 err_t audience_svids(struct audience *a, struct rpc_message **ret, struct why *why) MUST_CHECK;
 err_t audience_bundles(struct audience *a, struct rpc_message **ret, struct why *why) MUST_CHECK;
 

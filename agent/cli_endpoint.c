@@ -114,6 +114,10 @@ err_t cli_explain_rpc(const struct address *socket, int code, const char *messag
     address_text(socket, where);
     switch (code) {
     case RPC_PERMISSION_DENIED:
+        if (strcmp(message, err_text(ERR_REVOKED)) == 0)
+            return why_set(why, ERR_REVOKED,
+                           "%s from %s: %s; spindle-agent revocations lists what is held", name,
+                           where, message);
         return why_set(why, ERR_NO_ENTRY,
                        "%s from %s: no registration entry matches this process (uid %u, gid %u): "
                        "%s; an entry with the selector unix:uid:%u would",

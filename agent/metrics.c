@@ -24,6 +24,15 @@ static const char *const page_state_values[] = {
     [PAGE_CONNECTED] = "connected", [PAGE_GONE] = "gone"};
 static const char *const attestor_values[] = {[ATTESTOR_UNIX] = "unix"};
 
+/* In the order of enum revoke_kind, from 1 on. */
+static const char *const revoked_values[] = {"spiffe_id", "entry", "serial"};
+static const char *const held_values[] = {"spiffe_id", "entry"};
+static const char *const revocation_reason_values[] = {
+#define X(id, number, name) name,
+#include "common/revocation_reasons.def"
+#undef X
+};
+
 /* The table of outcomes in three columns; the last row is every other error. */
 static const err_t outcome_errors[] = {
 #define OUTCOME(error, code, name) ERR_##error,
@@ -63,6 +72,9 @@ static const double bounds_scrape[] = {.0005, .001, .0025, .005, .01, .025, .05,
 #define L_REFUSED METRIC_ERRORS("reason", refused_errors)
 #define L_SHARE_REFUSED METRIC_ERRORS("reason", share_errors)
 #define L_ATTESTOR METRIC_VALUES("attestor", attestor_values)
+#define L_REVOKED METRIC_VALUES("kind", revoked_values)
+#define L_HELD METRIC_VALUES("kind", held_values)
+#define L_REVOCATION_REASON METRIC_VALUES("reason", revocation_reason_values)
 #define L_SVID_TYPE METRIC_VALUES("type", svid_type_values)
 
 const struct metric_family agent_metrics[AGENT_METRIC_COUNT] = {
@@ -102,4 +114,12 @@ void agent_count_request(struct metrics *m, enum agent_method method, err_t err)
 void agent_count_refused(struct metrics *m, err_t err)
 {
     metric_add(m, M_CONNECTIONS_REFUSED, metric_reason(m, M_CONNECTIONS_REFUSED, err), 0, 0, 1);
+}
+
+unsigned agent_revocation_reason(enum revocation_reason reason)
+{
+    unsigned i = 0;
+    while (i + 1 < revocation_reason_count() && revocation_reason_at(i) != reason)
+        i++;
+    return i;
 }

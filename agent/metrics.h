@@ -4,6 +4,7 @@
 #define SPINDLE_AGENT_METRICS_H
 
 #include "common/process_metrics.h"
+#include "common/revocation.h"
 #include "common/rpc_code.h"
 
 enum agent_metric {
@@ -35,6 +36,8 @@ enum rpc_code agent_outcome_code(err_t err);
 
 /* A call ended: agent_workload_api_requests_total. */
 void agent_count_request(struct metrics *m, enum agent_method method, err_t err);
+/* The label's index. */
+unsigned agent_revocation_reason(enum revocation_reason reason);
 /* A connection closed at accept. */
 void agent_count_refused(struct metrics *m, err_t err);
 

@@ -156,6 +156,11 @@ static bool is_valid(const struct svid *s, int64_t ms)
 static err_t mint(struct minter *m, struct live *l, int64_t ms, enum svid_why because,
                   struct why *why)
 {
+    if (m->opt.may_issue != NULL) {
+        err_t refused = m->opt.may_issue(m->opt.arg, &l->entry, why);
+        if (refused != ERR_OK)
+            return refused;
+    }
     int64_t ttl = l->entry.x509_ttl_s > 0 ? l->entry.x509_ttl_s : m->opt.x509_ttl_s;
     struct svid *svid = NULL;
     unsigned jitter = (unsigned)rand_below(JITTER_BOUND);
@@ -171,15 +176,23 @@ static err_t mint(struct minter *m, struct live *l, int64_t ms, enum svid_why be
         return err;
     }
     set_svid(m, l, svid);
+    l->is_held = false;
     backoff_reset(&l->backoff);
     minter_table_set_due(&m->table, l, svid->renew_at * 1000);
     return ERR_OK;
 }
 
-/* Keeps the old SVID while it is valid; looks again at the next try or at its end. */
-static void renewal_failed(struct minter *m, struct live *l, int64_t ms)
+/* Keeps the old SVID while it is valid; looks again at the next try or at its end. What is held has
+ * none, and waits for minter_holds_changed. */
+static void minting_failed(struct minter *m, struct live *l, err_t err, int64_t ms)
 {
     uint64_t random;
+    l->is_held = err == ERR_REVOKED;
+    if (l->is_held) {
+        set_svid(m, l, NULL);
+        minter_table_set_due(&m->table, l, INT64_MAX);
+        return;
+    }
     rand_bytes(&random, sizeof random);
     int64_t again = ms + (int64_t)backoff_next(&l->backoff, random);
     if (l->svid != NULL && again > l->svid->not_after * 1000)
@@ -214,16 +227,18 @@ static void renew(struct minter *m, struct live *l, int64_t ms, struct failures 
         tell(m, l);
         return;
     }
-    if (mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, &why) == ERR_OK) {
+    err_t err = mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, &why);
+    if (err == ERR_OK) {
         tell(m, l);
         return;
     }
-    note_failure(failures, l, &why);
-    bool ran_out = l->svid != NULL && !is_valid(l->svid, ms);
-    if (ran_out)
+    if (err != ERR_REVOKED)
+        note_failure(failures, l, &why);
+    bool had_one = l->svid != NULL;
+    if (!is_valid(l->svid, ms))
         set_svid(m, l, NULL);
-    renewal_failed(m, l, ms);
-    if (ran_out || l->is_untold)
+    minting_failed(m, l, err, ms);
+    if ((had_one && l->svid == NULL) || l->is_untold)
         tell(m, l);
 }
 
@@ -352,7 +367,7 @@ static err_t mint_for(struct minter *m, struct live *l, const struct entry *e, i
     l->is_gone = false;
     err = mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, why);
     if (err != ERR_OK)
-        renewal_failed(m, l, ms);
+        minting_failed(m, l, err, ms);
     l->is_untold = l->subscribers > 0 && (err == ERR_OK || !same_id);
     if (err == ERR_OK && l->is_untold)
         minter_table_set_due(&m->table, l, ms);
@@ -371,6 +386,8 @@ err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
         return why_set(why, err, "no memory for an SVID");
     if (!is_current(l, e, ms))
         err = mint_for(m, l, e, ms, why);
+    if (err == ERR_REVOKED)
+        err = ERR_OK; /* without an SVID until it is lifted */
     if (err == ERR_OK) {
         l->subscribers++;
         *ret = l->svid;
@@ -429,6 +446,51 @@ void minter_entries_changed(struct minter *m, const struct entry_set *entries)
             entry_changed(m, l, e, ms);
         else
             entry_gone(m, l);
+    }
+    minter_table_rebuild(&m->table);
+    minter_check(m);
+}
+
+/* Holds. */
+
+/* Its SVID is not served from here on; subscribers hear of it, or of the next one, in minter_check.
+ */
+static void drop_svid(struct minter *m, struct live *l)
+{
+    set_svid(m, l, NULL);
+    l->is_untold = true;
+    l->due_ms = INT64_MIN; /* before what is merely due */
+}
+
+void minter_holds_changed(struct minter *m)
+{
+    int64_t ms = now_ms(m);
+    for (size_t i = 0; i < m->table.count && m->opt.may_issue != NULL; i++) {
+        struct live *l = m->table.heap[i];
+        if (l->is_gone)
+            continue;
+        bool held = m->opt.may_issue(m->opt.arg, &l->entry, NULL) == ERR_REVOKED;
+        if (held && l->svid != NULL)
+            drop_svid(m, l);
+        else if (!held && l->svid == NULL)
+            l->due_ms = ms;
+    }
+    minter_table_rebuild(&m->table);
+    minter_check(m);
+}
+
+bool minter_is_held(const struct minter *m, const char *entry_id)
+{
+    const struct live *l = minter_table_find(&m->table, entry_id);
+    return l != NULL && l->is_held;
+}
+
+void minter_discard(struct minter *m, const uint8_t serial[static 16])
+{
+    for (size_t i = 0; i < m->table.count; i++) {
+        struct live *l = m->table.heap[i];
+        if (l->svid != NULL && memcmp(l->svid->serial, serial, sizeof l->svid->serial) == 0)
+            drop_svid(m, l);
     }
     minter_table_rebuild(&m->table);
     minter_check(m);

@@ -18,9 +18,13 @@ struct metrics;
 struct minter_options {
     struct authority *authority; /* borrowed */
     int64_t x509_ttl_s;          /* for entries that name none */
+    /* May an SVID of this entry be signed? ERR_REVOKED: not until minter_holds_changed; its
+     * subscribers have none. Any other error: tried again like one to sign. May be NULL. */
+    err_t (*may_issue)(void *arg, const struct entry *e, struct why *why);
     /* One was signed and is about to leave; an error keeps it here. May be NULL. */
     err_t (*on_issued)(void *arg, const struct svid *svid, enum svid_why because, struct why *why);
-    /* An entry's SVID was replaced (svid != NULL), or could not be renewed and ran out (NULL).
+    /* An entry's SVID was replaced (svid != NULL), or could not be renewed and ran out, or it may
+     * have none any more (NULL).
      * From the loop, minter_check or minter_entries_changed; may acquire and release. svid is
      * borrowed. */
     void (*on_change)(void *arg, const char *entry_id, struct svid *svid);
@@ -37,8 +41,9 @@ err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct mint
 void minter_close(struct minter *m, void (*done)(void *arg), void *arg);
 
 /* One more subscriber for the entry: its current SVID (borrowed: svid_ref keeps it), minted now if
- * need be; on_change then tells the other subscribers, if any, later. Release once for each
- * success, also when minter_entries_changed has dropped the entry meanwhile. */
+ * need be; NULL when may_issue says ERR_REVOKED. on_change then tells the other subscribers, if
+ * any, later. Release once for each success, also when minter_entries_changed has dropped the entry
+ * meanwhile. */
 err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
                      struct why *why) MUST_CHECK;
 void minter_release(struct minter *m, const char *entry_id);
@@ -46,6 +51,13 @@ void minter_release(struct minter *m, const char *entry_id);
  * same SVID anew (on_change, soon). Gone ones are dropped without a call; their subscribers still
  * release them. */
 void minter_entries_changed(struct minter *m, const struct entry_set *entries);
+/* may_issue has other answers now: SVIDs that it forbids are dropped, those it allows are minted.
+ */
+void minter_holds_changed(struct minter *m);
+/* Is it without an SVID because may_issue said ERR_REVOKED? */
+bool minter_is_held(const struct minter *m, const char *entry_id);
+/* The SVID with this serial, if it is one of ours, is not served any more: another is minted. */
+void minter_discard(struct minter *m, const uint8_t serial[static 16]);
 /* x509_ttl_s for SVIDs minted from now on. */
 void minter_set_ttl(struct minter *m, int64_t x509_ttl_s);
 /* Does what is due; the timer calls it. Call it when the clock may have jumped. */

@@ -17,6 +17,7 @@ struct live {
     struct backoff backoff;
     bool is_untold; /* the subscribers have not heard of what svid is now */
     bool is_gone;   /* the entry is no longer there */
+    bool is_held;   /* it may have no SVID */
 };
 
 struct minter_table {

@@ -139,8 +139,10 @@ static void push(struct subscriber *s)
         call_offer(&s->call, m);
     else
         refuse(s,
-               err == ERR_NO_ENTRY || err == ERR_NOT_SYNCED || err == ERR_NO_MEMORY ? err
-                                                                                    : ERR_SIGNER,
+               err == ERR_NO_ENTRY || err == ERR_NOT_SYNCED || err == ERR_NO_MEMORY ||
+                       err == ERR_REVOKED
+                   ? err
+                   : ERR_SIGNER,
                &why);
 }
 

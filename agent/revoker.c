@@ -1,0 +1,496 @@
+#include "agent/audit_events.h"
+#include "agent/metrics.h"
+#include "agent/record.h"
+#include "agent/revoker_internal.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <assert.h>
+
+enum {
+    TICK_MS = 1000,
+    EXPIRE_SOME = 4096,        /* certificates looked at in one tick */
+    KEEP_EXPIRED_S = 300,      /* the peers' clocks may be behind */
+    REWRITE_MIN = 1024 * 1024, /* a journal of this length is rewritten when half of it is dead */
+};
+
+static void start_next(struct revoker *r);
+
+static int64_t now_s(const struct revoker *r)
+{
+    return r->opt.wall_s();
+}
+
+static void count_state(const struct revoker *r)
+{
+    struct metrics *m = r->opt.metrics;
+    metric_set(m, M_REVOCATION_HOLDS, REVOKE_ID - 1, 0, 0,
+               (double)revocation_set_holds(r->set, REVOKE_ID));
+    metric_set(m, M_REVOCATION_HOLDS, REVOKE_ENTRY - 1, 0, 0,
+               (double)revocation_set_holds(r->set, REVOKE_ENTRY));
+    metric_set(m, M_REVOKED_CERTIFICATES, 0, 0, 0, (double)revocation_set_certificates(r->set));
+    metric_set(m, M_REVOCATION_JOURNAL_BYTES, 0, 0, 0, (double)revocation_file_len(r->file));
+}
+
+/* --- what is asked ---------------------------------------------------------------------------- */
+
+static bool is_held(const struct revoker *r, const char *spiffe_id, const char *entry_id,
+                    struct revocation_hold *ret)
+{
+    return revocation_set_held(r->set, REVOKE_ID, slice_str(spiffe_id), ret) ||
+           revocation_set_held(r->set, REVOKE_ENTRY, slice_str(entry_id), ret);
+}
+
+/* Its certificates have been counted, so no more may come. */
+static bool is_being_revoked(const struct revoker *r, const char *spiffe_id, const char *entry_id)
+{
+    const struct revoker_op *op = r->is_working && !r->is_rewriting ? r->first : NULL;
+    if (op == NULL || op->lift || op->kind == REVOKE_SERIAL)
+        return false;
+    return strcmp(op->target, op->kind == REVOKE_ID ? spiffe_id : entry_id) == 0;
+}
+
+err_t revoker_may_issue(const struct revoker *r, const char *spiffe_id, const char *entry_id,
+                        struct why *why)
+{
+    struct revocation_hold hold;
+    if (is_held(r, spiffe_id, entry_id, &hold))
+        return why_set(why, ERR_REVOKED, "%s %s was revoked (%s) and is held until it is lifted",
+                       hold.kind == REVOKE_ID ? "SPIFFE ID" : "entry", hold.target,
+                       revocation_reason_name(hold.reason));
+    if (is_being_revoked(r, spiffe_id, entry_id))
+        return why_set(why, ERR_CANCELED, "%s is being revoked", r->first->target);
+    return ERR_OK;
+}
+
+struct revocation_status revoker_held(const struct revoker *r, const char *spiffe_id,
+                                      const char *entry_id)
+{
+    struct revocation_hold hold;
+    if (!is_held(r, spiffe_id, entry_id, &hold))
+        return (struct revocation_status){.state = REVOCATION_GOOD, .at = INT64_MAX};
+    return (struct revocation_status){
+        .state = REVOCATION_REVOKED, .reason = hold.reason, .at = hold.at, .held = true};
+}
+
+struct revocation_status revoker_status(const struct revoker *r, const uint8_t issuer[static 20],
+                                        const uint8_t serial[static REVOKED_SERIAL_LEN])
+{
+    struct revocation_certificate c;
+    if (!revocation_set_find(r->set, serial, &c) || memcmp(c.issuer, issuer, 20) != 0)
+        return (struct revocation_status){.state = REVOCATION_GOOD, .at = INT64_MAX};
+    return (struct revocation_status){.state = REVOCATION_REVOKED, .reason = c.reason, .at = c.at};
+}
+
+const struct revocation_set *revoker_set(const struct revoker *r)
+{
+    return r->set;
+}
+
+int revoker_cache(const struct revoker *r)
+{
+    return revocation_feed_fd(r->feed);
+}
+
+uint64_t revoker_generation(const struct revoker *r)
+{
+    return revocation_feed_generation(r->feed);
+}
+
+void revoker_issuer(struct revoker *r, const uint8_t issuer[static 20], int64_t until)
+{
+    revocation_feed_issuer(r->feed, issuer, until, now_s(r));
+}
+
+/* --- ending a request ------------------------------------------------------------------------- */
+
+static const char *kind_name(enum revoke_kind kind)
+{
+    static const char *const names[] = {
+        [REVOKE_ID] = "spiffe_id", [REVOKE_ENTRY] = "entry", [REVOKE_SERIAL] = "serial"};
+    return names[kind];
+}
+
+static void log_end(const struct revoker_op *op, err_t err, const struct revoker_result *res,
+                    const struct why *why)
+{
+    if (err == ERR_OK && res->changed)
+        log_info(op->lift ? "revocation_lifted" : "revoked", log_str("kind", kind_name(op->kind)),
+                 log_str("target", op->target),
+                 log_str("reason", revocation_reason_name(op->reason)),
+                 log_int("certificates", op->count), log_int("by_uid", op->by_uid),
+                 log_int("by_pid", op->by_pid), log_int("generation", res->generation),
+                 log_int("sidecars", res->sidecars));
+    else if (err != ERR_OK)
+        log_warn(op->lift ? "lift_failed" : "revoke_failed", log_str("kind", kind_name(op->kind)),
+                 log_str("target", op->target), log_err("reason", err),
+                 log_int("by_uid", op->by_uid), log_int("by_pid", op->by_pid),
+                 log_str("cause", why_text(why)));
+}
+
+static void audit_end(const struct revoker *r, const struct revoker_op *op, err_t err,
+                      const struct revoker_result *res, const struct why *why)
+{
+    struct audit_revocation event = {
+        .target = op->text,
+        .reason = op->lift ? NULL : revocation_reason_name(op->reason),
+        .certificates = op->count,
+        .generation = res->generation,
+        .by = {.pid = (pid_t)op->by_pid, .uid = op->by_uid},
+    };
+    if (err != ERR_OK)
+        audit_revocation_failed(r->opt.audit, &event, err, why_text(why));
+    else if (res->changed && op->lift)
+        audit_lifted(r->opt.audit, &event);
+    else if (res->changed)
+        audit_revoked(r->opt.audit, &event);
+}
+
+static void count_end(struct revoker *r, const struct revoker_op *op, err_t err, bool changed)
+{
+    struct metrics *m = r->opt.metrics;
+    if (err == ERR_OK && changed && op->lift)
+        metric_add(m, M_REVOCATIONS_LIFTED, op->kind - 1, 0, 0, 1);
+    else if (err == ERR_OK && changed)
+        metric_add(m, M_REVOCATIONS, op->kind - 1, agent_revocation_reason(op->reason), 0, 1);
+    if (err == ERR_OK)
+        metric_set(m, M_REVOCATION_LAST_SUCCESS, 0, 0, 0, (double)now_s(r));
+    count_state(r);
+}
+
+/* The first one leaves the queue. */
+static void finish(struct revoker *r, err_t err, const struct why *why)
+{
+    struct revoker_op *op = r->first;
+    struct revoker_result res = {.kind = op->kind,
+                                 .target = op->text,
+                                 .lift = op->lift,
+                                 .reason = op->reason,
+                                 .changed = err == ERR_OK && op->row.len > 0,
+                                 .certificates = op->count,
+                                 .generation = revocation_feed_generation(r->feed),
+                                 .sidecars = r->opt.sidecars(r->opt.arg),
+                                 .note = op->note};
+    r->first = op->next;
+    r->waiting--;
+    log_end(op, err, &res, why);
+    audit_end(r, op, err, &res, why);
+    count_end(r, op, err, res.changed);
+    op->done(op->arg, err, &res, why);
+    revoker_op_done(op);
+    mem_free(op);
+}
+
+/* --- the disk --------------------------------------------------------------------------------- */
+
+static void on_pool(uv_work_t *work)
+{
+    struct revoker *r = work->data;
+    struct buf all;
+    r->work_why = (struct why){.err = ERR_OK};
+    if (!r->is_rewriting) {
+        r->work_err = revocation_file_append(r->file, buf_slice(&r->first->row), &r->work_why);
+        return;
+    }
+    buf_init(&all, REVOCATION_JOURNAL_MAX); /* the set does not change meanwhile */
+    r->work_err = revocation_set_write(r->set, &all);
+    if (r->work_err == ERR_OK)
+        r->work_err = revocation_file_replace(r->file, buf_slice(&all), &r->work_why);
+    buf_done(&all);
+}
+
+static void journal_failed(const struct revoker *r)
+{
+    metric_add(r->opt.metrics, M_REVOCATION_JOURNAL_FAILURES, 0, 0, 0, 1);
+}
+
+static void appended(struct revoker *r)
+{
+    struct revoker_op *op = r->first;
+    struct revocation_change change;
+    struct why why = {.err = ERR_OK};
+    if (r->work_err != ERR_OK) {
+        journal_failed(r);
+        why_add(&r->work_why, r->work_err, "not recorded, nothing was changed");
+        finish(r, r->work_err, &r->work_why);
+        return;
+    }
+    revocation_row_parse(buf_slice(&op->row), &change);
+    revocation_set_apply(r->set, &change);
+    err_t err = revocation_feed_change(r->feed, &change, now_s(r), &why);
+    if (err != ERR_OK)
+        why_add(&why, err, "recorded, but sidecars do not see all of it yet");
+    if (!r->is_closing)
+        r->opt.on_change(r->opt.arg, &change);
+    finish(r, err, &why);
+}
+
+static void rewritten(struct revoker *r)
+{
+    if (r->work_err == ERR_OK) {
+        r->rewrite_at = 0;
+        return;
+    }
+    journal_failed(r);
+    r->rewrite_at = r->journal_len + REWRITE_MIN;
+    log_warn("revocation_journal_not_rewritten", log_err("reason", r->work_err),
+             log_str("cause", why_text(&r->work_why)),
+             log_str("next", "the longer one stays in use"));
+}
+
+static void close_now(struct revoker *r);
+
+static void after_pool(uv_work_t *work, int status)
+{
+    struct revoker *r = work->data;
+    (void)status; /* never canceled */
+    r->is_working = false;
+    r->journal_len = revocation_file_len(r->file);
+    if (r->is_rewriting)
+        rewritten(r);
+    else
+        appended(r);
+    if (r->is_closing)
+        close_now(r);
+    else
+        start_next(r);
+}
+
+static void start_work(struct revoker *r, bool is_rewriting)
+{
+    r->is_working = true;
+    r->is_rewriting = is_rewriting;
+    int e = uv_queue_work(r->loop, &r->work, on_pool, after_pool);
+    assert(e == 0);
+    (void)e;
+}
+
+static bool wants_rewrite(const struct revoker *r)
+{
+    uint64_t len = r->journal_len;
+    return len > REWRITE_MIN && len >= r->rewrite_at &&
+           len / 2 > revocation_set_written_len(r->set);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static void start_next(struct revoker *r)
+{
+    while (!r->is_working && r->first != NULL) {
+        struct why why = {.err = ERR_OK};
+        err_t err = revoker_op_plan(r, r->first, now_s(r), &why);
+        if (err == ERR_OK && r->first->row.len > 0)
+            start_work(r, false);
+        else
+            finish(r, err, &why);
+    }
+    if (!r->is_working && wants_rewrite(r))
+        start_work(r, true);
+}
+
+static err_t enqueue(struct revoker *r, const struct revoker_request *req, revoker_done *done,
+                     void *arg, struct why *why)
+{
+    struct revoker_op *op = mem_alloc(sizeof *op);
+    if (op == NULL)
+        return why_set(why, ERR_NO_MEMORY, "no memory to revoke; nothing was changed");
+    err_t err = r->is_closing ? why_set(why, ERR_DRAINING, "the agent is stopping") : ERR_OK;
+    if (err == ERR_OK && r->waiting >= REVOKER_WAITING_MAX)
+        err = why_set(why, ERR_LIMIT, "%d revocations wait for the disk already; try again",
+                      REVOKER_WAITING_MAX);
+    if (err == ERR_OK)
+        err = revoker_op_parse(req, op, why);
+    if (err != ERR_OK) {
+        mem_free(op);
+        return err;
+    }
+    op->done = done;
+    op->arg = arg;
+    if (r->first == NULL)
+        r->first = op;
+    else
+        r->last->next = op;
+    r->last = op;
+    r->waiting++;
+    return ERR_OK;
+}
+
+void revoker_do(struct revoker *r, const struct revoker_request *req, revoker_done *done, void *arg)
+{
+    struct why why = {.err = ERR_OK};
+    err_t err = enqueue(r, req, done, arg, &why);
+    if (err != ERR_OK)
+        done(arg, err, &(struct revoker_result){.target = req->target, .lift = req->lift}, &why);
+    else
+        start_next(r);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static void on_expired(void *arg, const struct revocation_certificate *c)
+{
+    struct revoker *r = arg;
+    revocation_feed_forget(r->feed, c);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct revoker *r = timer->data;
+    int64_t now = now_s(r);
+    if (!r->is_working) /* the pool may be reading the set */
+        revocation_set_expire(r->set, now - KEEP_EXPIRED_S, EXPIRE_SOME, on_expired, r);
+    revocation_feed_tick(r->feed, now);
+    count_state(r);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+struct replay {
+    struct revocation_set *set;
+    struct why *why;
+};
+
+static err_t on_row(void *arg, const struct revocation_change *change)
+{
+    struct replay *replay = arg;
+    err_t err = revocation_set_reserve(replay->set, change, replay->why);
+    if (err == ERR_OK)
+        revocation_set_apply(replay->set, change);
+    return err;
+}
+
+/* A new file, or one whose maker died before its header was whole. */
+static err_t write_header(struct revoker *r, struct why *why)
+{
+    struct buf header;
+    buf_init(&header, 64);
+    err_t err = revocation_journal_header(&header);
+    if (err != ERR_OK)
+        why_set(why, err, "no memory for the journal of revocations");
+    else
+        err = revocation_file_append(r->file, buf_slice(&header), why);
+    buf_done(&header);
+    return err;
+}
+
+static err_t replay(struct revoker *r, struct why *why)
+{
+    struct slice file;
+    struct replay replay = {.set = r->set, .why = why};
+    size_t good = 0;
+    err_t err = revocation_file_map(r->file, &file, why);
+    if (err != ERR_OK)
+        return err;
+    err = revocation_journal_read(file, on_row, &replay, &good, why);
+    revocation_file_unmap(file);
+    if (err == ERR_PARSE || err == ERR_UNSUPPORTED)
+        return why_add(why, err,
+                       "%s cannot be trusted to hold every revocation (restore it from a copy; or "
+                       "move it away and revoke anew)",
+                       revocation_file_path(r->file));
+    if (err != ERR_OK)
+        return why_add(why, err, "%s", revocation_file_path(r->file));
+    if (good < file.len) {
+        log_warn("revocation_journal_cut", log_str("path", revocation_file_path(r->file)),
+                 log_int("from_bytes", file.len), log_int("to_bytes", good),
+                 log_str("cause", "its last row was never finished, nor told to anybody as done"));
+        err = revocation_file_cut(r->file, good, why);
+    }
+    return err == ERR_OK && good == 0 ? write_header(r, why) : err;
+}
+
+/* What it signed has expired by then, at the latest. */
+static void on_recorded_issuer(void *arg, const uint8_t issuer[RECORD_ISSUER_LEN])
+{
+    struct revoker *r = arg;
+    int64_t now = now_s(r);
+    revocation_feed_issuer(r->feed, issuer, now + ENTRY_TTL_MAX_S, now);
+}
+
+static void free_all(struct revoker *r)
+{
+    revocation_feed_free(r->feed);
+    revocation_file_close(r->file);
+    revocation_set_free(r->set);
+    mem_free(r);
+}
+
+static err_t open_all(struct revoker *r, struct why *why)
+{
+    err_t err = revocation_set_new(&r->set);
+    if (err != ERR_OK)
+        return why_set(why, err, "no memory for revocations");
+    err = revocation_file_open(r->opt.data_dir, &r->file, why);
+    if (err == ERR_OK)
+        err = replay(r, why);
+    if (err != ERR_OK)
+        return err;
+    struct revocation_feed_options opt = {.set = r->set,
+                                          .metrics = r->opt.metrics,
+                                          .on_replaced = r->opt.on_cache,
+                                          .on_changed = r->opt.on_cache_changed,
+                                          .arg = r->opt.arg};
+    err = revocation_feed_new(&opt, &r->feed, why);
+    if (err == ERR_OK)
+        record_each_issuer(r->opt.record, on_recorded_issuer, r);
+    return err;
+}
+
+err_t revoker_open(uv_loop_t *loop, const struct revoker_options *opt, struct revoker **ret,
+                   struct why *why)
+{
+    struct revoker *r = mem_alloc(sizeof *r);
+    if (r == NULL)
+        return why_set(why, ERR_NO_MEMORY, "no memory for revocations");
+    r->opt = *opt;
+    r->loop = loop;
+    r->work.data = r;
+    if (r->opt.wall_s == NULL)
+        r->opt.wall_s = clock_wall_s;
+    err_t err = open_all(r, why);
+    if (err != ERR_OK) {
+        free_all(r);
+        return err;
+    }
+    int e = uv_timer_init(loop, &r->timer);
+    assert(e == 0);
+    r->timer.data = r;
+    e = uv_timer_start(&r->timer, on_tick, 0, TICK_MS);
+    assert(e == 0);
+    (void)e;
+    r->journal_len = revocation_file_len(r->file);
+    count_state(r);
+    *ret = r;
+    return ERR_OK;
+}
+
+/* --- closing ---------------------------------------------------------------------------------- */
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct revoker *r = handle->data;
+    void (*closed)(void *arg) = r->closed;
+    void *arg = r->closed_arg;
+    free_all(r);
+    closed(arg);
+}
+
+static void close_now(struct revoker *r)
+{
+    struct why why = {.err = ERR_OK};
+    why_set(&why, ERR_DRAINING, "the agent is stopping; nothing was changed");
+    while (r->first != NULL)
+        finish(r, ERR_DRAINING, &why);
+    uv_close((uv_handle_t *)&r->timer, on_timer_closed);
+}
+
+void revoker_close(struct revoker *r, void (*done)(void *arg), void *arg)
+{
+    assert(!r->is_closing);
+    r->is_closing = true;
+    r->closed = done;
+    r->closed_arg = arg;
+    if (!r->is_working)
+        close_now(r);
+}

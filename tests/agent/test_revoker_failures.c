@@ -1,0 +1,233 @@
+/* Revoking when it cannot be done: wrong requests, a full disk, no memory, a journal torn or
+ * damaged, an agent that stops meanwhile. */
+#include "common/mem.h"
+#include "tests/support/revoker_case.h"
+#include "tests/support/runner.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- what cannot be done ---------------------------------------------------------------------- */
+
+static const struct {
+    const char *target, *reason;
+    bool lift;
+    err_t err;
+    const char *text;
+} wrong[] = {
+    {"web", NULL, false, ERR_USAGE, "expected a SPIFFE ID, serial:HEX or entry:ID"},
+    {"", NULL, false, ERR_USAGE, "expected a SPIFFE ID"},
+    {"spiffe://example.org", NULL, false, ERR_USAGE, "with a path"},
+    {"spiffe://Example.org/a", NULL, false, ERR_USAGE, "spiffe://Example.org/a: "},
+    {"serial:", NULL, false, ERR_USAGE, "hexadecimal"},
+    {"serial:12xy", NULL, false, ERR_USAGE, "hexadecimal"},
+    {"serial:000000000000000000000000000000001", NULL, false, ERR_USAGE, "hexadecimal"},
+    {"entry:", NULL, false, ERR_USAGE, "entry's id"},
+    {E1, "KeyCompromise", false, ERR_USAGE, "there are unspecified keyCompromise"},
+    {E1, "keyCompromise", true, ERR_USAGE, "not with lifting"},
+    {"entry:nobody", NULL, false, ERR_NOT_FOUND, "no entry has the id nobody"},
+    {"serial:1234", NULL, false, ERR_NOT_FOUND, "no certificate with the serial 1234"},
+    {"serial:1234", NULL, true, ERR_NOT_FOUND, "no certificate with the serial 1234"},
+};
+
+START_TEST(test_wrong_requests_change_nothing_and_say_why)
+{
+    off_t len = journal_len();
+    ck_assert_int_eq(ask(wrong[_i].target, wrong[_i].reason, wrong[_i].lift), wrong[_i].err);
+    ck_assert_msg(strstr(why_text(&end.why), wrong[_i].text) != NULL, "%s", why_text(&end.why));
+    ck_assert_int_eq(journal_len(), len);
+    ck_assert_uint_eq(changed, 0);
+}
+END_TEST
+
+START_TEST(test_an_id_that_nobody_knows_is_held_with_a_note)
+{
+    must("spiffe://other.test/x", NULL, false);
+    ck_assert(end.res.changed);
+    ck_assert_ptr_nonnull(strstr(end.res.note, "held all the same"));
+    ck_assert(id_in_cache("spiffe://other.test/x"));
+    must("spiffe://example.org/mine", NULL, false);
+    ck_assert_ptr_null(end.res.note);
+}
+END_TEST
+
+START_TEST(test_an_expired_certificate_needs_no_revoking)
+{
+    record_case_must_put(&c, 0, 8, ENTRIES);
+    char serial[64];
+    snprintf(serial, sizeof serial, "%s", serial_of(1));
+    record_case_now += RECORD_CASE_LIFE + 61;
+    must(serial, NULL, false);
+    ck_assert(!end.res.changed);
+    ck_assert_ptr_nonnull(strstr(end.res.note, "expired"));
+    must(E1, NULL, false); /* held, but no certificate is worth a row */
+    ck_assert_uint_eq(end.res.certificates, 0);
+}
+END_TEST
+
+static void limit_files(rlim_t len)
+{
+    struct rlimit limit = {.rlim_cur = len, .rlim_max = RLIM_INFINITY};
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = len;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* As on a full disk: some bytes of the row go in, the rest does not. */
+START_TEST(test_a_failed_write_leaves_nothing_behind_and_the_next_try_works)
+{
+    record_case_must_put(&c, 0, 8, ENTRIES);
+    must(E2, NULL, false);
+    off_t len = journal_len();
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files((rlim_t)len + 50);
+    ck_assert_int_eq(ask(E1, NULL, false), ERR_IO);
+    limit_files(RLIM_INFINITY);
+    ck_assert_ptr_nonnull(strstr(why_text(&end.why), "nothing was changed"));
+    ck_assert_ptr_nonnull(strstr(why_text(&end.why), journal));
+    ck_assert_ptr_nonnull(strstr(last_log, "revoke_failed"));
+    ck_assert_int_eq(journal_len(), len);
+    ck_assert_int_eq(may_issue(E1, "e1"), ERR_OK);
+    ck_assert(!id_in_cache(E1));
+    ck_assert_int_ne(in_cache(1), REVOCATION_REVOKED);
+    ck_assert_uint_eq(changed, 1);
+    must(E1, NULL, false);
+    restart();
+    ck_assert_int_eq(may_issue(E1, "e1"), ERR_REVOKED);
+    ck_assert_int_eq(may_issue(E2, "e2"), ERR_REVOKED);
+}
+END_TEST
+
+START_TEST(test_without_memory_a_request_fails_whole)
+{
+    for (long n = 0;; n++) {
+        char id[64];
+        unsigned calls = end.calls, before = changed;
+        snprintf(id, sizeof id, "spiffe://example.org/n%ld", n);
+        mem_fail_after(n);
+        start(id, NULL, false);
+        int failed = mem_did_fail();
+        mem_fail_after(-1);
+        while (end.calls == calls)
+            uv_run(&c.loop, UV_RUN_ONCE);
+        ck_assert_int_eq(end.err, failed ? ERR_NO_MEMORY : ERR_OK);
+        ck_assert_int_eq(may_issue(id, "x"), failed ? ERR_OK : ERR_REVOKED);
+        ck_assert_uint_eq(changed - before, !failed);
+        if (!failed)
+            break;
+        ck_assert_int_lt(n, 50);
+    }
+}
+END_TEST
+
+/* --- restarts --------------------------------------------------------------------------------- */
+
+START_TEST(test_a_torn_row_is_cut_off_with_a_warning)
+{
+    must(E1, NULL, false);
+    off_t first = journal_len();
+    must(E2, NULL, false);
+    off_t len = journal_len();
+    close_revoker();
+    ck_assert_int_eq(truncate(journal, len - 1), 0);
+    must_open();
+    ck_assert_ptr_nonnull(strstr(last_log, "WARN revocation_journal_cut"));
+    ck_assert_int_eq(journal_len(), first);
+    ck_assert_int_eq(may_issue(E1, "e1"), ERR_REVOKED);
+    ck_assert_int_eq(may_issue(E2, "e2"), ERR_OK);
+    close_revoker();
+    ck_assert_int_eq(truncate(journal, 3), 0); /* died while it made the file */
+    must_open();
+    must(E2, NULL, false);
+    restart();
+    ck_assert_int_eq(may_issue(E2, "e2"), ERR_REVOKED);
+}
+END_TEST
+
+START_TEST(test_a_damaged_journal_keeps_the_agent_from_starting)
+{
+    struct why why = {.err = ERR_OK};
+    must(E1, NULL, false);
+    must(E2, NULL, false);
+    close_revoker();
+    int fd = open(journal, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(pwrite(fd, "x", 1, 30), 1);
+    close(fd);
+    ck_assert_int_eq(open_revoker(&why), ERR_PARSE);
+    ck_assert_ptr_nonnull(strstr(why_text(&why), journal));
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "move it away"));
+}
+END_TEST
+
+START_TEST(test_a_journal_that_others_may_write_is_refused)
+{
+    struct why why = {.err = ERR_OK};
+    close_revoker();
+    ck_assert_int_eq(chmod(journal, 0620), 0);
+    ck_assert_int_eq(open_revoker(&why), ERR_FILE_MODE);
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "0620"));
+}
+END_TEST
+
+START_TEST(test_a_journal_that_is_mostly_dead_is_written_anew)
+{
+    char id[1100];
+    off_t last = 0;
+    unsigned rewritten = 0;
+    must(E1, "keyCompromise", false);
+    memset(id, 'a', sizeof id - 1);
+    id[sizeof id - 1] = '\0';
+    memcpy(id, "spiffe://example.org/", 21);
+    for (int i = 0; i < 800; i++) {
+        must(id, NULL, false);
+        must(id, NULL, true);
+        off_t len = journal_len();
+        rewritten += len < last / 4;
+        last = len;
+    }
+    ck_assert_uint_eq(rewritten, 1);
+    restart();
+    ck_assert_int_eq(may_issue(E1, "e1"), ERR_REVOKED);
+    ck_assert_int_eq(may_issue(id, "e"), ERR_OK);
+    snprintf(id, sizeof id, "%s/.revocations.new", c.dir);
+    ck_assert_int_ne(access(id, F_OK), 0);
+}
+END_TEST
+
+START_TEST(test_closing_ends_what_is_under_way_and_cancels_what_waits)
+{
+    start(E1, NULL, false);
+    start(E2, NULL, false);
+    close_revoker();
+    ck_assert_uint_eq(end.calls, 2);
+    ck_assert_int_eq(end.err, ERR_DRAINING);
+    ck_assert_uint_eq(changed, 0); /* nobody is there to hear of it */
+    must_open();
+    ck_assert_int_eq(may_issue(E1, "e1"), ERR_REVOKED);
+    ck_assert_int_eq(may_issue(E2, "e2"), ERR_OK);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("revoker_failures");
+    TCase *t = tcase_create("revoker_failures");
+    tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, revoker_case_setup, revoker_case_teardown);
+    tcase_add_loop_test(t, test_wrong_requests_change_nothing_and_say_why, 0,
+                        sizeof wrong / sizeof wrong[0]);
+    tcase_add_test(t, test_an_id_that_nobody_knows_is_held_with_a_note);
+    tcase_add_test(t, test_an_expired_certificate_needs_no_revoking);
+    tcase_add_test(t, test_a_failed_write_leaves_nothing_behind_and_the_next_try_works);
+    tcase_add_test(t, test_without_memory_a_request_fails_whole);
+    tcase_add_test(t, test_a_torn_row_is_cut_off_with_a_warning);
+    tcase_add_test(t, test_a_damaged_journal_keeps_the_agent_from_starting);
+    tcase_add_test(t, test_a_journal_that_others_may_write_is_refused);
+    tcase_add_test(t, test_a_journal_that_is_mostly_dead_is_written_anew);
+    tcase_add_test(t, test_closing_ends_what_is_under_way_and_cancels_what_waits);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
