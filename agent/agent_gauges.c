@@ -1,5 +1,7 @@
 #include "agent/agent_gauges.h"
 
+#include "agent/certificate_gauges.h"
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/x509.h"
 
@@ -31,6 +33,7 @@ static void on_scrape(void *arg)
     set(g, M_BUNDLE_AUTHORITIES, metric_dynamic(g->metrics, M_BUNDLE_AUTHORITIES, g->trust_domain),
         1);
     set(g, M_WORKLOAD_SVID_MIN_NOT_AFTER, 0, (double)minter_min_not_after(g->minter));
+    certificate_gauges_set(g->metrics, g->minter, clock_wall_s());
     set(g, M_CONNECTIONS, 0, (double)endpoint_connections(g->endpoint));
 }
 

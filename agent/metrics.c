@@ -19,6 +19,8 @@ static const char *const method_paths[] = {
     [METHOD_HEALTH_CHECK] = "/grpc.health.v1.Health/Check",
     [METHOD_HEALTH_WATCH] = "/grpc.health.v1.Health/Watch",
 };
+static const char *const fraction_values[] = {
+    [LIFE_HALF] = "half", [LIFE_QUARTER] = "quarter", [LIFE_TENTH] = "tenth"};
 static const char *const svid_type_values[] = {[SVID_X509] = "x509"};
 static const char *const page_state_values[] = {
     [PAGE_CONNECTED] = "connected", [PAGE_GONE] = "gone"};
@@ -75,6 +77,8 @@ static const double bounds_scrape[] = {.0005, .001, .0025, .005, .01, .025, .05,
 #define L_REVOKED METRIC_VALUES("kind", revoked_values)
 #define L_HELD METRIC_VALUES("kind", held_values)
 #define L_REVOCATION_REASON METRIC_VALUES("reason", revocation_reason_values)
+#define L_FRACTION METRIC_VALUES("fraction", fraction_values)
+#define L_SERVICE METRIC_OPEN("service")
 #define L_SVID_TYPE METRIC_VALUES("type", svid_type_values)
 
 const struct metric_family agent_metrics[AGENT_METRIC_COUNT] = {

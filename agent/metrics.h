@@ -23,6 +23,7 @@ enum agent_method {
     METHOD_HEALTH_WATCH,
     METHOD_OTHER,
 };
+enum life_fraction { LIFE_HALF, LIFE_QUARTER, LIFE_TENTH };
 enum svid_type { SVID_X509 };
 enum attestor { ATTESTOR_UNIX };
 enum page_state { PAGE_CONNECTED, PAGE_GONE };

@@ -92,6 +92,7 @@ static void set_svid(struct minter *m, struct live *l, struct svid *svid)
     m->svid_count += (svid != NULL) - (l->svid != NULL);
     svid_unref(l->svid);
     l->svid = svid;
+    l->has_run_out = false;
     metric_set(m->opt.metrics, M_SVIDS, SVID_X509, 0, 0, (double)m->svid_count);
 }
 
@@ -235,9 +236,11 @@ static void renew(struct minter *m, struct live *l, int64_t ms, struct failures 
     if (err != ERR_REVOKED)
         note_failure(failures, l, &why);
     bool had_one = l->svid != NULL;
+    bool has_run_out = l->has_run_out || (had_one && !is_valid(l->svid, ms));
     if (!is_valid(l->svid, ms))
         set_svid(m, l, NULL);
     minting_failed(m, l, err, ms);
+    l->has_run_out = has_run_out && !l->is_held;
     if ((had_one && l->svid == NULL) || l->is_untold)
         tell(m, l);
 }
@@ -501,7 +504,7 @@ void minter_set_ttl(struct minter *m, int64_t x509_ttl_s)
     m->opt.x509_ttl_s = x509_ttl_s;
 }
 
-void minter_each(struct minter *m,
+void minter_each(const struct minter *m,
                  void (*fn)(void *arg, const struct svid *s, unsigned subscribers), void *arg)
 {
     for (size_t i = 0; i < m->table.count; i++)
@@ -517,6 +520,14 @@ const struct svid *minter_find(const struct minter *m, const char *entry_id,
         return NULL;
     *ret_subscribers = l->subscribers;
     return l->svid;
+}
+
+size_t minter_run_out(const struct minter *m)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->table.count; i++)
+        count += m->table.heap[i]->has_run_out;
+    return count;
 }
 
 int64_t minter_min_not_after(const struct minter *m)

@@ -73,8 +73,10 @@ err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id
 const struct svid *minter_find(const struct minter *m, const char *entry_id,
                                unsigned *ret_subscribers);
 /* For listings: calls fn for each live SVID; fn changes nothing. */
-void minter_each(struct minter *m,
+void minter_each(const struct minter *m,
                  void (*fn)(void *arg, const struct svid *s, unsigned subscribers), void *arg);
+/* Entries with subscribers whose SVID ran out and could not be replaced. */
+size_t minter_run_out(const struct minter *m);
 /* When the first of the live SVIDs expires (unix s); 0: there is none. */
 int64_t minter_min_not_after(const struct minter *m);
 

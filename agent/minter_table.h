@@ -15,9 +15,10 @@ struct live {
     struct svid *svid; /* owned reference; NULL while there is none to serve */
     int64_t due_ms;    /* renewal, retry or expiry */
     struct backoff backoff;
-    bool is_untold; /* the subscribers have not heard of what svid is now */
-    bool is_gone;   /* the entry is no longer there */
-    bool is_held;   /* it may have no SVID */
+    bool is_untold;   /* the subscribers have not heard of what svid is now */
+    bool is_gone;     /* the entry is no longer there */
+    bool is_held;     /* it may have no SVID */
+    bool has_run_out; /* svid is NULL because it expired and no new one could be had */
 };
 
 struct minter_table {

@@ -258,6 +258,19 @@ size_t metric_dynamic(struct metrics *m, size_t family, const char *value)
     return open->count - 1;
 }
 
+void metric_forget_values(struct metrics *m, size_t family)
+{
+    if (m == NULL)
+        return;
+    const struct metric_layout *l = &m->layout[family];
+    metric_slot_t *slots = atomic_load_explicit(&m->slots, memory_order_relaxed);
+    assert(l->open != NULL);
+    for (size_t i = 0; i < metric_family_slots(l); i++)
+        atomic_store_explicit(&slots[l->first + i], 0, memory_order_relaxed);
+    forget_texts(l->open);
+    metric_page_put_texts(m, family);
+}
+
 err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg)
 {
     if (m->hook_count == METRIC_HOOKS_MAX)

@@ -59,6 +59,9 @@ size_t metric_reason(const struct metrics *m, size_t family, err_t err);
  * bytes and more, the index of "other", and metrics_series_dropped_total counts. Loop thread only.
  */
 size_t metric_dynamic(struct metrics *m, size_t family, const char *value);
+/* Forgets the values of an open label, with what was counted of them: for gauges that are set anew
+ * at each exposition. Loop thread only. */
+void metric_forget_values(struct metrics *m, size_t family);
 /* Called before each exposition, to set gauges that depend on the clock. At most 8. */
 err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg) MUST_CHECK;
 

@@ -1,0 +1,13 @@
+/* How near to their end the certificates are that workloads use now: certificates_expiring_*,
+ * certificates_expired and cert_expiry_days. Those that nobody uses any more do not count: they are
+ * meant to expire. Loop thread only. */
+#ifndef SPINDLE_AGENT_CERTIFICATE_GAUGES_H
+#define SPINDLE_AGENT_CERTIFICATE_GAUGES_H
+
+#include "agent/metrics.h"
+#include "agent/minter.h"
+
+/* Sets all of them; `metrics` may be NULL, now is in Unix seconds. */
+void certificate_gauges_set(struct metrics *metrics, const struct minter *minter, int64_t now);
+
+#endif
