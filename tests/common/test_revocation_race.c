@@ -31,8 +31,12 @@ static void teardown(void)
 static void start(size_t capacity, uint64_t issuers, size_t count)
 {
     int sockets[RULE_READERS_MAX];
-    opt = (struct rule_options){
-        .capacity = capacity, .fixed = 1000, .window = 2000, .issuers = issuers, .readers = count};
+    opt = (struct rule_options){.capacity = capacity,
+                                .fixed = 1000,
+                                .window = 2000,
+                                .per_issuer = 32,
+                                .issuers = issuers,
+                                .readers = count};
     rule_writer_open(&w, shared, &opt, sockets);
     for (size_t i = 0; i < count; i++) {
         memset(&readers[i], 0, sizeof readers[i]);

@@ -170,10 +170,9 @@ static void say_list(struct rule_writer *w, int which, const struct revocation_i
 }
 
 /* Some numbers have an issuer of their own, which rises and falls with them. */
-#define NUMBERS_PER_ISSUER 32
 static bool has_issuer(const struct rule_options *opt, uint64_t n)
 {
-    return n % NUMBERS_PER_ISSUER == 0 && n / NUMBERS_PER_ISSUER < opt->issuers;
+    return n % opt->per_issuer == 0 && n / opt->per_issuer < opt->issuers;
 }
 
 static void rising_issuer(uint64_t n, uint8_t out[static REVOCATION_ISSUER_LEN])
@@ -376,10 +375,10 @@ static void ask_rising_issuer(struct rule_reader *r, uint64_t high)
     const struct revocation_status none = {0};
     struct revocation_issuer list;
     uint64_t low = atomic_load(&r->shared->low);
-    uint64_t end = (high < low ? low : high) + NUMBERS_PER_ISSUER; /* the next one, most of all */
+    uint64_t end = (high < low ? low : high) + r->opt->per_issuer; /* the next one, most of all */
     uint64_t n = draw(&r->random, 2) == 0 ? end - 1 : low + draw(&r->random, end - low);
     uint8_t key[REVOCATION_ISSUER_LEN];
-    n -= n % NUMBERS_PER_ISSUER;
+    n -= n % r->opt->per_issuer;
     rising_issuer(n, key);
     bool is_known = revocation_view_issuer(r->view, key, &list);
     bool may_be_gone = n >= high || n < atomic_load(&r->shared->low) || !has_issuer(r->opt, n);

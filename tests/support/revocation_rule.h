@@ -22,10 +22,11 @@ struct rule_shared *rule_shared_new(void); /* inherited by fork */
 void rule_shared_free(struct rule_shared *s);
 
 struct rule_options {
-    size_t capacity;  /* to start with */
-    uint64_t fixed;   /* serials set at the start and never changed */
-    uint64_t window;  /* how many numbers rise before they are forgotten again */
-    uint64_t issuers; /* how many rise with them, in all */
+    size_t capacity;     /* to start with */
+    uint64_t fixed;      /* serials set at the start and never changed */
+    uint64_t window;     /* how many numbers rise before they are forgotten again */
+    uint64_t per_issuer; /* every so many of them an issuer of its own rises too */
+    uint64_t issuers;    /* and so many at most */
     size_t readers;
 };
 
