@@ -18,7 +18,6 @@
 /* Rows in use, forgotten ones too, before a new table is made: 3 of 4. The new one is half full, so
  * a million serials lie in 43 to 64 MB, and each is copied less than three times in all. */
 #define FULL(capacity) ((capacity) / 4 * 3)
-#define TRIES 4 /* seeds, until each key has a place: one nearly always does */
 
 struct revocation_writer {
     struct table_map map;
@@ -201,14 +200,10 @@ static err_t copy_table(const struct revocation_writer *from, struct revocation_
 }
 
 /* Makes a table of this shape, moves all to it, and tells. On failure all is as it was. */
-static err_t replace(struct revocation_writer *w, struct shape shape, struct why *why)
+static err_t replace(struct revocation_writer *w, const struct shape *shape, struct why *why)
 {
     struct revocation_writer next = *w;
-    err_t err = copy_table(w, &next, &shape, why);
-    for (int i = 1; err == ERR_LIMIT && i < TRIES; i++) {
-        shape.same_places = false;
-        err = copy_table(w, &next, &shape, why);
-    }
+    err_t err = copy_table(w, &next, shape, why);
     if (err != ERR_OK)
         return err;
     const struct table_header *from = w->map.header;
@@ -288,7 +283,7 @@ static void keep_room(struct revocation_writer *w)
     if (shape.same_places)
         shape.issuers = t->issuer_capacity;
     if (!shape.same_places || is_crowded(w->rows_used, w->rows_live, t->row_capacity, shape.rows))
-        (void)replace(w, shape, &why); /* storing says it when there is no room */
+        (void)replace(w, &shape, &why); /* storing says it when there is no room */
 }
 
 /* What is said of an issuer appears in one step, a new one too. */
@@ -364,7 +359,8 @@ static err_t store(struct revocation_writer *w, const struct subject *about, uin
     if (err != ERR_LIMIT || w->rows_live >= FULL(TABLE_ROWS_MAX) ||
         w->issuers_live >= FULL(TABLE_ISSUERS_MAX))
         return err;
-    err = replace(w, next_shape(w), why); /* too many about one place: another seed spreads them */
+    struct shape shape = next_shape(w); /* too many about one place: another seed spreads them */
+    err = replace(w, &shape, why);
     return err == ERR_OK ? store_once(w, about, word, why) : err;
 }
 

@@ -198,6 +198,8 @@ START_TEST(test_a_held_id_is_revoked_and_held_until_released)
     ck_assert_int_eq(revocation_writer_hold(w, web, &none, &why), ERR_OK);
     ck_assert_int_eq(revocation_writer_hold(w, web, &none, &why), ERR_OK);
     ck_assert_int_eq(revocation_view_id(v, &id).state, REVOCATION_UNKNOWN);
+    none.state = REVOCATION_GOOD; /* an ID is held or it is not */
+    ck_assert_int_eq(revocation_writer_hold(w, web, &none, &why), ERR_OK);
     ck_assert_uint_eq(revocation_writer_count(w), 0);
 }
 END_TEST
@@ -368,6 +370,72 @@ START_TEST(test_forgotten_rows_do_not_fill_the_table_for_ever)
 }
 END_TEST
 
+START_TEST(test_forgotten_issuers_do_not_fill_the_table_for_ever)
+{
+    uint8_t issuer[20] = {0};
+    for (uint32_t i = 0; i < 5000; i++) {
+        memcpy(issuer, &i, sizeof i);
+        complete(issuer, true, NOW + 1);
+        ck_assert_int_eq(state(issuer, slice_str("x")), REVOCATION_GOOD);
+        revocation_writer_forget_issuer(w, issuer);
+    }
+    ck_assert_uint_eq(revocation_writer_bytes(w), table_size(64, 64));
+}
+END_TEST
+
+/* Who knows the seed picks serials that all belong into the same few places. */
+START_TEST(test_serials_chosen_to_crowd_one_place_are_spread_by_another_seed)
+{
+    static uint8_t chosen[600][16];
+    uint8_t room[16];
+    teardown();
+    start(4096);
+    set(ISSUER_A, slice_str("first"), revoked(REVOCATION_UNSPECIFIED, NOW));
+    struct table_key issuer = table_key_issuer(ISSUER_A), key;
+    uint32_t index = table_find_issuer(revocation_writer_map(w), &issuer).index;
+    for (uint32_t n = 0, found = 0; found < 600; n++) {
+        ck_assert(table_key_serial(index, number(n, room), &key));
+        if (table_find_row(revocation_writer_map(w), &key).index < 16)
+            memcpy(chosen[found++], room, sizeof room);
+    }
+    for (size_t i = 0; i < 600; i++)
+        set(ISSUER_A, slice_of(chosen[i], 16), revoked(REVOCATION_UNSPECIFIED, NOW));
+    ck_assert_int_eq(replaced, 1);
+    for (size_t i = 0; i < 600; i++)
+        ck_assert_int_eq(state(ISSUER_A, slice_of(chosen[i], 16)), REVOCATION_REVOKED);
+    ck_assert_int_eq(state(ISSUER_A, slice_str("first")), REVOCATION_REVOKED);
+    ck_assert_uint_eq(revocation_writer_bytes(w), table_size(64, 4096));
+}
+END_TEST
+
+/* Lines of /proc/self/maps that map a table. */
+static int mapped_tables(void)
+{
+    FILE *f = fopen("/proc/self/maps", "re");
+    char line[512];
+    int count = 0;
+    ck_assert_ptr_nonnull(f);
+    while (fgets(line, sizeof line, f) != NULL)
+        count += strstr(line, "spindle-revocations") != NULL;
+    fclose(f);
+    return count;
+}
+
+START_TEST(test_tables_that_were_replaced_are_let_go)
+{
+    uint8_t room[16];
+    int before = dup(0);
+    close(before);
+    for (uint32_t i = 0; i < 1000; i++)
+        set(ISSUER_A, number(i, room), revoked(REVOCATION_SUPERSEDED, NOW));
+    ck_assert_int_gt(replaced, 3);
+    int after = dup(0); /* as many descriptors as before */
+    close(after);
+    ck_assert_int_le(after, before + 1);
+    ck_assert_int_eq(mapped_tables(), 2); /* the writer's and the view's */
+}
+END_TEST
+
 START_TEST(test_the_same_serial_set_and_forgotten_again_needs_no_new_table)
 {
     for (int i = 0; i < 10000; i++) {
@@ -498,6 +566,9 @@ int main(void)
     tcase_add_test(tc, test_growth_keeps_every_answer_generation_and_heartbeat);
     tcase_add_test(tc, test_many_issuers_grow_the_table_and_keep_their_serials);
     tcase_add_test(tc, test_forgotten_rows_do_not_fill_the_table_for_ever);
+    tcase_add_test(tc, test_forgotten_issuers_do_not_fill_the_table_for_ever);
+    tcase_add_test(tc, test_serials_chosen_to_crowd_one_place_are_spread_by_another_seed);
+    tcase_add_test(tc, test_tables_that_were_replaced_are_let_go);
     tcase_add_test(tc, test_the_same_serial_set_and_forgotten_again_needs_no_new_table);
     tcase_add_test(tc, test_an_old_view_stays_as_it_was);
     tcase_add_test(tc, test_a_view_outlives_the_writer);

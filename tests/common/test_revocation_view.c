@@ -83,7 +83,8 @@ START_TEST(test_what_is_no_memfd_is_refused)
 }
 END_TEST
 
-/* One field changed, in a table of `pages` more or fewer. */
+/* One field changed, in a table of `pages` more or fewer, or as large as the field says. */
+#define FITS 99
 static const struct {
     uint64_t magic;
     uint32_t version, issuers, rows;
@@ -102,8 +103,10 @@ static const struct {
     {TABLE_MAGIC, 1, ISSUERS, ROWS + 128, 0, ERR_PARSE},
     {TABLE_MAGIC, 1, UINT32_MAX, ROWS, 0, ERR_PARSE},
     {TABLE_MAGIC, 1, ISSUERS, UINT32_MAX, 0, ERR_PARSE},
-    {TABLE_MAGIC, 1, TABLE_ISSUERS_MAX + 1, ROWS, 0, ERR_PARSE},
-    {TABLE_MAGIC, 1, ISSUERS, TABLE_ROWS_MAX + 1, 0, ERR_PARSE},
+    {TABLE_MAGIC, 1, TABLE_ISSUERS_MAX, ROWS, FITS, ERR_OK},
+    {TABLE_MAGIC, 1, TABLE_ISSUERS_MAX + 1, ROWS, FITS, ERR_PARSE},
+    {TABLE_MAGIC, 1, ISSUERS, TABLE_ROWS_MAX, FITS, ERR_OK},
+    {TABLE_MAGIC, 1, ISSUERS, TABLE_ROWS_MAX + 1, FITS, ERR_PARSE},
 };
 
 START_TEST(test_a_header_that_does_not_hold_is_refused)
@@ -111,6 +114,8 @@ START_TEST(test_a_header_that_does_not_hold_is_refused)
     struct table_header h = good_header();
     size_t size = table_size(ISSUERS, ROWS) + (size_t)(headers[_i].pages * 4096);
     void *bytes;
+    if (headers[_i].pages == FITS)
+        size = table_size(headers[_i].issuers, headers[_i].rows);
     h.magic = headers[_i].magic;
     h.version = headers[_i].version;
     h.issuer_capacity = headers[_i].issuers;
@@ -131,6 +136,24 @@ START_TEST(test_a_table_too_short_for_a_header_is_refused)
     void *bytes;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         ck_assert_int_eq(open_fd(make_fd(&h, sizes[i], ALL_SEALS, &bytes)), ERR_PARSE);
+}
+END_TEST
+
+/* The same 20 bytes as a serial of the first issuer, an ID and an issuer are three keys. */
+START_TEST(test_keys_of_different_kinds_differ)
+{
+    struct revocation_id id;
+    struct table_key keys[3];
+    memset(id.hash, 7, sizeof id.hash);
+    ck_assert(table_key_serial(0, slice_of(id.hash, sizeof id.hash), &keys[0]));
+    keys[1] = table_key_id(&id);
+    keys[2] = table_key_issuer(id.hash);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_mem_ne(&keys[i], &keys[(i + 1) % 3], sizeof keys[i]);
+        uint32_t index = 9;
+        ck_assert_int_eq(table_key_has_issuer(&keys[i], &index), i == 0);
+        ck_assert_uint_eq(index, i == 0 ? 0 : 9);
+    }
 }
 END_TEST
 
@@ -271,6 +294,7 @@ int main(void)
     tcase_add_loop_test(fds, test_a_header_that_does_not_hold_is_refused, 0,
                         (int)(sizeof headers / sizeof headers[0]));
     tcase_add_test(fds, test_a_table_too_short_for_a_header_is_refused);
+    tcase_add_test(fds, test_keys_of_different_kinds_differ);
     tcase_add_checked_fixture(bytes, setup, teardown);
     tcase_add_test(bytes, test_a_word_that_makes_no_sense_is_unknown);
     tcase_add_test(bytes, test_an_issuers_word_that_makes_no_sense_is_no_list);
