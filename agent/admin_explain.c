@@ -66,16 +66,19 @@ void explain_jobs_free(struct explain_jobs *all)
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-/* Paths and names may be any bytes; JSON is UTF-8. */
+/* Paths and names may be any bytes; JSON is UTF-8, and it ends in somebody's terminal. */
 static json_t *any_text(const char *text)
 {
-    json_t *json = json_string(text);
-    char *copy = json == NULL ? mem_strdup(text) : NULL;
+    char *copy = mem_strdup(text);
     if (copy == NULL)
-        return json;
-    for (char *c = copy; *c != '\0'; c++)
+        return NULL;
+    for (unsigned char *c = (unsigned char *)copy; *c != '\0'; c++)
+        if (*c < ' ' || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0)) /* controls, and those of C1 */
+            *c = '?';
+    json_t *json = json_string(copy);
+    for (char *c = copy; json == NULL && *c != '\0'; c++)
         *c = (unsigned char)*c < 0x80 ? *c : '?';
-    json = json_string(copy);
+    json = json != NULL ? json : json_string(copy);
     mem_free(copy);
     return json;
 }

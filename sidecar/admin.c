@@ -1,7 +1,8 @@
 #include "sidecar/admin.h"
 
+#include "sidecar/admin_explain.h"
+
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,20 +31,25 @@ static void respond(struct http_response *res, int status, const char *text)
         res->status = 500;
 }
 
+void sidecar_admin_answer(struct http_response *res, json_t *json)
+{
+    char *text = json != NULL ? json_dumps(json, JSON_INDENT(1)) : NULL;
+    res->status = 200;
+    res->content_type = "application/json";
+    if (text == NULL || buf_append_str(&res->body, text) != ERR_OK) {
+        buf_clear(&res->body);
+        respond(res, 500, "out of memory\n");
+    }
+    free(text); /* jansson's own allocation */
+    json_decref(json);
+}
+
 static void on_conns(void *arg, const struct http_request *req, struct http_response *res)
 {
     (void)req;
     json_t *list = json_array();
-    json_t *top = json_pack("{s:O}", "connections", list);
     sidecar_each_conn(arg, CONNS_SHOWN_MAX, add_view, list);
-    char *text = top != NULL ? json_dumps(top, JSON_INDENT(1)) : NULL;
-    res->status = 200;
-    res->content_type = "application/json";
-    if (text == NULL || buf_append_str(&res->body, text) != ERR_OK)
-        respond(res, 500, "out of memory\n");
-    free(text);
-    json_decref(list);
-    json_decref(top);
+    sidecar_admin_answer(res, json_pack("{s:o}", "connections", list));
 }
 
 static void on_drain(void *arg, const struct http_request *req, struct http_response *res)
@@ -60,6 +66,7 @@ static void on_quit(void *arg, const struct http_request *req, struct http_respo
 
 static const struct http_route routes[] = {
     {"GET", "/v1/conns", on_conns},
+    {"GET", "/v1/explain", sidecar_admin_explain},
     {"POST", "/v1/drain", on_drain},
     {"POST", "/v1/quit", on_quit},
 };

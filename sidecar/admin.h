@@ -1,13 +1,17 @@
 /* The sidecar's admin routes, for operators by its Unix socket (0600, same user or root):
- * GET /v1/conns, POST /v1/drain, POST /v1/quit. Loop thread only. */
+ * GET /v1/conns and /v1/explain, POST /v1/drain, POST /v1/quit. Loop thread only. */
 #ifndef SPINDLE_SIDECAR_ADMIN_H
 #define SPINDLE_SIDECAR_ADMIN_H
 
 #include "common/http_server.h"
 #include "sidecar/sidecar.h"
 
+#include <jansson.h>
+
 /* ERR_CONFIG naming key, socket and cause. */
 err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sidecar *s,
                          struct http_server **ret, struct why *why) MUST_CHECK;
+/* For routes; takes `json`. */
+void sidecar_admin_answer(struct http_response *res, json_t *json);
 
 #endif

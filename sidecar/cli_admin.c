@@ -1,12 +1,13 @@
 /* conns, drain, quit: the sidecar's admin socket from the command line. */
+#include "sidecar/cli_admin.h"
+
 #include "common/admin_client.h"
 #include "sidecar/commands.h"
 #include "sidecar/config.h"
 
 #define REPORT_MAX (64u * 1024u)
 
-/* --admin, else the configured one; a sidecar has none unless it is configured. */
-static err_t admin_socket(const struct command_line *line, struct address *ret, struct why *why)
+err_t cli_admin_socket(const struct command_line *line, struct address *ret, struct why *why)
 {
     const char *sets[COMMAND_FLAGS_MAX + 1];
     const char *flag = command_flag_value(line, "admin");
@@ -51,7 +52,7 @@ static void print_conn(FILE *out, const json_t *row)
 err_t cli_conns(const struct command_line *line, struct why *why)
 {
     struct address socket;
-    err_t err = admin_socket(line, &socket, why);
+    err_t err = cli_admin_socket(line, &socket, why);
     return err == ERR_OK
                ? admin_client_list(line, &socket, "/v1/conns", "connections", print_conn, why)
                : err;
@@ -60,13 +61,13 @@ err_t cli_conns(const struct command_line *line, struct why *why)
 err_t cli_drain(const struct command_line *line, struct why *why)
 {
     struct address socket;
-    err_t err = admin_socket(line, &socket, why);
+    err_t err = cli_admin_socket(line, &socket, why);
     return err == ERR_OK ? admin_client_post(line, &socket, "/v1/drain", why) : err;
 }
 
 err_t cli_quit(const struct command_line *line, struct why *why)
 {
     struct address socket;
-    err_t err = admin_socket(line, &socket, why);
+    err_t err = cli_admin_socket(line, &socket, why);
     return err == ERR_OK ? admin_client_post(line, &socket, "/v1/quit", why) : err;
 }

@@ -299,6 +299,14 @@ void sidecar_each_conn(struct sidecar *s, size_t max,
         worker_each(&s->workers[i], max, fn, arg);
 }
 
+struct sidecar_facts sidecar_facts(const struct sidecar *s)
+{
+    return (struct sidecar_facts){.config = s->config,
+                                  .identity = s->identity,
+                                  .view = s->view,
+                                  .refusals = s->notes.refusals};
+}
+
 /* --- reload ----------------------------------------------------------------------------------- */
 
 static void log_lines(enum log_level level, const char *event, const struct buf *report)

@@ -15,6 +15,8 @@
 err_t sidecar_run(const char *config_path, const char *const *sets, struct why *why) MUST_CHECK;
 
 struct sidecar;
+struct refusals;
+struct revocation_view;
 
 /* For admin.c and the probes. */
 bool sidecar_is_ready(const struct sidecar *s, struct buf *ret_words);
@@ -22,5 +24,13 @@ void sidecar_drain(struct sidecar *s, const struct audit_order *order);
 void sidecar_quit(struct sidecar *s, const struct audit_order *order);
 void sidecar_each_conn(struct sidecar *s, size_t max,
                        void (*fn)(void *arg, const struct conn_view *view), void *arg);
+/* What it goes by now; borrowed until the loop goes on. */
+struct sidecar_facts {
+    const struct sidecar_config *config;
+    const struct identity *identity;    /* NULL: none */
+    const struct revocation_view *view; /* NULL: none */
+    struct refusals *refusals;
+};
+struct sidecar_facts sidecar_facts(const struct sidecar *s);
 
 #endif

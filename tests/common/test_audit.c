@@ -172,7 +172,8 @@ START_TEST(test_a_reader_that_stalls_blocks_nobody_and_what_is_lost_is_told)
     struct audit_tally t = audit_tally_text(d.text);
     ck_assert_int_eq(t.lost, (int64_t)lost);
     ck_assert_int_eq(t.seen + t.lost, EVENTS);
-    ck_assert_int_eq(t.gaps, 1);
+    ck_assert_int_ge(t.gaps, 1); /* two when the writer came late to the first */
+    ck_assert_int_le(t.gaps, 2);
     close(d.fd);
     free(d.text);
     metrics_free(m);

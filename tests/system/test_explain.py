@@ -1,8 +1,8 @@
 """explain: why a process gets an identity or none, and why a peer is accepted or not, asked of the
 running programs."""
-import json
 import os
 import socket
+import ssl
 import subprocess
 
 import pytest
@@ -131,3 +131,125 @@ def test_an_explanation_under_way_does_not_hold_up_the_end(site):
     finally:
         process.kill()
         process.wait()
+
+
+# ---- sidecar
+
+def ask(site, sidecar, peer=None):
+    words = ["explain", "--admin", sidecar.admin, "--output", "json"]
+    got = site.run("spindle-sidecar", *words, *(["--peer", peer] if peer else []))
+    assert got.code == 0, got
+    return got.json()
+
+
+def ask_words(site, sidecar, *options):
+    got = site.run("spindle-sidecar", "explain", "--admin", sidecar.admin, *options)
+    assert got.code == 0, got
+    return got.out
+
+
+def pair(site):
+    """An inbound sidecar that lets CLIENT in, and an outbound one as OTHER that it refuses."""
+    mine = [f"unix:uid:{os.getuid()}"]
+    site.agent([{"spiffe_id": name, "selectors": mine} for name in (WEB, CLIENT, OTHER)])
+    host, port = site.tcp_server()
+    inbound = site.sidecar("web", identity={"spiffe_id": WEB}, workers=2, inbound=[
+        {"listen": "127.0.0.1:0", "forward": f"{host}:{port}", "allow": [CLIENT, "spiffe://example.org/ns/*"]}])
+    there = "{}:{}".format(*inbound.inbound())
+    other = site.sidecar("other", identity={"spiffe_id": OTHER}, outbound=[
+        {"listen": "127.0.0.1:0", "forward": there, "expect": [WEB]}])
+    return inbound, other
+
+
+def knock(sidecar):
+    """True when an echo comes back."""
+    with socket.create_connection(sidecar.outbound(), timeout=20) as s:
+        try:
+            s.sendall(b"ping")
+            return s.recv(4) == b"ping"
+        except OSError:
+            return False
+
+
+def test_a_peer_that_is_let_in_and_by_which_rule(site):
+    inbound, _ = pair(site)
+    told = ask(site, inbound, "spiffe://example.org/ns/shop/web")
+    assert (told["verdict"], told["trusted"], told["revocation"]["held"]) == ("accepted", True, False)
+    assert told["routes"] == [{"key": "inbound[0].allow", "direction": "inbound", "listed": True,
+                               "listen": inbound.config["inbound"][0]["listen"],
+                               "rule": "spiffe://example.org/ns/*"}]
+    assert told["refusals"] == []
+    assert "listed, by the rule spiffe://example.org/ns/*" in ask_words(site, inbound, "--peer",
+                                                                        "spiffe://example.org/ns/a")
+
+
+def test_a_peer_that_was_refused_and_what_differs(site):
+    inbound, other = pair(site)
+    for _ in range(3):
+        assert not knock(other)
+    told = ask(site, inbound, OTHER)
+    route = told["routes"][0]
+    assert (told["verdict"], route["listed"], route["nearest"]) == ("not_listed", False, CLIENT)
+    assert route["differs"] == 'segment 1 is "other" in the ID, "client" in the rule'
+    refusal, = told["refusals"]
+    assert (refusal["reason"], refusal["count"], refusal["peer"]) == ("peer_not_allowed", 3, OTHER)
+    assert refusal["address"].startswith("127.0.0.1:") and refusal["serial"]
+    assert refusal["first"] <= refusal["last"]
+    text = ask_words(site, inbound, "--peer", OTHER)
+    assert "NOT LISTED\n    nearest rule  " + CLIENT in text and "3 times since" in text
+    assert "what to do:\n  Add \"" + OTHER in text
+    assert "its last refusals:" not in ask_words(site, inbound, "--peer", CLIENT)
+
+
+def test_a_trust_domain_without_roots(site):
+    inbound, _ = pair(site)
+    told = ask(site, inbound, "spiffe://partner.test/web")
+    assert (told["verdict"], told["trusted"]) == ("no_trust", False)
+    assert told["trust_domains"] == ["example.org"]
+    assert "NOT TRUSTED; trusted are example.org\n" in ask_words(site, inbound, "--peer",
+                                                                 "spiffe://partner.test/web")
+
+
+def test_the_last_refusals_of_all(site):
+    inbound, other = pair(site)
+    assert "nobody was refused" in ask_words(site, inbound)
+    with socket.create_connection(inbound.inbound(), timeout=20) as s:
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        s.recv(100)
+    assert not knock(other)
+    rows = ask(site, inbound)["refusals"]
+    assert [r["reason"] for r in rows] == ["peer_not_allowed", "tls_not_tls"]
+    assert rows[1]["peer"] == ""
+    text = ask_words(site, inbound)
+    assert text.index("peer_not_allowed") < text.index("tls_not_tls")
+
+
+def test_a_sidecar_without_identity_names_its_own_process(site):
+    sidecar = site.sidecar("web", wait=False, identity={"workload_api": f"unix://{site.path('none.sock')}"},
+                           inbound=[{"listen": "127.0.0.1:0", "forward": "127.0.0.1:9", "allow": [CLIENT]}])
+    sidecar.wait_event("started")
+    told = ask(site, sidecar, CLIENT)
+    assert told["verdict"] == "no_identity" and f"explain --pid {sidecar.pid}" in told["next"]
+
+
+def test_wrong_ids_are_wrong_use(site):
+    inbound, _ = pair(site)
+    for peer in ("web", "spiffe://example.org/%41", "spiffe://Example.org/a", "spiffe://a/" + "x" * 3000):
+        got = site.run("spindle-sidecar", "explain", "--peer", peer, "--admin", inbound.admin)
+        assert got.code == 2 and "peer: " in got.err, got
+
+
+def test_what_a_peer_claims_cannot_move_the_cursor(site):
+    """A certificate whose name has escape sequences in it: no control byte reaches the terminal."""
+    inbound, _ = pair(site)
+    leaf = site.ca("evil").leaf("spiffe://example.org/\x1b]0;x\x07y")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    tls.load_cert_chain(leaf.certificate, leaf.key)
+    with socket.create_connection(inbound.inbound(), timeout=20) as raw, tls.wrap_socket(raw) as s:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            assert s.recv(1) != b""
+            pytest.fail("it was let in")
+    refusal, = ask(site, inbound)["refusals"]
+    assert refusal["peer"] == "spiffe://example.org/?]0;x?y", refusal
+    assert not [c for c in ask_words(site, inbound) if c < " " and c != "\n"]
