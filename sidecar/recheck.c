@@ -4,6 +4,7 @@
 #include "sidecar/worker.h"
 
 #define TURN_NS 2000000u
+#define WATCH_MS 1000
 #define LINES_MAX 16 /* of a walk; the last one tells how many there were */
 
 static void on_turn(uv_idle_t *turn);
@@ -13,12 +14,15 @@ void recheck_open(struct recheck *r, struct worker *w)
     *r = (struct recheck){.worker = w};
     uv_idle_init(w->loop, &r->turn);
     r->turn.data = r;
+    uv_timer_init(w->loop, &r->watch);
+    r->watch.data = r;
 }
 
 void recheck_close(struct recheck *r)
 {
     r->what = r->again = 0;
     uv_close((uv_handle_t *)&r->turn, NULL);
+    uv_close((uv_handle_t *)&r->watch, NULL);
 }
 
 static void begin(struct recheck *r, unsigned what)
@@ -46,6 +50,21 @@ void recheck_changed(struct recheck *r)
 {
     if (revocation_view_generation(r->worker->view) != r->generation)
         recheck_start(r, RECHECK_REVOCATION);
+}
+
+static void on_watch(uv_timer_t *watch)
+{
+    recheck_changed(watch->data);
+}
+
+void recheck_cache(struct recheck *r)
+{
+    if (r->worker->view == NULL) {
+        uv_timer_stop(&r->watch);
+        return;
+    }
+    recheck_start(r, RECHECK_REVOCATION);
+    uv_timer_start(&r->watch, on_watch, WATCH_MS, WATCH_MS);
 }
 
 void recheck_forget(struct recheck *r, const struct conn *c)

@@ -9,6 +9,7 @@
 
 struct recheck {
     uv_idle_t turn;
+    uv_timer_t watch; /* while there is a cache */
     struct worker *worker;
     struct conn *at;     /* the next to look at */
     unsigned what;       /* enum recheck_what of this walk; 0: none is under way */
@@ -19,10 +20,13 @@ struct recheck {
 };
 
 void recheck_open(struct recheck *r, struct worker *w);
-void recheck_close(struct recheck *r); /* the loop frees its handle */
+void recheck_close(struct recheck *r); /* the loop frees its handles */
 void recheck_start(struct recheck *r, unsigned what);
 /* The cache says that it changed: a walk, unless one has begun since. */
 void recheck_changed(struct recheck *r);
+/* The worker has another cache now, or none: a walk. The cache is asked every second from now on
+ * whether it changed: a sidecar that lost its identity, or its agent, is told nothing. */
+void recheck_cache(struct recheck *r);
 /* c leaves the worker's list, still linked. */
 void recheck_forget(struct recheck *r, const struct conn *c);
 

@@ -95,6 +95,7 @@ static void take_identity(struct worker *w, struct identity *identity)
     struct why why = {0};
     if (identity == NULL) {
         drop_contexts(w);
+        recheck_changed(&w->recheck); /* it may be ours that was revoked */
         return;
     }
     err_t err = tls_context_new(TLS_SERVER, TLS_CLIENT_REQUIRED, identity, &server, &why);
@@ -131,8 +132,7 @@ static void take_view(struct worker *w, struct revocation_view *view)
 {
     revocation_view_unref(w->view);
     w->view = view != NULL ? revocation_view_ref(view) : NULL;
-    if (view != NULL)
-        recheck_start(&w->recheck, RECHECK_REVOCATION);
+    recheck_cache(&w->recheck);
 }
 
 static void stop_accepting(struct worker *w)

@@ -482,8 +482,10 @@ START_TEST(test_where_our_own_id_is_revoked_all_connections_are_cut_and_none_beg
     peer_open(&p, A, 0);
     ck_assert_int_eq(revocation_writer_hold(writer, slice_str(ids[ME]), &held, &why), ERR_OK);
     revocation_writer_commit(writer);
-    worker_post_changed(&workers[0]);
+    if (_i == 1) /* the agent takes the identity away as well; else nobody says a word */
+        worker_post_identity(&workers[0], NULL);
     check_reset(&p);
+    worker_post_identity(&workers[0], identities[ME]);
     peer_start(&late, B, 0);
     ck_assert(!peer_lives(&late));
     ck_assert_uint_eq(cuts(ERR_CERT_REVOKED), 1);
@@ -521,7 +523,8 @@ int main(void)
     tcase_add_test(t, test_who_is_revoked_is_cut_by_every_worker_and_nobody_else);
     tcase_add_loop_test(t, test_a_connection_is_cut_in_the_midst_of_its_making, 0, 2);
     tcase_add_test(t, test_changes_that_concern_nobody_here_cut_nobody);
-    tcase_add_test(t, test_where_our_own_id_is_revoked_all_connections_are_cut_and_none_begins);
+    tcase_add_loop_test(t, test_where_our_own_id_is_revoked_all_connections_are_cut_and_none_begins,
+                        0, 2);
     tcase_add_test(t, test_the_limit_of_life_that_was_told_binds_handshakes);
     suite_add_tcase(s, t);
     return run_suite(s);
