@@ -1,6 +1,7 @@
 /* What the agent keeps of what it issued and revoked: how both are opened, and whom they tell. */
 #include "agent/agent_internal.h"
 #include "agent/audit_events.h"
+#include "common/bundle.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -84,6 +85,22 @@ static void on_revocation(void *arg, const struct revocation_change *change)
         minter_discard(a->minter, change->revoked[i].serial);
 }
 
+/* Our root signed the issuers, so its list is complete too; without it a sidecar whose policy is
+ * hard admits nobody. */
+static void vouch_for_roots(struct agent *a)
+{
+    struct slice ders[BUNDLE_ROOTS_MAX];
+    size_t count = 0;
+    if (x509_split(authority_bundle(a->authority), ders, BUNDLE_ROOTS_MAX, &count, NULL) != ERR_OK)
+        return; /* cannot be: the authority made them */
+    for (size_t i = 0; i < count; i++) {
+        struct x509 root;
+        uint8_t key[X509_KEY_ID_LEN];
+        if (x509_parse(ders[i], &root, NULL) == ERR_OK && x509_key_id(root.spki, key) == ERR_OK)
+            revoker_issuer(a->revoker, key, root.not_after);
+    }
+}
+
 err_t agent_open_revoker(struct agent *a, struct why *why)
 {
     struct revoker_options opt = {.data_dir = a->config->data_dir,
@@ -96,7 +113,10 @@ err_t agent_open_revoker(struct agent *a, struct why *why)
                                   .on_cache_changed = on_cache_changed,
                                   .on_change = on_revocation,
                                   .arg = a};
-    return revoker_open(&a->loop, &opt, &a->revoker, why);
+    err_t err = revoker_open(&a->loop, &opt, &a->revoker, why);
+    if (err == ERR_OK)
+        vouch_for_roots(a);
+    return err;
 }
 
 void agent_close_revoker(struct agent *a)

@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 import harness
+import revocation
 from fake_agent import FakeAgent, der, response, svid
+from revocation import CLIENT, CUT, WEBS
 from test_hostile_peers import context, talk, text
 
 ME = "spiffe://example.org/me"
 A, B = "spiffe://example.org/a", "spiffe://example.org/b"
 PARTNER = "spiffe://partner.test/p"
-CUT = "spindle_sidecar_connections_cut_total"
 CLOSED = "spindle_sidecar_connections_closed_total"
 
 
@@ -244,3 +245,101 @@ def test_peer_expiry_keep_keeps_and_a_reload_may_change_that(site):
     assert client.end() == "reset"
     other.check()
     assert s.sidecar.wait_metric(CUT, direction="inbound", reason="cert_expired") == 1
+
+
+def test_a_revocation_cuts_every_connection_of_one_identity_and_none_of_others(site, capsys):
+    """Five rounds of 1,000 live connections on two sidecars; the bar is one second."""
+    node = revocation.Node(site, 500, 500).open()
+    rounds = []
+    for _ in range(5):
+        rounds.append(node.revoke("--reason", "keyCompromise"))
+        node.lift()
+    with capsys.disabled():
+        for name, values in zip(("all cut", "and new ones refused", "command done"), zip(*rounds)):
+            print(f"\n    {name}: {revocation.percentiles(values)}", end="")
+    assert max(refused for _, refused, _ in rounds) <= 1 * harness.SLOW
+    event = node.webs[0].wait_event("connection_cut", reason="cert_revoked")
+    assert event["peer_id"] == CLIENT and "keyCompromise" in event["detail"]
+    assert node.webs[0].wait_event("handshake_failed", reason="cert_revoked")["presented"] == CLIENT
+    assert node.webs[0].wait_event("connections_cut")["kept"] == "250"
+    node.mine.open()
+    node.others.check()
+
+
+def serial(node, identity):
+    listed = node.site.run("spindle-agent", "svids", "list", "--admin", node.agent.admin, "--output", "json")
+    return next(row["serial"] for row in listed.json()["svids"] if row["spiffe_id"] == identity)
+
+
+def test_revoking_one_serial_cuts_its_connections_and_the_next_certificate_is_welcome(site):
+    node = revocation.Node(site, 10, 10).open()
+    node.mine.open()
+    old = node.stolen()
+    before = len(node.client.events("identity_rotated"))
+    node.finish(node.command(f"serial:{serial(node, CLIENT)}"))
+    node.mine.wait_all_ended()
+    assert not node.admits(old)
+    node.client.wait_event("identity_rotated", count=before + 1)
+    node.mine.open().check()
+    assert node.others.look(0) == 0 and node.others.check()
+
+
+def test_with_policy_off_nobody_is_cut_before_a_reload_says_soft(site):
+    node = revocation.Node(site, 6, 6, revocation={"policy": "off"}).open()
+    node.mine.open()
+    old = node.stolen()
+    node.finish(node.command(CLIENT))
+    node.webs[0].wait_event("revocation_cache_changed")
+    assert node.admits(old) and node.mine.look(0) == 0
+    node.mine.check()
+    for side in [node.client, *node.webs]:
+        site.write(f"{side.name}.yaml", yaml.safe_dump({**side.config, "revocation": {"policy": "soft"}}))
+    node.mine.wait_all_ended()
+    harness.wait_until(lambda: not node.admits(old), "both refuse it")
+    assert node.others.look(0) == 0 and node.others.check()
+
+
+def test_what_was_revoked_stays_so_while_the_agent_is_away_and_nobody_else_is_cut(site):
+    node = revocation.Node(site, 4, 4).open()
+    node.mine.open()
+    old = node.stolen()
+    node.finish(node.command(CLIENT))
+    node.mine.wait_all_ended()
+    node.agent.kill()
+    for web in node.webs:
+        harness.wait_until(lambda w=web: w.metrics().total("spindle_sidecar_share_connected") == 0, "it knows")
+    assert not node.admits(old)
+    assert node.others.look(0) == 0 and node.others.check()
+
+
+def test_the_hard_policy_admits_whom_the_agent_vouches_for(site):
+    node = revocation.Node(site, 4, 4, revocation={"policy": "hard"}).open()
+    node.mine.open()
+    assert node.webs[0].metrics().total("spindle_sidecar_revocation_unknown_total") == 0
+    assert node.webs[0].metrics().total("spindle_sidecar_revocation_alive_timestamp_seconds") > 0
+    node.revoke()
+
+
+def test_the_hard_policy_admits_nobody_where_nothing_is_known(site):
+    """Another vendor's agent: the soft policy admits, and counts."""
+    s = Scene(site)
+    FakeAgent(site, response([svid(s.leaf[ME], ME)]))
+    s.changes = {"revocation": {"policy": "soft"}}
+    s.start(identity={})
+    s.client(A)
+    assert s.sidecar.wait_metric("spindle_sidecar_revocation_unknown_total", direction="inbound") == 1
+    s.reload(revocation={"policy": "hard"})
+    assert talk(s.sidecar.inbound(), context("client", s.leaf[B])) == b""
+    event = s.sidecar.wait_event("handshake_failed", reason="revocation_unknown")
+    assert "there is no revocation cache" in event["detail"]
+    status, why = s.sidecar.ready()
+    assert status != 200 and "revocation" in str(why)
+
+
+def test_a_peer_whose_certificate_lives_longer_than_any_of_the_agents_is_refused(site):
+    """S3.3: of the own trust domain; the agent's SVIDs live an hour."""
+    node = revocation.Node(site, 2, 2).open()
+    harness.wait_until(lambda: node.webs[0].events("longest_life_told"), "the limit is told")
+    told = int(node.webs[0].wait_event("longest_life_told")["seconds"])
+    assert 3600 <= told <= 3700
+    assert node.mine.open().check()
