@@ -105,7 +105,7 @@ err_t record_segment_open(int dir_fd, uint32_t seq, uint32_t rows_max, struct re
                           struct why *why)
 {
     char name[RECORD_SEGMENT_NAME_LEN];
-    struct stat st;
+    struct stat st = {0};
     name_of(seq, name);
     int fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STANDARD_PREFIX "process_" /* names that all programs share keep them without ours */
+#define DECIMALS_MAX 9
+#define EXACT_MAX 9007199254740992.0 /* 2^53 */
+#define STANDARD_PREFIX "process_"   /* names that all programs share keep them without ours */
 
 /* One write. After an error the rest is skipped and the error stays. */
 struct page {
@@ -33,16 +35,29 @@ static void put_str(struct page *p, const char *text)
     put(p, text, strlen(text));
 }
 
+static bool is_plain(char c)
+{
+    return c >= ' ' && c <= '~' && c != '\\' && c != '"';
+}
+
 /* Label values and help: backslash, quote and line feed escaped, what is not ASCII replaced. */
 static void put_escaped(struct page *p, const char *text, bool quotes)
 {
-    for (; *text != '\0'; text++) {
+    while (*text != '\0') {
+        size_t plain = 0;
+        while (is_plain(text[plain]))
+            plain++;
+        put(p, text, plain);
+        text += plain;
+        if (*text == '\0')
+            return;
         if (*text == '\n')
             put(p, "\\n", 2);
         else if (*text == '\\' || (*text == '"' && quotes))
             put(p, (const char[]){'\\', *text}, 2);
         else
-            put(p, *text >= ' ' && *text <= '~' ? text : "?", 1);
+            put(p, *text == '"' ? text : "?", 1);
+        text++;
     }
 }
 
@@ -56,6 +71,26 @@ static void put_whole(struct page *p, uint64_t value)
     put(p, text + at, sizeof text - at);
 }
 
+/* Short decimals, as most numbers are: where the digits and the power of ten are exact in a double,
+ * their quotient is what the text reads back as. */
+static bool put_decimal(struct page *p, double value)
+{
+    char digits[DECIMALS_MAX];
+    uint64_t scale = 10;
+    for (size_t n = 1; n <= DECIMALS_MAX && value * (double)scale < EXACT_MAX; n++, scale *= 10) {
+        uint64_t scaled = (uint64_t)(value * (double)scale + 0.5);
+        if ((double)scaled / (double)scale != value)
+            continue;
+        put_whole(p, scaled / scale);
+        for (size_t at = n; at > 0; at--, scaled /= 10)
+            digits[at - 1] = (char)('0' + scaled % 10);
+        put(p, ".", 1);
+        put(p, digits, n);
+        return true;
+    }
+    return false;
+}
+
 /* The shortest text that reads back as the same number. */
 static void put_number(struct page *p, double value, bool with_point)
 {
@@ -64,13 +99,16 @@ static void put_number(struct page *p, double value, bool with_point)
         put_str(p, isnan(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf");
         return;
     }
-    if (value == floor(value) && fabs(value) < 1e15) {
-        if (value < 0)
-            put(p, "-", 1);
-        put_whole(p, (uint64_t)fabs(value));
+    if (value < 0)
+        put(p, "-", 1);
+    value = fabs(value);
+    if (value < 1e15 && value == (double)(uint64_t)value) {
+        put_whole(p, (uint64_t)value);
         put_str(p, with_point ? ".0" : "");
         return;
     }
+    if (put_decimal(p, value))
+        return;
     for (int digits = 6; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (strtod(text, NULL) == value)

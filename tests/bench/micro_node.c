@@ -58,7 +58,7 @@ static void fill(struct metrics *m, size_t family, bool all)
 
 static void add_sidecar(struct page_store *store, size_t number, bool all)
 {
-    char id[96], name[16];
+    char id[96], name[32];
     struct metrics *m = NULL;
     snprintf(id, sizeof id, "spiffe://example.org/ns/shop/sa/service-%03zu", number);
     snprintf(name, sizeof name, "pod-%03zu", number);

@@ -6,6 +6,9 @@
 #include "common/metric_text.h"
 #include "tests/support/runner.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 enum { M_CALLS = COMMON_METRIC_COUNT, M_TIME, M_LEVEL, M_PAIR, M_SPENT, TABLE_COUNT };
 
 static const char *const side_values[] = {"server", "client"};
@@ -233,6 +236,71 @@ START_TEST(test_the_reference_page_lists_families_labels_and_buckets)
 }
 END_TEST
 
+/* Any double reads back as itself, in the fewest digits that do. */
+START_TEST(test_numbers_read_back_as_themselves)
+{
+    static const double values[] = {0,
+                                    -0.5,
+                                    7.3504,
+                                    1e-9,
+                                    1.5e-10,
+                                    0.1 + 0.2,
+                                    1790000000.5,
+                                    12345678.901234567,
+                                    123456789012345.6,
+                                    999999999999999,
+                                    1e15,
+                                    1.8446744073709552e19,
+                                    -1e300,
+                                    5e-324};
+    for (size_t i = 0; i < METRIC_COUNT_OF(values); i++) {
+        char want[64];
+        metric_set(m, 2, 0, 0, 0, values[i]);
+        buf_clear(&out);
+        ck_assert_int_eq(metric_text_series(m, 2, "", METRIC_LEAVE_NONE, &out), ERR_OK);
+        ck_assert_int_eq(buf_append(&out, "", 1), ERR_OK);
+        const char *got = strrchr((const char *)out.data, ' ') + 1;
+        ck_assert_msg(strtod(got, NULL) == values[i], "%.17g became %s", values[i], got);
+        snprintf(want, sizeof want, "%.17g", values[i]);
+        ck_assert_msg(strlen(got) <= strlen(want) + 5, "%s is written as %s", want, got);
+    }
+}
+END_TEST
+
+START_TEST(test_short_decimals_stay_short)
+{
+    static const struct {
+        double value;
+        const char *want;
+    } cases[] = {{.0005, "0.0005"},
+                 {-2.5, "-2.5"},
+                 {1790000000.25, "1790000000.25"},
+                 {.1, "0.1"},
+                 {.000000001, "0.000000001"},
+                 {0.0 / 0.0, "NaN"},
+                 {1.0 / 0.0, "+Inf"},
+                 {-1.0 / 0.0, "-Inf"}};
+    for (size_t i = 0; i < METRIC_COUNT_OF(cases); i++) {
+        metric_set(m, 2, 0, 0, 0, cases[i].value);
+        buf_clear(&out);
+        ck_assert_int_eq(metric_text_series(m, 2, "", METRIC_LEAVE_NONE, &out), ERR_OK);
+        out.data[out.len - 1] = '\0';
+        ck_assert_str_eq(strrchr((const char *)out.data, ' ') + 1, cases[i].want);
+    }
+}
+END_TEST
+
+START_TEST(test_labels_of_the_caller_stand_before_those_of_the_family)
+{
+    ck_assert_int_eq(metric_text_series(m, 0, "name=\"web\"", METRIC_LEAVE_NONE, &out), ERR_OK);
+    ck_assert_int_eq(metric_text_series(m, 4, "name=\"web\"", METRIC_LEAVE_NONE, &out), ERR_OK);
+    ck_assert_int_eq(buf_append(&out, "", 1), ERR_OK);
+    ck_assert_str_eq((const char *)out.data, "t_calls_total{name=\"web\",side=\"server\"} 0\n"
+                                             "t_calls_total{name=\"web\",side=\"client\"} 3\n"
+                                             "t_spent_seconds_total{name=\"web\"} 12.345678901\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("metric_text");
@@ -243,6 +311,9 @@ int main(void)
     tcase_add_test(t, test_build_info_and_process_names_follow_their_own_rules);
     tcase_add_loop_test(t, test_an_accept_header_gets_what_it_asks_for, 0,
                         METRIC_COUNT_OF(accepts));
+    tcase_add_test(t, test_numbers_read_back_as_themselves);
+    tcase_add_test(t, test_short_decimals_stay_short);
+    tcase_add_test(t, test_labels_of_the_caller_stand_before_those_of_the_family);
     tcase_add_test(t, test_content_types_are_those_prometheus_3_insists_on);
     tcase_add_test(t, test_a_page_past_its_cap_is_an_error);
     tcase_add_test(t, test_every_failed_allocation_is_an_error);
