@@ -13,12 +13,7 @@
 
 struct gauges; /* opaque */
 
-struct gauges_options {
-    struct metrics *metrics; /* borrowed */
-    const char *name;        /* of this sidecar, copied; may be empty */
-    bool expiry_days;        /* cert_expiry_days is wanted */
-};
-err_t gauges_open(uv_loop_t *loop, const struct gauges_options *opt, struct gauges **ret,
+err_t gauges_open(uv_loop_t *loop, struct metrics *m, struct gauges **ret,
                   struct why *why) MUST_CHECK;
 /* This identity is in use now. A certificate that is another than the last one counts as a
  * rotation, the first one and new bundles alone do not. */

@@ -459,20 +459,12 @@ static err_t open_probes(struct sidecar *s, struct why *why)
     return ERR_OK;
 }
 
-static err_t open_gauges(struct sidecar *s, struct why *why)
-{
-    struct gauges_options options = {.metrics = s->metrics,
-                                     .name = s->config->name,
-                                     .expiry_days = s->config->metrics_expiry_days};
-    return gauges_open(&s->loop, &options, &s->gauges, why);
-}
-
 static err_t open_metrics(struct sidecar *s, struct why *why)
 {
     err_t err = metrics_new(sidecar_families, SIDECAR_METRIC_COUNT, s->config->metrics_prefix,
                             &s->metrics, why);
     if (err == ERR_OK)
-        err = open_gauges(s, why);
+        err = gauges_open(&s->loop, s->metrics, &s->gauges, why);
     if (err == ERR_OK && metrics_on_scrape(s->metrics, on_share_scrape, s) != ERR_OK)
         err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
     if (err == ERR_OK && s->config->metrics_on)

@@ -20,8 +20,8 @@ def entries():
     return [{"spiffe_id": WEB, "selectors": mine}, {"spiffe_id": API, "selectors": mine}]
 
 
-def start_sidecar(site, program, spiffe_id, name, *sets):
-    return site.sidecar(program, args=["--set", f"name={name}", *sets], identity={"spiffe_id": spiffe_id}, inbound=[
+def start_sidecar(site, program, spiffe_id, name):
+    return site.sidecar(program, args=["--set", f"name={name}"], identity={"spiffe_id": spiffe_id}, inbound=[
         {"listen": "127.0.0.1:0", "forward": "127.0.0.1:9", "allow": [WEB]}])
 
 
@@ -104,17 +104,6 @@ def test_a_killed_agent_goes_on_with_its_sidecars_counters(site):
     knock(web, 1)
     assert wait_node(agent, "sidecar_connections_closed_total", "web", at_least=6) == 6
     assert agent.metrics().total("spindle_agent_metrics_pages") == 1
-
-
-def test_days_are_shown_to_who_asks_for_them(site):
-    agent = site.agent(entries=entries())
-    start_sidecar(site, "web", WEB, "web", "--set", "metrics.expiry_days=true")
-    start_sidecar(site, "plain", API, "plain")
-    wait_node(agent, "sidecar_up", "plain")
-    days = wait_node(agent, "cert_expiry_days", "web", at_least=0.04, service="web")
-    assert days <= 1 / 24
-    assert not [n for n, labels in agent.metrics() if n == "spindle_cert_expiry_days"
-                and ("name", "plain") in labels]
 
 
 def test_gauges_follow_the_clock_though_nobody_scrapes_the_sidecar(site):
