@@ -401,6 +401,9 @@ static bool is_ready(void *arg, struct buf *text)
     if (a->reload_problem != NULL)
         err = buf_printf(text, "degraded: reload failed, the last good entries are in use: %s\n",
                          a->reload_problem);
+    const char *problem = a->serving ? record_problem(a->record) : NULL;
+    if (err == ERR_OK && problem != NULL)
+        err = buf_printf(text, "degraded: %s\n", problem);
     return err == ERR_OK && a->serving;
 }
 
