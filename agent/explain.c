@@ -133,11 +133,12 @@ void explain_entries(const struct entry_set *set, const struct selector_set *fou
 
 static err_t put_own_selectors(const struct selector_set *found, struct buf *out)
 {
-    const char *own = NULL;
-    if (explain_alike(found, "unix:path:", &own, 1) == 0 &&
-        explain_alike(found, "unix:uid:", &own, 1) == 0)
+    const char *uid = NULL, *path = NULL;
+    if (explain_alike(found, "unix:uid:", &uid, 1) == 0)
         return ERR_OK;
-    return buf_printf(out, ", such as [\"%s\"]", own);
+    if (explain_alike(found, "unix:path:", &path, 1) == 0)
+        return buf_printf(out, ", such as [\"%s\"]", uid);
+    return buf_printf(out, ", such as [\"%s\", \"%s\"]", uid, path);
 }
 
 /* Said once of the first that fails: there is rarely more than one. */

@@ -144,7 +144,7 @@ static const struct {
      "unix:path:/usr/sbin/web unix:uid:1",
      ERR_OK,
      {"unix:path:/usr/bin/web holds", "it has unix:path:/usr/sbin/web",
-      "such as [\"unix:path:/usr/sbin/web\"]", NULL}},
+      "such as [\"unix:uid:1\", \"unix:path:/usr/sbin/web\"]", NULL}},
     {EXPLAIN_NO_ENTRY,
      "web: unix:path:/usr/bin/web",
      "unix:uid:1",
