@@ -1,6 +1,7 @@
 #include "agent/cli_endpoint.h"
 
 #include "agent/config.h"
+#include "common/cli_common.h"
 #include "common/quantity.h"
 #include "common/rpc_code.h"
 
@@ -49,8 +50,10 @@ err_t cli_workload_socket(const struct command_line *line, struct address *ret, 
 {
     const char *flag = command_flag_value(line, "socket");
     const char *variable = getenv("SPIFFE_ENDPOINT_SOCKET");
-    if (flag != NULL && flag[0] == '/')
-        return address_parse(slice_str(flag), ret, why);
+    if (flag != NULL && strchr(flag, ':') == NULL) {
+        err_t err = cli_unix_socket(flag, ret, why);
+        return err == ERR_OK ? err : why_add(why, ERR_USAGE, "--socket");
+    }
     if (flag != NULL) {
         err_t err = address_parse_endpoint(slice_str(flag), ret, why);
         return err == ERR_OK ? err : why_add(why, ERR_USAGE, "--socket %s", flag);
@@ -67,10 +70,8 @@ err_t cli_admin_socket(const struct command_line *line, struct address *ret, str
     const char *flag = command_flag_value(line, "admin");
     if (flag == NULL)
         return configured_socket(line, SOCKET_ADMIN, ret, why);
-    err_t err = address_parse(slice_str(flag), ret, why);
-    if (err == ERR_OK && ret->kind != ADDRESS_UNIX)
-        err = why_set(why, ERR_USAGE, "expected the path of a Unix socket");
-    return err == ERR_OK ? err : why_add(why, ERR_USAGE, "--admin %s", flag);
+    err_t err = cli_unix_socket(flag, ret, why);
+    return err == ERR_OK ? err : why_add(why, ERR_USAGE, "--admin");
 }
 
 err_t cli_timeout(const struct command_line *line, uint64_t otherwise, uint64_t *ret_ms,

@@ -2,7 +2,30 @@
 
 #include "common/metric_text.h"
 
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #define REPORT_MAX (1u << 20)
+
+err_t cli_unix_socket(const char *text, struct address *ret, struct why *why)
+{
+    char folder[PATH_MAX], path[2 * PATH_MAX];
+    err_t err = ERR_OK;
+    if (text[0] == '/' || text[0] == '\0' || strncmp(text, "unix:", 5) == 0)
+        err = address_parse(slice_str(text), ret, why);
+    else if (getcwd(folder, sizeof folder) == NULL)
+        err =
+            why_errno(why, ERR_USAGE, "%s: a relative path, and the current folder is gone", text);
+    else if (snprintf(path, sizeof path, "%s/%s", folder, text) >= (int)sizeof path)
+        err = why_set(why, ERR_USAGE, "the path is too long");
+    else
+        err = address_parse(slice_str(path), ret, why);
+    if (err == ERR_OK && ret->kind != ADDRESS_UNIX)
+        err = why_set(why, ERR_USAGE, "expected the path of a Unix socket");
+    return err == ERR_OK ? err : why_add(why, ERR_USAGE, "%s", text);
+}
 
 void cli_wrap(FILE *out, const char *text, const char *before, size_t width)
 {

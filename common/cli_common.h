@@ -4,6 +4,7 @@
 #ifndef SPINDLE_COMMON_CLI_COMMON_H
 #define SPINDLE_COMMON_CLI_COMMON_H
 
+#include "common/address.h"
 #include "common/audit_table.h"
 #include "common/buf.h"
 #include "common/command.h"
@@ -20,6 +21,10 @@ struct program_facts {
      * in `report`, ERR_CONFIG then. Opens for reading only, creates nothing. */
     err_t (*check)(const char *path, const char *const *sets, struct buf *report, struct why *why);
 };
+
+/* A Unix socket as a person names it: a path, relative ones from the current folder, or
+ * unix://PATH. ERR_USAGE. */
+err_t cli_unix_socket(const char *text, struct address *ret, struct why *why) MUST_CHECK;
 
 /* A paragraph: new lines of at most `width` where words allow it, each after `before`. */
 void cli_wrap(FILE *out, const char *text, const char *before, size_t width);

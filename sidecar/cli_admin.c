@@ -2,6 +2,7 @@
 #include "sidecar/cli_admin.h"
 
 #include "common/admin_client.h"
+#include "common/cli_common.h"
 #include "sidecar/commands.h"
 #include "sidecar/config.h"
 
@@ -15,10 +16,8 @@ err_t cli_admin_socket(const struct command_line *line, struct address *ret, str
     struct sidecar_config *config = NULL;
     struct buf report;
     if (flag != NULL) {
-        err_t err = address_parse(slice_str(flag), ret, why);
-        if (err == ERR_OK && ret->kind != ADDRESS_UNIX)
-            err = why_set(why, ERR_USAGE, "expected the path of a Unix socket");
-        return err == ERR_OK ? err : why_add(why, ERR_USAGE, "--admin %s", flag);
+        err_t err = cli_unix_socket(flag, ret, why);
+        return err == ERR_OK ? err : why_add(why, ERR_USAGE, "--admin");
     }
     path = path != NULL ? path : SIDECAR_CONFIG_DEFAULT;
     buf_init(&report, REPORT_MAX);
