@@ -23,8 +23,8 @@ struct share_options {
     enum peer_mode peer_mode;
     const struct entry_set *(*entries)(void *arg); /* in use now; NULL: none yet */
     int64_t (*longest_life_s)(void *arg);          /* of an SVID issued now, backdate included */
-    /* The metrics page of this sidecar, a borrowed descriptor, or -1: none. `offered`: the page
-     * that it brought, or -1; the callee's. May be NULL: nobody counts in pages. */
+    /* The metrics page of a sidecar that asks for one, a borrowed descriptor, or -1: none.
+     * `offered`: the page that it has, or -1; the callee's. May be NULL: nobody counts in pages. */
     int (*page_for)(void *arg, const char *spiffe_id, const char *name, int offered);
     /* The sidecar that `page` was given to has gone. */
     void (*page_left)(void *arg, int page);

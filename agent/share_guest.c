@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/unix_socket.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -80,8 +81,6 @@ void guest_leave(struct guest *g)
     }
     if (g->page >= 0)
         s->opt.page_left(s->opt.arg, g->page);
-    if (g->offered >= 0)
-        close(g->offered);
     uv_close((uv_handle_t *)&g->poll, on_guest_closed);
     close(g->fd);
     connection_leave(g->connection);
@@ -181,16 +180,12 @@ static unsigned kinds_in_use(const struct share *s)
 static void admit(struct guest *g)
 {
     struct share *s = g->share;
-    int offered = g->offered;
     g->state = GUEST_ADMITTED;
-    g->offered = -1;
     set_admitted(s, s->admitted + 1);
     log_guest(g, "sidecar_connected");
-    if (s->opt.page_for != NULL)
-        g->page = s->opt.page_for(s->opt.arg, g->spiffe_id, g->name, offered);
-    else if (offered >= 0)
-        close(offered);
-    g->owed = OWES_WELCOME | (s->cache >= 0 ? OWES_CACHE : 0) | (g->page >= 0 ? OWES_PAGE : 0);
+    g->may_ask = true;
+    unix_socket_take_descriptors(g->fd); /* from nobody before */
+    g->owed = OWES_WELCOME | (s->cache >= 0 ? OWES_CACHE : 0);
     flush(g);
 }
 
@@ -273,11 +268,9 @@ static char *text_of(struct slice s)
     return text;
 }
 
-/* Takes the packet's descriptor. */
-static void on_hello(struct guest *g, const struct share_message *m, int descriptor)
+static void on_hello(struct guest *g, const struct share_message *m)
 {
     struct why why = {.err = ERR_OK};
-    g->offered = descriptor;
     g->spiffe_id = text_of(m->hello.spiffe_id);
     g->name = text_of(m->hello.name);
     if (g->spiffe_id == NULL || g->name == NULL) {
@@ -288,22 +281,38 @@ static void on_hello(struct guest *g, const struct share_message *m, int descrip
     attest(g);
 }
 
+/* Takes the descriptor. */
+static void on_page(struct guest *g, int offered)
+{
+    struct share *s = g->share;
+    g->may_ask = false;
+    unix_socket_refuse_descriptors(g->fd);
+    if (s->opt.page_for != NULL)
+        g->page = s->opt.page_for(s->opt.arg, g->spiffe_id, g->name, offered);
+    else if (offered >= 0)
+        close(offered);
+    guest_owe(g, g->page >= 0 ? OWES_PAGE : 0);
+}
+
 static void on_packet(struct guest *g, const struct share_packet *p)
 {
     struct why why = {.err = ERR_OK};
     struct share_message m;
     err_t err = share_decode(slice_of(p->bytes, p->len), &m, &why);
-    if (err == ERR_OK && m.type == SHARE_HELLO && g->state == GUEST_SILENT) {
-        on_hello(g, &m, p->descriptor);
+    if (err == ERR_OK && m.type == SHARE_PAGE && g->may_ask) {
+        on_page(g, p->descriptor);
         return;
     }
-    if (err == ERR_OK && m.type != SHARE_OTHER)
+    bool is_hello = err == ERR_OK && m.type == SHARE_HELLO && g->state == GUEST_SILENT;
+    if (err == ERR_OK && !is_hello && m.type != SHARE_OTHER)
         err = why_set(&why, ERR_PARSE, "%s is not for the sidecar to say now",
                       share_type_name(m.type));
     if (p->descriptor >= 0)
         close(p->descriptor);
     if (err != ERR_OK)
         refuse(g, err, &why);
+    else if (is_hello)
+        on_hello(g, &m);
 }
 
 static void read_some(struct guest *g)
@@ -393,7 +402,7 @@ err_t guest_add(struct share *s, int fd, struct why *why)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes); /* else a longer queue */
     g->share = s;
     g->fd = fd;
-    g->offered = g->page = -1;
+    g->page = -1;
     g->accepted_ns = clock_mono_ns();
     g->budget = READS_PER_TICK;
     g->poll.data = g->connection->owner = g;

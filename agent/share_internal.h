@@ -31,8 +31,8 @@ struct guest {
     unsigned owed;   /* enum guest_debt */
     char *spiffe_id; /* owned, from HELLO */
     char *name;      /* owned */
-    int offered;     /* the page it brought, until it is let in; -1 */
     int page;        /* borrowed; -1 */
+    bool may_ask;    /* for a page, once */
     uint64_t attest_id, attest_started;
     unsigned kinds; /* SELECTOR_KIND_* it was attested for */
     bool recheck;   /* no room to attest it anew yet */

@@ -21,11 +21,12 @@
 
 enum share_type {
     SHARE_OTHER = 0,
-    SHARE_HELLO = 1,   /* sidecar: who I am; with the metrics page that I have, if any */
+    SHARE_HELLO = 1,   /* sidecar: who I am */
     SHARE_WELCOME = 2, /* agent: what holds here; again when it changes */
     SHARE_CACHE = 3,   /* agent: a revocation cache, the descriptor; replaces the one before */
     SHARE_CHANGED = 4, /* agent: the cache has changed, look again at live connections */
-    SHARE_PAGE = 5,    /* agent: count in this metrics page, the descriptor, from now on */
+    SHARE_PAGE = 5,    /* sidecar: I count in pages, and have this one (or no descriptor);
+                          agent: count in this one from now on, the descriptor */
     SHARE_REFUSED = 6, /* agent: no, and why; it closes then */
 };
 

@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
 
 static err_t fill(const char *path, struct sockaddr_un *sun, struct why *why)
 {
@@ -19,6 +22,21 @@ static err_t fill(const char *path, struct sockaddr_un *sun, struct why *why)
                        sizeof sun->sun_path - 1);
     memcpy(sun->sun_path, path, strlen(path) + 1);
     return ERR_OK;
+}
+
+static void set_pass_rights(int fd, int allowed)
+{
+    (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &allowed, sizeof allowed); /* older: always */
+}
+
+void unix_socket_take_descriptors(int fd)
+{
+    set_pass_rights(fd, 1);
+}
+
+void unix_socket_refuse_descriptors(int fd)
+{
+    set_pass_rights(fd, 0);
 }
 
 /* Only a refused connect proves that no process listens: anything else leaves the file alone. */
@@ -106,6 +124,7 @@ err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_sock
     s.fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s.fd < 0)
         return why_errno(why, ERR_IO, "cannot make socket %s", path);
+    unix_socket_refuse_descriptors(s.fd); /* what it accepts begins the same */
     err = bind_with_mode(s.fd, &sun, mode, &st, why);
     if (err != ERR_OK) {
         close(s.fd);

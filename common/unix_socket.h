@@ -19,6 +19,11 @@ struct unix_socket {
  * socket, no such folder, no permission. Any thread. */
 err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_socket *ret,
                        struct why *why) MUST_CHECK;
+/* Who connects to a socket made here cannot pass descriptors: one that blocks whoever closes it (a
+ * TCP socket that lingers) would hold up a thread for as long as its sender likes. These change it
+ * for one connection. Linux before 6.16 cannot refuse them. */
+void unix_socket_take_descriptors(int fd);
+void unix_socket_refuse_descriptors(int fd);
 /* Removes the file if it is still the one we made. Leaves fd alone. */
 void unix_socket_unlink(const struct unix_socket *s);
 

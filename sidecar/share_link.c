@@ -144,6 +144,23 @@ static void on_cache(struct share_link *l, int fd)
     revocation_view_unref(view);
 }
 
+/* With the one we have: the agent may be a new one. If it cannot be said the line is about to end.
+ */
+static void ask_for_page(struct share_link *l)
+{
+    struct share_packet p;
+    struct share_message m = {.type = SHARE_PAGE};
+    struct why why = {.err = ERR_OK};
+    if (l->line == NULL || l->opt.on_page == NULL)
+        return;
+    err_t err = share_encode(&m, &p, &why);
+    p.descriptor = l->page;
+    if (err == ERR_OK)
+        err = share_send(l->line->fd, &p, &why);
+    if (err != ERR_OK)
+        log_debug("page_not_asked_for", log_err("reason", err), log_str("cause", why_text(&why)));
+}
+
 static void on_welcome(struct share_link *l, const struct share_message *m)
 {
     l->problem[0] = '\0';
@@ -151,6 +168,7 @@ static void on_welcome(struct share_link *l, const struct share_message *m)
         log_info("share_connected", log_str("path", l->path),
                  log_slice("agent", m->welcome.program));
         enter(l, LINK_UP);
+        ask_for_page(l);
     }
     if (l->opt.on_welcome != NULL)
         l->opt.on_welcome(l->opt.arg, m->welcome.longest_life_s);
@@ -225,11 +243,12 @@ static void on_readable(uv_poll_t *h, int status, int events)
     struct why why = {.err = ERR_OK};
     err_t err = ERR_OK;
     (void)events;
-    if (status != 0)
-        err = why_set(&why, ERR_IO, "%s: %s", l->path, uv_strerror(status));
-    /* A callback may close the link, or change who we are. */
+    /* Reading tells what is wrong, where there is something. A callback may close the link, or
+     * change who we are. */
     for (int i = 0; err == ERR_OK && l->line == line && i < READS_PER_TURN; i++)
         err = read_one(l, &why);
+    if (err == ERR_CANCELED && status != 0)
+        err = why_set(&why, ERR_IO, "%s: %s", l->path, uv_strerror(status));
     if (err == ERR_OK || err == ERR_CANCELED || l->line != line)
         return;
     bool gone = err == ERR_PEER_CLOSED && l->state == LINK_UP;
@@ -264,7 +283,6 @@ static err_t say_hello(const struct share_link *l, int fd, struct why *why)
                                         .spiffe_id = slice_str(l->spiffe_id),
                                         .name = slice_str(l->opt.name)}};
     err_t err = share_encode(&m, &p, why);
-    p.descriptor = l->page;
     if (err == ERR_OK)
         err = share_send(fd, &p, why);
     return err == ERR_OK ? err : why_add(why, err, "%s", l->path);

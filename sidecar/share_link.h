@@ -30,7 +30,7 @@ struct share_link_options {
     void (*on_cache)(void *arg, struct revocation_view *view);
     /* The cache in hand has changed: look again at live connections. */
     void (*on_changed)(void *arg, uint64_t generation);
-    /* Count in this page from now on; the callee's. */
+    /* Count in this page from now on; the callee's. NULL: none is asked for. */
     void (*on_page)(void *arg, int fd);
     void *arg;
 };
@@ -40,7 +40,7 @@ err_t share_link_open(uv_loop_t *loop, const struct share_link_options *opt,
                       struct share_link **ret, struct why *why) MUST_CHECK;
 /* Who we are: connects, anew when it was somebody else before. Empty: nobody now, disconnects. */
 void share_link_set_identity(struct share_link *l, struct slice spiffe_id);
-/* The page to hand over with the next HELLO, borrowed until changed; -1: none. */
+/* The page to show to the agent after the next WELCOME, borrowed until changed; -1: none. */
 void share_link_set_page(struct share_link *l, int fd);
 /* Now rather than after the wait: the agent was seen. */
 void share_link_retry(struct share_link *l);

@@ -242,10 +242,20 @@ START_TEST(test_a_longer_life_is_told_and_a_shorter_one_is_not)
 }
 END_TEST
 
+/* Asks for a page, with one it has or -1; what it gets must be the agent's. */
+static int guest_with_page(int mine)
+{
+    struct share_message ask = {.type = SHARE_PAGE};
+    int fd = case_guest();
+    case_say_with(fd, &ask, mine);
+    case_hear_type(fd, SHARE_PAGE);
+    case_check_content(site.packet.descriptor, "page");
+    return fd;
+}
+
 START_TEST(test_a_page_is_offered_given_and_left)
 {
     int mine = case_memory_file("mine");
-    struct share_message m = case_hello_of(WEB);
     page_given = case_memory_file("page");
     pages_left = 0;
     share_close(site.share, NULL, NULL);
@@ -253,26 +263,39 @@ START_TEST(test_a_page_is_offered_given_and_left)
     site.options.page_for = on_page_for;
     site.options.page_left = on_page_left;
     case_open_share();
-    int fd = case_dial();
-    case_say_with(fd, &m, mine);
-    case_hear_type(fd, SHARE_WELCOME);
-    case_hear_type(fd, SHARE_PAGE);
-    case_check_content(site.packet.descriptor, "page");
+    int fd = guest_with_page(mine);
     ck_assert_int_ge(offered_seen, 0);
     ck_assert_int_ne(offered_seen, mine);
-    int second = case_dial();
-    case_say_with(second, &m, -1);
-    case_hear_type(second, SHARE_WELCOME);
+    int second = guest_with_page(-1);
     ck_assert_int_eq(offered_seen, -1);
     ck_assert_int_eq(pages_left, 0);
     close(fd);
     case_wait_for_sidecars(1);
     ck_assert_int_eq(pages_left, 1);
     ck_assert_int_eq(last_page_left, page_given);
-    close(second);
+    struct share_message again = {.type = SHARE_PAGE};
+    case_say_with(second, &again, -1);
+    case_hear_refused(second, "parse");
+    ck_assert_int_eq(pages_left, 2);
+    close(case_guest()); /* one that asks for none is given none */
     case_wait_for_sidecars(0);
+    ck_assert_int_eq(pages_left, 2);
     close(mine);
     close(page_given);
+}
+END_TEST
+
+START_TEST(test_where_nobody_counts_in_pages_none_is_given)
+{
+    struct share_message ask = {.type = SHARE_PAGE};
+    int mine = case_memory_file("mine"), fd = case_guest();
+    size_t before = case_open_descriptors();
+    case_say_with(fd, &ask, mine);
+    case_settle();
+    ck_assert(!case_has_something(fd));
+    ck_assert_uint_eq(case_open_descriptors(), before);
+    close(fd);
+    close(mine);
 }
 END_TEST
 
@@ -315,6 +338,7 @@ int main(void)
     tcase_add_test(tc, test_who_does_not_read_finds_few_messages_and_the_newest);
     tcase_add_test(tc, test_a_longer_life_is_told_and_a_shorter_one_is_not);
     tcase_add_test(tc, test_a_page_is_offered_given_and_left);
+    tcase_add_test(tc, test_where_nobody_counts_in_pages_none_is_given);
     tcase_add_test(tc, test_a_second_agent_is_told_and_the_socket_goes_with_the_first);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

@@ -165,6 +165,7 @@ static struct share_message accept_hello(void)
     hang_up();
     agent = accept4(server.fd, NULL, NULL, SOCK_CLOEXEC);
     ck_assert_int_ge(agent, 0);
+    unix_socket_take_descriptors(agent);
     run_until_readable(agent);
     ck_assert_int_eq(share_receive(agent, &packet, &why), ERR_OK);
     ck_assert_int_eq(share_decode(slice_of(packet.bytes, packet.len), &m, &why), ERR_OK);
@@ -304,18 +305,37 @@ START_TEST(test_a_rotation_changes_nothing_and_another_id_says_hello_anew)
 }
 END_TEST
 
-START_TEST(test_the_page_goes_with_the_next_hello)
+/* Not before: the agent takes descriptors from nobody that it has not let in. */
+START_TEST(test_a_page_is_asked_for_after_welcome_with_the_one_we_have)
 {
     int page = memory_file("mine");
+    struct share_message m;
     char text[8] = "";
     start_server();
-    share_link_set_page(link_, page);
     set_identity(WEB);
-    accept_hello();
-    ck_assert_int_ge(packet.descriptor, 0);
-    ck_assert_int_eq(pread(packet.descriptor, text, 4, 0), 4);
-    ck_assert_str_eq(text, "mine");
-    close(packet.descriptor);
+    for (int round = 0; round < 2; round++) {
+        welcome();
+        run_until_readable(agent);
+        ck_assert_int_eq(share_receive(agent, &packet, &why), ERR_OK);
+        ck_assert_int_eq(share_decode(slice_of(packet.bytes, packet.len), &m, &why), ERR_OK);
+        ck_assert_int_eq(m.type, SHARE_PAGE);
+        if (round == 0) {
+            ck_assert_int_eq(packet.descriptor, -1);
+            share_link_set_page(link_, page);
+            hang_up();
+            continue;
+        }
+        ck_assert_int_ge(packet.descriptor, 0);
+        ck_assert_int_eq(pread(packet.descriptor, text, 4, 0), 4);
+        ck_assert_str_eq(text, "mine");
+        close(packet.descriptor);
+    }
+    say_welcome(); /* its second WELCOME asks for nothing */
+    while (told.welcomes < 3)
+        uv_run(&loop, UV_RUN_ONCE);
+    settle();
+    struct pollfd p = {.fd = agent, .events = POLLIN};
+    ck_assert_int_eq(poll(&p, 1, 0), 0);
     close(page);
 }
 END_TEST
@@ -556,7 +576,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_hello_says_who_we_are_once_there_is_an_identity);
     tcase_add_test(tc, test_a_rotation_changes_nothing_and_another_id_says_hello_anew);
-    tcase_add_test(tc, test_the_page_goes_with_the_next_hello);
+    tcase_add_test(tc, test_a_page_is_asked_for_after_welcome_with_the_one_we_have);
     tcase_add_test(tc, test_a_cache_is_handed_over_and_a_change_is_told);
     tcase_add_test(tc, test_a_page_is_handed_over);
     tcase_add_test(tc, test_a_cache_that_cannot_be_read_is_left_and_the_old_one_stays);

@@ -58,8 +58,8 @@ class Guest:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self.socket.sendmsg([data], ancillary)
 
-    def hello(self, spiffe_id, name="", fds=()):
-        self.say(hello(spiffe_id, name), fds)
+    def hello(self, spiffe_id, name=""):
+        self.say(hello(spiffe_id, name))
 
     def hear(self):
         """(type, body, descriptors) of the next message; None at the end."""

@@ -1,10 +1,15 @@
 """share.sock with the real programs: sidecars with and without it, over restarts of the agent, and
 strangers who may connect to it as everybody may."""
+import array
+import contextlib
 import os
 import pathlib
 import random
 import socket
+import struct
 import threading
+
+import pytest
 
 import harness
 import share_client
@@ -17,6 +22,9 @@ MINE = [f"unix:uid:{os.getuid()}"]
 ENTRIES = [{"spiffe_id": WEB, "selectors": MINE}]
 CONNECTED, CONNECTS = "spindle_sidecar_share_connected", "spindle_sidecar_share_connects_total"
 SIDECARS, REFUSED = "spindle_agent_share_sidecars", "spindle_agent_share_refused_total"
+
+
+SO_PASSRIGHTS = 83  # Linux 6.16
 
 
 def descriptors(program):
@@ -252,28 +260,83 @@ def test_garbage_harms_nobody(site):
     assert siege.agent.metrics().total(REFUSED, reason="parse") > 0
 
 
-def test_descriptors_that_nobody_asked_for_are_closed(site):
-    """One, many, of every kind, with every message; the queue of a connection that is closed too."""
-    siege = Besieged(site)
+def every_kind():
+    """A descriptor of every kind, and what keeps them open."""
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener = socket.create_server(("127.0.0.1", 0))
-    pipe = os.pipe()
-    kinds = [left.fileno(), right.fileno(), listener.fileno(), *pipe, os.open("/dev/null", os.O_RDONLY),
-             os.memfd_create("x")]
+    files = [os.fdopen(fd) for fd in (*os.pipe()[:1], os.open("/dev/null", os.O_RDONLY), os.memfd_create("x"))]
+    return [left, right, listener, *files]
+
+
+def test_descriptors_that_nobody_asked_for_are_closed(site):
+    """One, many, of every kind, with every message, from strangers and from those let in; those that
+    wait in the queue of a connection that is closed too."""
+    siege, kinds = Besieged(site), every_kind()
     for i in range(300):
         with Guest(siege.agent) as g:
-            fds = [kinds[(i + k) % len(kinds)] for k in range((1, 1, 2, 100)[i % 4])]
+            fds = [kinds[(i + k) % len(kinds)].fileno() for k in range((1, 1, 2, 100)[i % 4])]
             try:
+                if i % 2:
+                    g.hello(WEB)
+                    g.hear()
                 g.say(share_client.hello(WEB) if i % 3 else share_client.packet(99), fds)
                 for _ in range(5):
                     g.say(share_client.packet(98), fds)
-            except (BrokenPipeError, ConnectionResetError, OSError):
+            except OSError:  # refused by the kernel, or by the agent
                 pass
     siege.check()
-    for fd in [*kinds[3:]]:
-        os.close(fd)
-    for s in (left, right, listener):
-        s.close()
+    for kept in kinds:
+        kept.close()
+
+
+def lingering_socket():
+    """A TCP socket whose last close takes a minute, and its other end: it has bytes that do not leave."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    evil = socket.create_connection(listener.getsockname())
+    other, _ = listener.accept()
+    listener.close()
+    evil.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            evil.send(b"x" * 65536)
+    evil.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    return evil, other
+
+
+def test_a_descriptor_that_blocks_who_closes_it_is_not_taken(site):
+    """By none of the agent's sockets; from who is let in share.sock takes one message's."""
+    with socket.socket(socket.AF_UNIX) as s:
+        try:
+            s.getsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS)
+        except OSError:
+            pytest.skip("a kernel before 6.16 cannot refuse descriptors")
+    siege = Besieged(site)
+    for kind, path in ((socket.SOCK_SEQPACKET, share_client.path_of(siege.agent)),
+                       (socket.SOCK_STREAM, siege.agent.socket), (socket.SOCK_STREAM, siege.agent.admin)):
+        evil, other = lingering_socket()
+        with evil, other, socket.socket(socket.AF_UNIX, kind) as s:
+            s.connect(path)
+            with pytest.raises(PermissionError):
+                s.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [evil.fileno()]))])
+    with Guest(siege.agent) as g:
+        g.hello(WEB)
+        assert g.hear()[0] == WELCOME
+        g.say(share_client.packet(PAGE))
+        assert next_kind(g, PAGE) == 1
+        evil, other = lingering_socket()
+        with evil, other, pytest.raises(PermissionError):
+            g.say(share_client.packet(99), [evil.fileno()])
+    siege.check()
+
+
+def next_kind(guest, kind):
+    """The descriptors of the next message of this type."""
+    while True:
+        got, _, fds = guest.hear()
+        for fd in fds:
+            os.close(fd)
+        if got == kind:
+            return len(fds)
 
 
 def test_a_page_that_is_none_is_not_kept(site):
@@ -282,12 +345,15 @@ def test_a_page_that_is_none_is_not_kept(site):
         fd = os.memfd_create("page")
         os.write(fd, content)
         with Guest(siege.agent) as g:
-            g.hello(WEB, "odd", [fd])
-            kind = g.hear()[0]
-            while kind in (WELCOME, CACHE):
+            g.hello(WEB, "odd")
+            assert g.hear()[0] == WELCOME
+            g.say(share_client.packet(PAGE), [fd])
+            kind = None
+            while kind != PAGE:
                 kind, _, fds = g.hear()
-            assert kind == PAGE and os.fstat(fds[0]).st_ino != os.fstat(fd).st_ino
-            os.close(fds[0])
+                assert all(os.fstat(got).st_ino != os.fstat(fd).st_ino for got in fds)
+                for got in fds:
+                    os.close(got)
         os.close(fd)
     siege.check()
 
