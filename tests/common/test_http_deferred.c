@@ -148,7 +148,8 @@ START_TEST(test_a_server_closes_without_waiting_for_deferred_answers)
     client_send(&c, _i == 0 ? "GET /later HTTP/1.1\r\nHost: x\r\n\r\n"
                             : "GET /quit HTTP/1.1\r\nHost: x\r\n\r\n");
     wait_deferred();
-    http_server_close(http_case.server, http_case_closed, NULL);
+    if (_i == 0) /* else its handler did */
+        http_server_close(http_case.server, http_case_closed, NULL);
     while (!http_case.closed)
         uv_run(&http_case.loop, UV_RUN_ONCE);
     finish_later("too late");
