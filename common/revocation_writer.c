@@ -2,7 +2,6 @@
 #include "common/rand.h"
 #include "common/revocation_table.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -77,10 +76,10 @@ static void unmap(struct revocation_writer *t)
 /* Our mapping first, then the seals: after them no other can be written. */
 static err_t map_and_seal(struct revocation_writer *t, struct why *why)
 {
-    t->bytes = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, t->fd, 0);
+    t->bytes = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
     if (t->bytes == MAP_FAILED) {
         t->bytes = NULL;
-        return no_room(why, "mapping", t->size);
+        return why_errno(why, ERR_IO, NAME ": mapping %zu bytes", t->size);
     }
     if (fcntl(t->fd, F_ADD_SEALS,
               F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0)

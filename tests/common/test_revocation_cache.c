@@ -370,6 +370,18 @@ START_TEST(test_forgotten_rows_do_not_fill_the_table_for_ever)
 }
 END_TEST
 
+/* So a million serials never need more than 64 MiB. */
+START_TEST(test_a_table_has_at_most_two_rows_for_each_serial)
+{
+    uint8_t room[16];
+    for (uint32_t i = 0; i < 20000; i++) {
+        set(ISSUER_A, number(i, room), revoked(REVOCATION_SUPERSEDED, NOW));
+        ck_assert_uint_le(revocation_writer_bytes(w), table_size(64, i < 32 ? 64 : 2 * (i + 1)));
+    }
+    ck_assert_uint_le(table_size(64, 2000000), 64 << 20);
+}
+END_TEST
+
 START_TEST(test_forgotten_issuers_do_not_fill_the_table_for_ever)
 {
     uint8_t issuer[20] = {0};
@@ -566,6 +578,7 @@ int main(void)
     tcase_add_test(tc, test_growth_keeps_every_answer_generation_and_heartbeat);
     tcase_add_test(tc, test_many_issuers_grow_the_table_and_keep_their_serials);
     tcase_add_test(tc, test_forgotten_rows_do_not_fill_the_table_for_ever);
+    tcase_add_test(tc, test_a_table_has_at_most_two_rows_for_each_serial);
     tcase_add_test(tc, test_forgotten_issuers_do_not_fill_the_table_for_ever);
     tcase_add_test(tc, test_serials_chosen_to_crowd_one_place_are_spread_by_another_seed);
     tcase_add_test(tc, test_tables_that_were_replaced_are_let_go);
