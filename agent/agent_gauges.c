@@ -14,6 +14,7 @@ struct agent_gauges {
     const struct minter *minter;
     struct endpoint *endpoint;
     const char *trust_domain;
+    bool expiry_days;
 };
 
 static void set(struct agent_gauges *g, size_t family, size_t label, double value)
@@ -34,6 +35,8 @@ static void on_scrape(void *arg)
         1);
     set(g, M_WORKLOAD_SVID_MIN_NOT_AFTER, 0, (double)minter_min_not_after(g->minter));
     certificate_gauges_set(g->metrics, g->minter, clock_wall_s());
+    if (g->expiry_days)
+        certificate_gauges_set_days(g->metrics, g->minter, clock_wall_s());
     set(g, M_CONNECTIONS, 0, (double)endpoint_connections(g->endpoint));
 }
 
@@ -70,6 +73,11 @@ void agent_gauges_watch(struct agent_gauges *g, const struct authority *authorit
     g->endpoint = endpoint;
     g->trust_domain = trust_domain;
     g->authority = authority;
+}
+
+void agent_gauges_show_days(struct agent_gauges *g)
+{
+    g->expiry_days = true;
 }
 
 void agent_gauges_set_entries(struct agent_gauges *g, const struct entry_set *entries)

@@ -14,6 +14,8 @@ void agent_gauges_free(struct agent_gauges *g);
 void agent_gauges_watch(struct agent_gauges *g, const struct authority *authority,
                         const struct minter *minter, struct endpoint *endpoint,
                         const char *trust_domain);
+/* cert_expiry_days is wanted. */
+void agent_gauges_show_days(struct agent_gauges *g);
 void agent_gauges_set_entries(struct agent_gauges *g, const struct entry_set *entries);
 
 /* SHA-256 of the first root, in hex; returns out. */

@@ -51,6 +51,8 @@ static err_t open_metrics(struct agent *a, struct why *why)
     if (err != ERR_OK) {
         metrics_free(a->metrics);
         a->metrics = NULL;
+    } else if (a->config->metrics_expiry_days) {
+        agent_gauges_show_days(a->gauges);
     }
     return err;
 }

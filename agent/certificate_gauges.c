@@ -100,5 +100,11 @@ void certificate_gauges_set(struct metrics *metrics, const struct minter *minter
     metric_set(metrics, M_CERTIFICATES_EXPIRED, 0, 0, 0, (double)t.expired);
     for (size_t i = 0; i < FRACTIONS; i++)
         metric_set(metrics, M_CERTIFICATES_EXPIRING_LIFE, i, 0, 0, (double)t.by_life[i]);
+}
+
+void certificate_gauges_set_days(struct metrics *metrics, const struct minter *minter, int64_t now)
+{
+    struct tally t = {.now = now};
+    minter_each(minter, note, &t);
     set_services(metrics, &t.services, now);
 }

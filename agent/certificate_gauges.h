@@ -7,7 +7,9 @@
 #include "agent/metrics.h"
 #include "agent/minter.h"
 
-/* Sets all of them; `metrics` may be NULL, now is in Unix seconds. */
+/* `metrics` may be NULL, now is in Unix seconds. */
 void certificate_gauges_set(struct metrics *metrics, const struct minter *minter, int64_t now);
+/* cert_expiry_days alone. */
+void certificate_gauges_set_days(struct metrics *metrics, const struct minter *minter, int64_t now);
 
 #endif

@@ -27,6 +27,7 @@ struct agent_config {
     struct address metrics_listen; /* metrics.listen */
     bool metrics_on;               /* false: metrics: {listen: off} */
     char *metrics_prefix;          /* metrics.prefix, "spindle_" */
+    bool metrics_expiry_days;      /* metrics.expiry_days */
     int64_t metrics_max_sidecars;  /* metrics.max_sidecars */
     int64_t x509_ttl_s;            /* svid.x509_ttl */
     int64_t jwt_ttl_s;             /* svid.jwt_ttl */

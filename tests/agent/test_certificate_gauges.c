@@ -96,7 +96,7 @@ static void check_text(const char *want, bool is_there)
 {
     struct buf text;
     buf_init(&text, 1 << 20);
-    certificate_gauges_set(metrics, m, now);
+    certificate_gauges_set_days(metrics, m, now);
     ck_assert_int_eq(metric_text_write(metrics, METRIC_TEXT, &text), ERR_OK);
     ck_assert_int_eq(buf_append(&text, "", 1), ERR_OK);
     ck_assert_msg((strstr((const char *)text.data, want) != NULL) == is_there, "%s", want);

@@ -106,3 +106,19 @@ def test_a_reload_that_failed_shows_until_one_succeeds(site):
         for program, path in ((agent, agent.entries_path), (sidecar, sidecar.config_path)):
             site.write(path.name, good[path] if value else "no: such key\n")
             shows(program, value)
+
+
+def test_days_are_shown_to_who_asks_for_them(site):
+    web = "spiffe://example.org/web"
+    entries = [{"spiffe_id": web, "selectors": [f"unix:uid:{os.getuid()}"]}]
+    listen = {"listen": "127.0.0.1:0", "expiry_days": True}
+    for name, changes, shown in (("plain", {}, 0), ("days", {"metrics": listen}, 1)):
+        agent = site.agent(name=name, entries=entries, **changes)
+        side = site.sidecar(f"web-{name}", inbound=[
+            {"listen": "127.0.0.1:0", "forward": "127.0.0.1:9", "allow": [web]}])
+        metrics = agent.metrics()
+        found = [v for (n, labels), v in metrics.items() if n == "spindle_cert_expiry_days"
+                 and ("service", web) in labels]
+        assert len(found) == shown and all(0.04 < v <= 1 / 24 for v in found)
+        side.stop()
+        agent.stop()
