@@ -432,6 +432,11 @@ static void conn_event(struct conn *c, const struct conn_input *in)
         cut(c, in->why, in->cut);
         return;
     }
+    if (c->doomed != 0 && recheck_cut(&c->worker->recheck, c)) {
+        if (in->kind == CONN_EV_DIALED)
+            close(in->fd);
+        return;
+    }
     switch (conn_state_of(c)) {
     case CONN_HOLD:
         step_hold(c, in);

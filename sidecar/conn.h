@@ -51,9 +51,10 @@ enum recheck_what {
     RECHECK_TRUST = 4,  /* is its anchor in the bundle of its trust domain? */
     RECHECK_EXPIRY = 8, /* set the time of its end anew */
 };
-/* True: the peer was judged, is welcome no longer, and the connection was cut; with a line in the
- * log if `loud`. */
-bool conn_recheck(struct conn *c, unsigned what, int64_t now, bool loud);
+/* True: its peer is welcome no longer. Not a byte passes any more, conn_cut_doomed ends it. */
+bool conn_recheck(struct conn *c, unsigned what, int64_t now);
+/* True: a doomed connection was cut, with a line in the log if `loud`. */
+bool conn_cut_doomed(struct conn *c, int64_t now, bool loud);
 /* The peer's certificate has run out, or the look at one that drains is due. */
 void conn_on_expiry(struct expiry_item *item);
 

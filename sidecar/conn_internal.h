@@ -36,6 +36,7 @@ struct conn {
     unsigned closing;    /* handles to close before the memory may go */
     err_t failure;       /* LINGER: why the handshake failed */
     bool heard;          /* the TLS peer has said something */
+    uint8_t doomed;      /* enum recheck_what that speaks against it: cut as soon as it stirs */
     uint64_t counted[2]; /* bytes of each relay that the metric has already */
     uint64_t idle_mark;  /* bytes seen when the deadline was last set */
     struct sockaddr_storage from;

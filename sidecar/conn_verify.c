@@ -96,6 +96,8 @@ static err_t recheck(struct conn *c, unsigned what, int64_t now, struct why *why
         err = ask_revocation(c, now, &unknown, why);
     if (err == ERR_REVOCATION_UNKNOWN)
         err = ERR_OK; /* was known at the handshake: an agent that is away cuts nobody */
+    if (err == ERR_OK && (what & RECHECK_EXPIRY) != 0)
+        err = conn_watch_expiry(c, why);
     if (err != ERR_OK || (what & (RECHECK_ROUTE | RECHECK_TRUST)) == 0)
         return err;
     err = spiffeid_parse(slice_str(atomic_load(&c->peer.id)), &id, why);
@@ -106,17 +108,24 @@ static err_t recheck(struct conn *c, unsigned what, int64_t now, struct why *why
     return err;
 }
 
-bool conn_recheck(struct conn *c, unsigned what, int64_t now, bool loud)
+bool conn_recheck(struct conn *c, unsigned what, int64_t now)
 {
-    struct why why = {0};
     if (c->peer.path == NULL || conn_state_of(c) == CONN_LINGER)
         return false; /* not judged yet, or refused */
-    err_t err = recheck(c, what, now, &why);
-    if (err == ERR_OK && (what & RECHECK_EXPIRY) != 0)
-        err = conn_watch_expiry(c, &why);
-    if (err == ERR_OK)
+    if (recheck(c, what, now, NULL) != ERR_OK)
+        c->doomed |= (uint8_t)what;
+    return c->doomed != 0;
+}
+
+bool conn_cut_doomed(struct conn *c, int64_t now, bool loud)
+{
+    struct why why = {0};
+    if (c->doomed == 0)
         return false;
-    why.err = err;
+    why.err = recheck(c, c->doomed, now, &why);
+    c->doomed = 0;
+    if (why.err == ERR_OK)
+        return false; /* admitted again meanwhile */
     conn_report_cut(c, &why, loud ? LOG_WARN : LOG_DEBUG);
     conn_cut(c, &why, CONN_CUT_RESET);
     return true;

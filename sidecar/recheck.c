@@ -25,15 +25,16 @@ void recheck_close(struct recheck *r)
     uv_close((uv_handle_t *)&r->watch, NULL);
 }
 
+/* Those doomed by the walk before and not cut yet are counted again. */
 static void begin(struct recheck *r, unsigned what)
 {
     r->what = what;
     r->again = 0;
+    r->cutting = false;
     r->at = r->worker->conns;
-    r->seen = r->cut = r->told = 0;
+    r->kept = r->doomed = 0;
     if ((what & RECHECK_REVOCATION) != 0)
         r->generation = revocation_view_generation(r->worker->view);
-    r->started_ns = clock_mono_ns();
 }
 
 void recheck_start(struct recheck *r, unsigned what)
@@ -43,6 +44,8 @@ void recheck_start(struct recheck *r, unsigned what)
         return;
     }
     begin(r, what);
+    r->started_ns = clock_mono_ns();
+    r->cut = r->told = 0;
     uv_idle_start(&r->turn, on_turn);
 }
 
@@ -73,17 +76,35 @@ void recheck_forget(struct recheck *r, const struct conn *c)
         r->at = conn_next(c);
 }
 
+bool recheck_cut(struct recheck *r, struct conn *c)
+{
+    if (!conn_cut_doomed(c, clock_wall_s(), r->told < LINES_MAX))
+        return false;
+    r->cut++;
+    r->told++;
+    return true;
+}
+
 static void finish(struct recheck *r)
 {
+    uint64_t now = clock_mono_ns();
     if (r->cut > 0)
         log_warn("connections_cut", log_int("worker", r->worker->index), log_int("cut", r->cut),
-                 log_int("kept", r->seen - r->cut),
-                 log_int("ms", (clock_mono_ns() - r->started_ns) / 1000000u));
+                 log_int("kept", r->kept),
+                 log_int("judged_ms", (r->judged_ns - r->started_ns) / 1000000u),
+                 log_int("ms", (now - r->started_ns) / 1000000u));
     r->what = 0;
-    if (r->again != 0)
-        begin(r, r->again);
+    uv_idle_stop(&r->turn);
+}
+
+static void look_at(struct recheck *r, struct conn *c, int64_t now)
+{
+    if (r->cutting)
+        (void)recheck_cut(r, c);
+    else if (conn_recheck(c, r->what, now))
+        r->doomed++;
     else
-        uv_idle_stop(&r->turn);
+        r->kept++;
 }
 
 static void on_turn(uv_idle_t *turn)
@@ -94,12 +115,15 @@ static void on_turn(uv_idle_t *turn)
     while (r->at != NULL && clock_mono_ns() < end) {
         struct conn *c = r->at;
         r->at = conn_next(c);
-        r->seen++;
-        if (conn_recheck(c, r->what, now, r->told < LINES_MAX)) {
-            r->cut++;
-            r->told++;
-        }
+        look_at(r, c, now);
     }
-    if (r->at == NULL)
+    if (r->at == NULL && !r->cutting) {
+        r->cutting = true;
+        r->judged_ns = clock_mono_ns();
+        r->at = r->doomed > 0 ? r->worker->conns : NULL;
+    } else if (r->cutting && r->again != 0) { /* judging goes before cutting */
+        begin(r, r->again);
+    } else if (r->at == NULL) {
         finish(r);
+    }
 }

@@ -37,6 +37,8 @@ static struct revocation_view *view;
 static struct worker workers[WORKERS];
 static _Atomic size_t open_per_route[1];
 static uv_loop_t first_loop;
+static uv_async_t first_bell;
+static void (*_Atomic first_errand)(void);
 static pthread_t first_thread, app_thread;
 static int ports[WORKERS], app_listen, app_stop[2], app_filler[2];
 static struct why why;
@@ -228,6 +230,22 @@ static struct sidecar_config *load_config(int app_port)
     return loaded;
 }
 
+/* Runs on the first worker's thread; NULL closes the way there. */
+static void on_errand(uv_async_t *bell)
+{
+    void (*errand)(void) = atomic_load(&first_errand);
+    if (errand == NULL)
+        uv_close((uv_handle_t *)bell, NULL);
+    else
+        errand();
+}
+
+static void send_first(void (*errand)(void))
+{
+    atomic_store(&first_errand, errand);
+    uv_async_send(&first_bell);
+}
+
 static void *first_main(void *arg)
 {
     uv_run(arg, UV_RUN_DEFAULT);
@@ -257,6 +275,7 @@ static void open_workers(void)
         .metrics = metrics, .open_per_route = open_per_route, .notes = &notes};
     open_per_route[0] = 0;
     ck_assert_int_eq(uv_loop_init(&first_loop), 0);
+    ck_assert_int_eq(uv_async_init(&first_loop, &first_bell, on_errand), 0);
     for (unsigned i = 0; i < WORKERS; i++) {
         int fd = listen_on_loopback(64, &ports[i]);
         fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -293,6 +312,7 @@ static void stop_site(bool with_app)
 {
     for (unsigned i = 0; i < WORKERS; i++)
         worker_post_close(&workers[i]);
+    send_first(NULL);
     pthread_join(first_thread, NULL);
     for (unsigned i = 0; i < WORKERS; i++)
         worker_done(&workers[i]);
@@ -319,13 +339,18 @@ static void stop_site(bool with_app)
     cert_free(root);
 }
 
-static void revoke_leaf(enum who who)
+static void set_revoked(enum who who)
 {
     uint8_t key[X509_KEY_ID_LEN];
     struct revocation_status status = {.state = REVOCATION_REVOKED, .at = clock_wall_s()};
     ck_assert_int_eq(x509_key_id(issuer->x509.spki, key), ERR_OK);
     ck_assert_int_eq(revocation_writer_set(writer, key, leafs[who]->x509.serial, &status, &why),
                      ERR_OK);
+}
+
+static void revoke_leaf(enum who who)
+{
+    set_revoked(who);
     revocation_writer_commit(writer);
     for (unsigned i = 0; i < WORKERS; i++)
         worker_post_changed(&workers[i]);
@@ -376,6 +401,38 @@ START_TEST(test_who_is_revoked_is_cut_by_every_worker_and_nobody_else)
     ck_assert(!peer_lives(&late));
     peer_close(&late);
     close_peers();
+    stop_site(true);
+}
+END_TEST
+
+static _Atomic size_t doomed_count;
+
+static void doom_all(void)
+{
+    for (struct conn *c = workers[0].conns; c != NULL; c = conn_next(c))
+        doomed_count += conn_recheck(c, RECHECK_REVOCATION, clock_wall_s());
+}
+
+/* Closing thousands takes the kernel a while: those that wait for it carry nothing. */
+START_TEST(test_not_a_byte_passes_a_doomed_connection_before_it_is_cut)
+{
+    struct peer mine, other;
+    uint64_t end = clock_mono_ns() + DEADLINE_MS * UINT64_C(1000000);
+    start_site(64);
+    doomed_count = 0;
+    peer_open(&mine, A, 0);
+    peer_open(&other, B, 0);
+    set_revoked(A); /* and no word of it: no walk */
+    send_first(doom_all);
+    while (doomed_count == 0 && clock_mono_ns() < end)
+        sched_yield();
+    ck_assert_uint_eq(cuts(ERR_CERT_REVOKED), 0);
+    ck_assert(!peer_lives(&mine));
+    ck_assert(peer_lives(&other));
+    ck_assert_uint_eq(doomed_count, 1);
+    ck_assert_uint_eq(cuts(ERR_CERT_REVOKED), 1);
+    peer_close(&mine);
+    peer_close(&other);
     stop_site(true);
 }
 END_TEST
@@ -521,6 +578,7 @@ int main(void)
     TCase *t = tcase_create("worker");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_who_is_revoked_is_cut_by_every_worker_and_nobody_else);
+    tcase_add_test(t, test_not_a_byte_passes_a_doomed_connection_before_it_is_cut);
     tcase_add_loop_test(t, test_a_connection_is_cut_in_the_midst_of_its_making, 0, 2);
     tcase_add_test(t, test_changes_that_concern_nobody_here_cut_nobody);
     tcase_add_loop_test(t, test_where_our_own_id_is_revoked_all_connections_are_cut_and_none_begins,
