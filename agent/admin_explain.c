@@ -14,7 +14,12 @@
 #include <limits.h>
 #include <stdlib.h>
 
-enum { NEXT_MAX = 16 * 1024, NUMBER_MAX = 32, ANSWER_ENTRY_SELECTORS_MAX = 1024 };
+enum {
+    TARGET_MAX = 2048 + 8,
+    NEXT_MAX = 16 * 1024,
+    NUMBER_MAX = 32,
+    ANSWER_ENTRY_SELECTORS_MAX = 1024
+};
 
 struct explain_jobs {
     struct attest_unix *attest;
@@ -103,18 +108,34 @@ static void set_time(json_t *row, const char *name, int64_t s)
     json_object_set_new(row, name, json_string(clock_format_s(s, text)));
 }
 
+/* What to lift so that the entry gives its identity again; false: nothing is held. */
+static bool held_target(const struct admin_sources *src, const struct entry *e,
+                        char out[static TARGET_MAX])
+{
+    const struct revocation_set *set = revoker_set(src->revoker);
+    struct revocation_hold hold;
+    if (revocation_set_held(set, REVOKE_ID, slice_str(e->spiffe_id), &hold))
+        snprintf(out, TARGET_MAX, "%s", e->spiffe_id);
+    else if (revocation_set_held(set, REVOKE_ENTRY, slice_str(e->id), &hold))
+        snprintf(out, TARGET_MAX, "entry:%s", e->id);
+    else
+        return false;
+    return true;
+}
+
 static json_t *match_json(const struct admin_sources *src, const struct entry *e)
 {
     unsigned subscribers = 0;
-    char serial[2 * RECORD_SERIAL_LEN + 1];
-    struct revocation_status status = revoker_held(src->revoker, e->spiffe_id, e->id);
-    bool held = status.state == REVOCATION_REVOKED;
+    char serial[2 * RECORD_SERIAL_LEN + 1], lift[TARGET_MAX];
+    bool held = held_target(src, e, lift);
     json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "entry", e->id, "spiffe_id", e->spiffe_id,
                             "hint", e->hint, "state", held ? "held" : "ok");
     const struct svid *live = minter_find(src->minter, e->id, &subscribers);
     if (held) {
+        struct revocation_status status = revoker_held(src->revoker, e->spiffe_id, e->id);
         json_object_set_new(row, "reason", json_string(revocation_reason_name(status.reason)));
         set_time(row, "since", status.at);
+        json_object_set_new(row, "lift", json_string(lift));
     }
     if (live != NULL) {
         x509_serial_text(slice_of(live->serial, sizeof live->serial), serial, sizeof serial);
@@ -157,18 +178,18 @@ static void add_entries(json_t *top, const struct admin_sources *src, const stru
 }
 
 static enum explain_verdict judge(const struct admin_sources *src, const struct entry_set *set,
-                                  const struct explanation *x, const struct entry **ret_held)
+                                  const struct explanation *x, char ret_held[static TARGET_MAX])
 {
+    char other[TARGET_MAX];
+    bool entitled = false;
+    ret_held[0] = '\0';
     if (set == NULL || set->count == 0)
         return EXPLAIN_NO_ENTRIES;
     if (x->match_count == 0)
         return EXPLAIN_NO_ENTRY;
     for (size_t i = 0; i < x->match_count && i < EXPLAIN_MATCHES_MAX; i++)
-        if (revoker_held(src->revoker, x->matches[i]->spiffe_id, x->matches[i]->id).state !=
-            REVOCATION_REVOKED)
-            return EXPLAIN_ENTITLED;
-    *ret_held = x->matches[0];
-    return EXPLAIN_HELD;
+        entitled |= !held_target(src, x->matches[i], ret_held[0] == '\0' ? ret_held : other);
+    return entitled ? EXPLAIN_ENTITLED : EXPLAIN_HELD;
 }
 
 static void add_next(json_t *top, const struct explain_case *c)
@@ -188,7 +209,7 @@ static void answer(struct job *j, err_t err, const struct selector_set *selector
                    const struct why *why)
 {
     static const struct selector_set nothing = {0};
-    char comm[PROC_COMM_MAX];
+    char comm[PROC_COMM_MAX], held[TARGET_MAX];
     const struct selector_set *found = selectors != NULL ? selectors : &nothing;
     const struct entry_set *set = j->src->entries(j->src->arg);
     struct explanation x = {.match_count = 0};
@@ -201,7 +222,8 @@ static void answer(struct job *j, err_t err, const struct selector_set *selector
     if (err == ERR_OK && set != NULL)
         explain_entries(set, found, &x);
     if (err == ERR_OK) {
-        c.verdict = judge(j->src, set, &x, &c.held);
+        c.verdict = judge(j->src, set, &x, held);
+        c.held = held[0] != '\0' ? held : NULL;
     } else {
         c.verdict = err == ERR_ATTESTATION ? EXPLAIN_NO_PROCESS : EXPLAIN_NOT_ATTESTED;
         add_problem(j->problems, "process", err, why_text(why));

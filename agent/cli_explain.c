@@ -18,9 +18,9 @@ static void put_match(FILE *out, const json_t *row)
     fprintf(out, "  %s (entry %s)\n", admin_client_text(row, "spiffe_id"),
             admin_client_text(row, "entry"));
     if (json_object_get(row, "since") != NULL)
-        fprintf(out,
-                "    REVOKED: held since %s, reason %s: it gets nothing until that is lifted\n",
-                admin_client_text(row, "since"), admin_client_text(row, "reason"));
+        fprintf(out, "    REVOKED since %s, reason %s; lifted by: spindle-agent revoke --lift %s\n",
+                admin_client_text(row, "since"), admin_client_text(row, "reason"),
+                admin_client_text(row, "lift"));
     if (json_object_get(row, "serial") != NULL)
         fprintf(out, "    in use: serial %s, until %s, subscribers %lld\n",
                 admin_client_text(row, "serial"), admin_client_text(row, "not_after"),

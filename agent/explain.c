@@ -201,6 +201,11 @@ err_t explain_next(const struct explain_case *c, struct buf *out)
 {
     switch (c->verdict) {
     case EXPLAIN_ENTITLED:
+        if (c->held != NULL)
+            return buf_printf(out,
+                              "Of what it is entitled to, %s is revoked, and it gets the rest "
+                              "alone. When the cause is gone: spindle-agent revoke --lift %s",
+                              c->held, c->held);
         return buf_append_str(out, "Nothing to change here. If the workload has no identity all "
                                    "the same: does it use this agent's Workload API socket "
                                    "(SPIFFE_ENDPOINT_SOCKET), and does it ask as this very "
@@ -208,8 +213,8 @@ err_t explain_next(const struct explain_case *c, struct buf *out)
     case EXPLAIN_HELD:
         return buf_printf(out,
                           "It gets nothing until the revocation is lifted. When its cause is gone: "
-                          "spindle-agent revoke --lift %s (or entry:%s, if that was revoked)",
-                          c->held->spiffe_id, c->held->id);
+                          "spindle-agent revoke --lift %s",
+                          c->held);
     case EXPLAIN_NO_ENTRY:
         return next_for_no_entry(c, out);
     case EXPLAIN_NO_ENTRIES: {

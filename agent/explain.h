@@ -10,7 +10,7 @@
 #define EXPLAIN_ALIKE_MAX 4
 
 enum explain_verdict {
-    EXPLAIN_ENTITLED,
+    EXPLAIN_ENTITLED,     /* to something that is not revoked */
     EXPLAIN_HELD,         /* all that it is entitled to is revoked */
     EXPLAIN_NO_ENTRY,     /* no entry matches */
     EXPLAIN_NO_ENTRIES,   /* there are none at all */
@@ -39,12 +39,12 @@ void explain_entries(const struct entry_set *set, const struct selector_set *fou
 size_t explain_alike(const struct selector_set *found, const char *wanted, const char **out,
                      size_t max);
 
-/* What to do now, in words; `found` may be empty. held: what is held, for EXPLAIN_HELD. */
+/* What to do now, in words; `found` may be empty. */
 struct explain_case {
     enum explain_verdict verdict;
     const struct explanation *what;
     const struct selector_set *found;
-    const struct entry *held;
+    const char *held; /* what to lift: a SPIFFE ID or "entry:ID"; NULL: nothing is held */
     int pid;
     err_t err; /* of the attestation */
 };

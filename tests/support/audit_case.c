@@ -120,3 +120,59 @@ const char *audit_old_name(int i, char out[static TEMP_PATH_MAX])
     ck_assert_int_lt(len, TEMP_PATH_MAX);
     return out;
 }
+
+/* --- every event as its table says ------------------------------------------------------------ */
+
+struct golden {
+    const struct audit_table *table;
+    unsigned seen[64]; /* of each row */
+};
+
+static void check_line(void *arg, const json_t *line)
+{
+    struct golden *g = arg;
+    char names[1024] = "";
+    const char *key;
+    json_t *value;
+    size_t row = 0;
+    const char *event = json_string_value(json_object_get(line, "event"));
+    while (row < g->table->count && strcmp(g->table->rows[row].name, event) != 0)
+        row++;
+    ck_assert_msg(row < g->table->count, "no row for %s", event);
+    json_object_foreach((json_t *)line, key, value)
+    {
+        ck_assert(!json_is_null(value));
+        if (strcmp(key, "time") != 0 && strcmp(key, "event") != 0)
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+                     names[0] != '\0' ? " " : "", key);
+    }
+    ck_assert_msg(strcmp(names, g->table->rows[row].fields) == 0, "%s has \"%s\", its row \"%s\"",
+                  event, names, g->table->rows[row].fields);
+    g->seen[row]++;
+}
+
+static void check_rows(const struct golden *g)
+{
+    for (size_t i = 0; i < g->table->count; i++) {
+        const struct audit_event_row *row = &g->table->rows[i];
+        ck_assert_msg(g->seen[i] > 0, "%s was never written", row->name);
+        for (const char *at = row->fields; *at != '\0';) {
+            size_t len = strcspn(at, " ");
+            ck_assert_msg(audit_field_is_known(at, len), "%s: field %.*s has no row", row->name,
+                          (int)len, at);
+            at += len + (at[len] != '\0');
+        }
+        size_t len = strlen(row->help);
+        ck_assert_msg(len > 10 && row->help[len - 1] == '.', "%s: help is no sentence", row->name);
+    }
+}
+
+void audit_check_golden(struct audit *a, const struct audit_table *table)
+{
+    struct golden g = {.table = table};
+    audit_close(a);
+    char *text = audit_read(audit_path);
+    audit_each_line(text, check_line, &g);
+    free(text);
+    check_rows(&g);
+}

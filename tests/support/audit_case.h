@@ -4,6 +4,7 @@
 #define SPINDLE_TESTS_AUDIT_CASE_H
 
 #include "common/audit.h"
+#include "common/audit_table.h"
 #include "tests/support/temp_dir.h"
 
 #include <jansson.h>
@@ -35,5 +36,9 @@ struct audit_tally {
 };
 void audit_tally_line(void *arg, const json_t *line);
 struct audit_tally audit_tally_text(const char *text);
+
+/* Every line of the file is an event of the table with all of its fields, in order, and each event
+ * stands there at least once. Closes the log. */
+void audit_check_golden(struct audit *a, const struct audit_table *table);
 
 #endif

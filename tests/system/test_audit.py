@@ -235,12 +235,12 @@ def outbound(site, name, spiffe_id, inbound):
 
 
 def ping(sidecar):
-    with socket.create_connection(sidecar.outbound(), timeout=20) as s:
-        s.sendall(b"ping")
-        try:
+    try:
+        with socket.create_connection(sidecar.outbound(), timeout=20) as s:
+            s.sendall(b"ping")
             return s.recv(4) == b"ping"
-        except OSError:
-            return False
+    except OSError:
+        return False
 
 
 def test_the_sidecar_records_whom_it_refused(site):
@@ -299,3 +299,28 @@ def test_no_secret_is_in_the_file(site):
     text = log.path.read_text()
     assert "s3cret" not in text and "PRIVATE" not in text
     check_against_table("spindle-sidecar", site, log)
+
+
+# ---- revoked
+
+def test_who_revoked_what_is_recorded(site):
+    config, log = audit_of(site, "agent")
+    agent = site.agent([entry(os.getuid())], audit=config)
+    assert fetch(site, agent).code == 0
+
+    def order(*words):
+        return site.run("spindle-agent", "revoke", *words, "--admin", agent.admin)
+
+    assert order(WEB, "--reason", "keyCompromise").code == 0
+    revoked = log.wait("revoked")
+    assert (revoked["target"], revoked["reason"], revoked["certificates"]) == (WEB, "keyCompromise", 1)
+    assert (revoked["uid"], revoked["generation"] > 0, revoked["pid"] > 0) == (os.getuid(), True, True)
+    assert fetch(site, agent).code == 1
+    assert log.wait("refused")["reason"] == "revoked"
+    assert order(WEB, "--lift").code == 0
+    assert log.wait("lifted")["target"] == WEB
+    assert fetch(site, agent).code == 0
+    assert order("serial:" + log.events("issued")[-1]["serial"]).code == 0
+    assert log.wait("revoked", 2)["target"].startswith("serial:")
+    assert order("spiffe://example.org/nobody/knows").code in (0, 1)
+    check_against_table("spindle-agent", site, log)

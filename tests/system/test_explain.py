@@ -163,12 +163,12 @@ def pair(site):
 
 def knock(sidecar):
     """True when an echo comes back."""
-    with socket.create_connection(sidecar.outbound(), timeout=20) as s:
-        try:
+    try:
+        with socket.create_connection(sidecar.outbound(), timeout=20) as s:
             s.sendall(b"ping")
             return s.recv(4) == b"ping"
-        except OSError:
-            return False
+    except OSError:
+        return False
 
 
 def test_a_peer_that_is_let_in_and_by_which_rule(site):
@@ -253,3 +253,42 @@ def test_what_a_peer_claims_cannot_move_the_cursor(site):
     refusal, = ask(site, inbound)["refusals"]
     assert refusal["peer"] == "spiffe://example.org/?]0;x?y", refusal
     assert not [c for c in ask_words(site, inbound) if c < " " and c != "\n"]
+
+
+# ---- revoked
+
+def test_what_is_revoked_is_said_with_how_to_lift_it(site):
+    mine = [f"unix:uid:{os.getuid()}"]
+    agent = site.agent([{"id": "web", "spiffe_id": WEB, "selectors": mine},
+                        {"id": "other", "spiffe_id": OTHER, "selectors": mine}])
+
+    def order(*words):
+        got = site.run("spindle-agent", "revoke", *words, "--admin", agent.admin)
+        assert got.code == 0, got
+
+    order(WEB, "--reason", "keyCompromise")
+    told = explain(site, agent, os.getpid())
+    held, fine = told["matches"]
+    assert (told["verdict"], held["state"], fine["state"]) == ("entitled", "held", "ok")
+    assert (held["reason"], held["lift"]) == ("keyCompromise", WEB) and held["since"]
+    assert f"revoke --lift {WEB}" in told["next"]
+    order("entry:other")
+    told = explain(site, agent, os.getpid())
+    assert told["verdict"] == "held" and told["matches"][1]["lift"] == "entry:other"
+    assert "lifted by: spindle-agent revoke --lift entry:other" in words(site, agent, os.getpid())
+    order(WEB, "--lift")
+    order("entry:other", "--lift")
+    assert explain(site, agent, os.getpid())["verdict"] == "entitled"
+
+
+def test_a_held_peer_is_refused_and_explain_says_since_when(site):
+    inbound, other = pair(site)
+    agent = next(p for p in site.programs if isinstance(p, harness.Agent))
+    got = site.run("spindle-agent", "revoke", OTHER, "--reason", "superseded", "--admin", agent.admin)
+    assert got.code == 0, got
+    harness.wait_until(lambda: ask(site, inbound, OTHER)["revocation"]["held"], "the sidecar to hear of it")
+    told = ask(site, inbound, OTHER)
+    assert told["verdict"] == "held" and told["revocation"]["reason"] == "superseded"
+    assert f"revoke --lift {OTHER}" in told["next"]
+    assert "REVOKED since" in ask_words(site, inbound, "--peer", OTHER)
+    assert not knock(other)
