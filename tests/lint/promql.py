@@ -15,7 +15,7 @@ NOT_OURS = {"up", "ALERTS"}  # series that Prometheus makes by itself
 FAMILY_ROW = r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([\w, ]*?) *\|"
 VALUES_ROW = r"^\| `(\w+)` \| (\w+) \| (.+) \|$"
 GROUPING = r"\b(by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)"
-WORDS = {"and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring", "group_left",
+WORDS = {"and", "or", "unless", "bool", "by", "without", "on", "ignoring", "group_left",
          "group_right", "inf", "nan"}
 SELECTOR = r"([a-zA-Z_:][\w:]*)\s*(\{[^}]*\})?"
 MATCHER = r'(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"'
@@ -50,7 +50,7 @@ def families():
 
 def selectors(expr):
     """(metric, [(label, operator, value)]) of each selector in the expression."""
-    plain = re.sub(r"\[[^\]]*\]", "", re.sub(GROUPING, " ", expr))
+    plain = re.sub(r"\[[^\]]*\]|\boffset \w+", "", re.sub(GROUPING, " ", expr))
     for m in re.finditer(SELECTOR, plain):
         rest = plain[m.end():].lstrip()
         inside_text = plain[:m.start()].count('"') % 2

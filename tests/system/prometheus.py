@@ -29,7 +29,8 @@ def hurried_rules():
     rules = yaml.safe_load(RULES.read_text())
     for group in rules["groups"]:
         for rule in group["rules"]:
-            rule["expr"] = re.sub(r"\[(\w+)\]", lambda m: f"[{hurried(m[1])}]", rule["expr"])
+            rule["expr"] = re.sub(r"(?<=\[)\w+(?=\])|(?<=offset )\w+",
+                                  lambda m: hurried(m[0]), rule["expr"])
             if "for" in rule:
                 rule["for"] = hurried(rule["for"])
     return rules
@@ -39,7 +40,8 @@ def dashboard_exprs():
     """Every expression of the dashboard, with everything chosen."""
     text = DASHBOARD.read_text()
     exprs = [t["expr"] for p in json.loads(text)["panels"] for t in p.get("targets", [])]
-    return [re.sub(r'"\$\w+"', '".*"', e.replace("$__rate_interval", "5s")) for e in exprs]
+    timed = [e.replace("$__rate_interval", "5s").replace("$__range", "1m") for e in exprs]
+    return [re.sub(r'"\$\w+"', '".*"', e) for e in timed]
 
 
 class Prometheus(harness.Program):
