@@ -1,8 +1,7 @@
 # What the demo shows, scene by scene. Sourced.
 # shellcheck shell=bash
 
-# shellcheck disable=SC2034  # for deploy/demo
-SCENES=(agent identities stranger pair rotation impostor metrics)
+scenes_main() { echo agent identities stranger pair rotation impostor metrics revoked; }
 LOAD_SECONDS=8
 URL=
 
@@ -11,7 +10,7 @@ scene_agent() {
     run_shown agent "$UID_AGENT" spindle-agent run --config "$STAGE/agent.yaml"
     stage_wait "the agent's metrics address" has_address agent metrics
     stage_wait "the agent to be ready" is_ready agent
-    good "the agent is ready; trust domain $DOMAIN, SVIDs live $SVID_TTL so that they rotate before your eyes"
+    good "the agent is ready; trust domain $DOMAIN, SVIDs live $SVID_TTL"
 }
 
 # run_shown NAME UID COMMAND…: starts a program, with its command line on the screen.
@@ -137,12 +136,17 @@ scene_metrics() {
 }
 
 scene_keep() {
+    local name
     title "Left running. Try:"
-    note "curl $URL"
-    note "curl http://$(listening web metrics)/metrics"
-    note "curl http://$(listening agent metrics)/metrics"
+    for name in client a b; do
+        [ -f "$STAGE/log/$name.log" ] || continue
+        note "curl http://$(listening "$name" outbound)/"
+    done
+    note "curl http://$(listening agent metrics)/metrics    # the agent, and all sidecars"
+    note "export PATH=$STAGE/bin:\$PATH"
+    note "spindle-agent svids --admin $STAGE/data/admin.sock    # or revocations, entries, explain --pid N"
     note "setpriv --reuid=$UID_WEB --regid=$UID_WEB --clear-groups" \
-        "$STAGE/bin/spindle-agent api watch --socket $STAGE/run/api.sock"
+        "spindle-agent api watch --socket $STAGE/run/api.sock"
     note "tail -f $STAGE/log/*.log"
     note "edit $STAGE/entries.yaml: the agent reads it again at once"
     note "deploy/demo --stop    ends it"
