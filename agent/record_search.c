@@ -85,6 +85,14 @@ static bool has_digits(const uint8_t *serial, const uint8_t *want, unsigned digi
            (digits % 2 == 0 || serial[digits / 2] >> 4 == want[digits / 2] >> 4);
 }
 
+/* What the index alone can say: false means no. */
+static bool may_have_digits(uint32_t hash, const struct record_search *s)
+{
+    unsigned digits = s->serial_digits < 8 ? s->serial_digits : 8;
+    uint32_t mask = digits > 0 ? UINT32_MAX << (32 - 4 * digits) : 0;
+    return hash == 1 || ((hash ^ record_store_hash(s->serial)) & mask) == 0;
+}
+
 static bool is_in_time(const struct record_search *s, int64_t not_after)
 {
     return (s->state != RECORD_VALID || not_after >= s->now) &&
@@ -101,40 +109,139 @@ bool record_search_wants(const struct record_search *s, const struct record_item
            has_digits(item->serial, s->serial, s->serial_digits);
 }
 
+/* How to go through what a search may find, newest first: all rows, or the chains of few
+ * identities, or one row. A place is a segment's number with the row in the low 16 bits. */
+
+enum { CHAINS_MAX = 64 };
+struct walk {
+    enum { WALK_ALL, WALK_CHAINS, WALK_ONE } kind;
+    uint64_t at;                   /* what is above was seen; the last place given */
+    size_t looked;                 /* at rows, of all */
+    uint32_t position[CHAINS_MAX]; /* the next one of each chain, or the one row */
+    size_t count;
+};
+
+static uint64_t first_place(const struct record_store *st)
+{
+    return (uint64_t)st->first_seq << 16;
+}
+
+static uint64_t place_of(const struct record_store *st, uint32_t position)
+{
+    uint16_t at = (uint16_t)((position >> 16) - st->first_seq);
+    return first_place(st) + ((uint64_t)at << 16) + (position & 0xffff);
+}
+
+static bool is_named(const struct record_search *s, const struct record_name *name)
+{
+    return (s->spiffe_id == NULL || is_like(name->spiffe_id, s->spiffe_id)) &&
+           (s->entry_id == NULL || strcmp(name->entry_id, s->entry_id) == 0);
+}
+
+/* false: too many for it to be worth while. */
+static bool find_chains(const struct record_store *st, const struct record_search *s,
+                        struct walk *w)
+{
+    uint64_t rows = 0;
+    for (uint32_t n = 1; n < st->names.count; n++) {
+        const struct record_name *name = st->names.items[n];
+        if (name == NULL || name->newest == 0 || !is_named(s, name))
+            continue;
+        rows += name->uses;
+        if (w->count == CHAINS_MAX || rows > RECORD_SEARCH_ROWS)
+            return false;
+        w->position[w->count++] = name->newest;
+    }
+    return true;
+}
+
+static err_t choose_walk(struct record_store *st, const struct record_search *s, struct walk *w,
+                         struct why *why)
+{
+    if (s->serial_digits == 2 * RECORD_SERIAL_LEN) {
+        w->kind = WALK_ONE;
+        return record_store_lookup(st, s->serial, &w->position[0], why);
+    }
+    bool has_name = s->spiffe_id != NULL || s->entry_id != NULL;
+    w->kind = has_name && find_chains(st, s, w) ? WALK_CHAINS : WALK_ALL;
+    return ERR_OK;
+}
+
+static bool next_of_chains(const struct record_store *st, struct walk *w)
+{
+    uint64_t best = 0;
+    for (size_t i = 0; i < w->count; i++) {
+        const struct record_link *link;
+        uint32_t *at = &w->position[i];
+        while ((link = record_store_link(st, *at)) != NULL && place_of(st, *at) >= w->at)
+            *at = link->older;
+        if (link != NULL && place_of(st, *at) > best)
+            best = place_of(st, *at);
+    }
+    w->at = best;
+    return best != 0;
+}
+
+static bool next_of_all(const struct record_store *st, struct walk *w)
+{
+    while (w->at > first_place(st) && w->looked < RECORD_SEARCH_ROWS) {
+        uint64_t at = w->at - 1, base = at & ~UINT64_C(0xffff);
+        const struct record_segment *s = record_store_segment(st, (uint32_t)(at >> 16));
+        uint32_t rows = s != NULL ? s->rows : 0;
+        bool is_row = at - base < rows;
+        w->at = is_row ? at : base + rows;
+        w->looked += is_row;
+        if (is_row && s->links[at - base].hash != 0)
+            return true;
+    }
+    return false;
+}
+
+/* false: that was all, or (of all rows) as much as one page may look at; w->at says which. */
+static bool next_row(const struct record_store *st, struct walk *w)
+{
+    uint64_t one = 0;
+    switch (w->kind) {
+    case WALK_ONE:
+        one = w->position[0] != 0 ? place_of(st, w->position[0]) : 0;
+        w->at = one < w->at ? one : 0;
+        return w->at != 0;
+    case WALK_CHAINS:
+        return next_of_chains(st, w);
+    case WALK_ALL:
+        break;
+    }
+    return next_of_all(st, w);
+}
+
 err_t record_store_search(struct record_store *st, const struct record_search *search,
                           record_fn *fn, void *arg, uint64_t *ret_next, struct why *why)
 {
-    uint64_t end = (uint64_t)st->first_seq << 16;
-    uint64_t at =
-        search->from > 0 ? search->from : (uint64_t)(st->first_seq + st->segment_count) << 16;
-    size_t found = 0, looked = 0;
+    uint64_t top = first_place(st) + ((uint64_t)st->segment_count << 16);
+    struct walk w = {.at = search->from > 0 ? search->from : top};
     struct record_item item;
-    if (at > (uint64_t)(st->first_seq + st->segment_count) << 16)
+    size_t found = 0;
+    if (w.at > top)
         return why_set(why, ERR_USAGE, "no such page");
-    while (at > end && looked < RECORD_SEARCH_ROWS) {
-        at--;
-        const struct record_segment *s = record_store_segment(st, (uint32_t)(at >> 16));
-        uint32_t row = at & 0xffff;
-        if (s == NULL || s->rows == 0)
-            at &= ~UINT64_C(0xffff);
-        else if (row >= s->rows)
-            at = (at & ~UINT64_C(0xffff)) + s->rows;
-        if (s == NULL || row >= s->rows)
+    err_t err = choose_walk(st, search, &w, why);
+    if (err != ERR_OK)
+        return err;
+    while (next_row(st, &w)) {
+        uint32_t position = record_store_position((uint32_t)(w.at >> 16), w.at & 0xffff);
+        const struct record_link *link = record_store_link(st, position);
+        if (!is_in_time(search, link->not_after) || !may_have_digits(link->hash, search))
             continue;
-        looked++;
-        if (s->links[row].hash == 0 || !is_in_time(search, s->links[row].not_after))
-            continue;
-        err_t err = record_store_item(st, record_store_position(s->seq, row), &item, why);
+        err = record_store_item(st, position, &item, why);
         if (err != ERR_OK)
             return err;
         if (!record_search_wants(search, &item))
             continue;
         if (found == search->limit) { /* the next page begins with it */
-            at++;
+            w.at++;
             break;
         }
         found += fn(arg, &item);
     }
-    *ret_next = at > end ? at : 0;
+    *ret_next = w.at > first_place(st) ? w.at : 0;
     return ERR_OK;
 }

@@ -12,7 +12,7 @@
 
 /* Of a certificate's row. */
 struct record_link {
-    uint32_t hash;  /* of the serial, never 0; 0: the row is no certificate */
+    uint32_t hash;  /* the serial's first four bytes, never 0; 0: the row is no certificate */
     uint32_t next;  /* position in the same bucket; 0: the last */
     uint32_t older; /* position of the identity's one before; may be gone */
     uint32_t not_after;

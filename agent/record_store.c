@@ -53,8 +53,9 @@ uint32_t record_store_first(const struct record_store *st, uint32_t hash)
 
 uint32_t record_store_hash(const uint8_t serial[static RECORD_SERIAL_LEN])
 {
-    uint32_t hash; /* a serial is random */
-    memcpy(&hash, serial + RECORD_SERIAL_LEN - sizeof hash, sizeof hash);
+    uint32_t hash = 0; /* a serial is random */
+    for (int i = 0; i < 4; i++)
+        hash = hash << 8 | serial[i];
     return hash != 0 ? hash : 1;
 }
 

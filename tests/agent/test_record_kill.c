@@ -82,7 +82,7 @@ static uint32_t run_and_kill(uint32_t first)
 static bool check_item(void *arg, const struct record_item *item)
 {
     uint32_t number = 0, *highest = arg;
-    for (int i = 12; i < RECORD_SERIAL_LEN; i++)
+    for (int i = 0; i < 4; i++)
         number = number << 8 | item->serial[i];
     record_case_now = RECORD_CASE_START + 2 * (int64_t)number;
     struct record_item want = record_case_item(number, ENTRIES);

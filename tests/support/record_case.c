@@ -100,7 +100,7 @@ struct record_item record_case_item(uint32_t number, uint32_t entries)
     snprintf(id, sizeof id, "spiffe://example.org/e%u", number % entries);
     memset(item.serial, 0x41, sizeof item.serial);
     for (int i = 0; i < 4; i++)
-        item.serial[12 + i] = (uint8_t)(number >> (8 * (3 - i)));
+        item.serial[i] = (uint8_t)(number >> (8 * (3 - i)));
     memset(item.issuer, (int)(number / 100 % 200), sizeof item.issuer);
     return item;
 }
