@@ -195,6 +195,12 @@ static err_t append(struct record *r, const struct record_item *item, uint32_t n
     err_t err = record_store_append(r->store, item, name, now_s(r), why);
     if (err == ERR_OK)
         sync_soon(r, SYNC_MS);
+    if (r->store->lost_rows > 0)
+        log_error("record_damaged", log_int("rows", r->store->lost_rows),
+                  log_str("help",
+                          "they were damaged on disk while the agent ran: what they said of "
+                          "certificates that are valid is lost"));
+    r->store->lost_rows = 0;
     return err;
 }
 

@@ -232,9 +232,9 @@ err_t record_store_search(struct record_store *st, const struct record_search *s
         if (!is_in_time(search, link->not_after) || !may_have_digits(link->hash, search))
             continue;
         err = record_store_item(st, position, &item, why);
-        if (err != ERR_OK)
+        if (err != ERR_OK && err != ERR_PARSE)
             return err;
-        if (!record_search_wants(search, &item))
+        if (err == ERR_PARSE || !record_search_wants(search, &item))
             continue;
         if (found == search->limit) { /* the next page begins with it */
             w.at++;

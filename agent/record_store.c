@@ -139,8 +139,8 @@ static err_t read_row(struct record_store *st, const struct record_segment *s, u
     }
     if (!record_row_decode(st->block.rows + (row - st->block.first) * RECORD_ROW_LEN, ret) ||
         ret->kind != RECORD_ROW_ISSUED)
-        return why_set(why, ERR_IO, "segment %08" PRIu32 ": row %" PRIu32 " was damaged meanwhile",
-                       s->seq, row);
+        return why_set(why, ERR_PARSE,
+                       "segment %08" PRIu32 ": row %" PRIu32 " was damaged meanwhile", s->seq, row);
     return ERR_OK;
 }
 
@@ -153,7 +153,7 @@ err_t record_store_item(struct record_store *st, uint32_t position, struct recor
     if (err != ERR_OK)
         return err;
     if (row.number >= s->name_count || row.issued.issuer >= s->issuer_count)
-        return why_set(why, ERR_IO, "segment %08" PRIu32 " was changed meanwhile", s->seq);
+        return why_set(why, ERR_PARSE, "segment %08" PRIu32 " was changed meanwhile", s->seq);
     const struct record_name *name = record_names_at(&st->names, s->names[row.number].name);
     *ret = (struct record_item){.spiffe_id = name->spiffe_id,
                                 .entry_id = name->entry_id,
@@ -327,6 +327,10 @@ static err_t carry_row(struct record_store *st, uint32_t position, struct why *w
     err_t err = record_store_item(st, position, &item, why);
     if (err == ERR_OK)
         err = record_store_lookup(st, item.serial, &newest, why);
+    if (err == ERR_PARSE) { /* it cannot be kept, and must not keep the others from being */
+        st->lost_rows++;
+        return ERR_OK;
+    }
     if (err != ERR_OK || newest != position)
         return err;
     const struct record_segment *s = record_store_segment(st, position >> 16);

@@ -22,6 +22,7 @@ struct record_store {
     uint32_t bucket_count;
     uint64_t records, issued_total;
     int64_t full_until; /* no room was found; looked for again then */
+    uint32_t lost_rows; /* could not be carried forward: damaged since they were read at start */
     bool is_dir_dirty;  /* a file was made or removed since the last sync */
     struct {
         uint32_t seq, first, count;
@@ -61,7 +62,7 @@ uint32_t record_store_first(const struct record_store *st, uint32_t hash); /* of
 err_t record_store_reserve(struct record_store *st) MUST_CHECK;            /* room in the index */
 void record_store_index(struct record_store *st, struct record_segment *s, uint32_t row,
                         const struct record_row *issued);
-/* What stands at a position that is not stale. ERR_IO. */
+/* What stands at a position that is not stale. ERR_IO, ERR_PARSE (damaged meanwhile). */
 err_t record_store_item(struct record_store *st, uint32_t position, struct record_item *ret,
                         struct why *why) MUST_CHECK;
 

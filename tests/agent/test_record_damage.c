@@ -139,6 +139,39 @@ START_TEST(test_damaged_header_costs_no_certificate)
 }
 END_TEST
 
+static bool count_one(void *arg, const struct record_item *item)
+{
+    ck_assert_ptr_nonnull(item);
+    ++*(size_t *)arg;
+    return true;
+}
+
+START_TEST(test_row_that_rots_meanwhile_costs_that_row_alone)
+{
+    struct record_item item = record_case_item(10, 1), got;
+    struct record_search search = {.limit = 1000};
+    size_t count = 0;
+    uint64_t next = 0;
+    record_case_close(&c);
+    c.opt.max_records = 1000;
+    record_case_must_open(&c);
+    record_case_now += RECORD_CASE_LIFE; /* the first ones live longer */
+    record_case_must_put(&c, 0, 100, 1);
+    record_case_poke(&c, 1, (3 + 10) * RECORD_ROW_LEN + 9, "\xff\xff", 2);
+    ck_assert_int_eq(record_find_serial(c.record, item.serial, &got, &c.why), ERR_PARSE);
+    ck_assert_int_eq(record_search(c.record, &search, count_one, &count, &next, &c.why), ERR_OK);
+    ck_assert_uint_eq(count, 99);
+    record_case_now -= RECORD_CASE_LIFE;
+    record_case_must_put(&c, 100, 900, 1);
+    record_case_now += RECORD_CASE_LIFE + 1;
+    record_case_must_put(&c, 1000, 1, 1); /* carries the first ones forward */
+    ck_assert_int_eq(record_case_length(&c, 1), -1);
+    ck_assert(said("record_damaged") && said("rows=1"));
+    for (uint32_t i = 0; i < 100; i++)
+        ck_assert_int_eq(record_case_has(&c, i, 1), i != 10);
+}
+END_TEST
+
 START_TEST(test_missing_segment_costs_its_certificates_alone)
 {
     char path[128];
@@ -279,6 +312,7 @@ int main(void)
     tcase_add_test(t, test_bad_row_in_the_middle_costs_that_row_alone);
     tcase_add_loop_test(t, test_lost_texts_leave_serials_that_can_be_found, 0, 2);
     tcase_add_test(t, test_damaged_header_costs_no_certificate);
+    tcase_add_test(t, test_row_that_rots_meanwhile_costs_that_row_alone);
     tcase_add_test(t, test_missing_segment_costs_its_certificates_alone);
     tcase_add_test(t, test_record_of_a_newer_version_is_refused);
     tcase_add_test(t, test_folder_that_others_may_write_is_refused);

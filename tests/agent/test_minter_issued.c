@@ -1,0 +1,179 @@
+/* What the minter says before an SVID leaves, what a refusal then means, and an operator's
+ * renewals. */
+#include "agent/minter.h"
+#include "common/log.h"
+#include "tests/support/authority_case.h"
+#include "tests/support/runner.h"
+
+#include <string.h>
+
+enum { HOUR = 3600, DAY = 24 * HOUR };
+static const int64_t START = 1800000000;
+
+static int64_t now;
+static uv_loop_t loop;
+static struct authority_case c;
+static struct minter *m;
+static bool may_leave;
+static unsigned issued, told, settled;
+static enum svid_why last_because;
+static uint8_t last_serial[16], last_issuer[X509_KEY_ID_LEN];
+
+static int64_t fake_clock(void)
+{
+    return now * 1000;
+}
+
+static err_t on_issued(void *arg, const struct svid *svid, enum svid_why because, struct why *why)
+{
+    (void)arg;
+    if (!may_leave)
+        return why_set(why, ERR_RECORD, "no room");
+    issued++;
+    last_because = because;
+    memcpy(last_serial, svid->serial, sizeof last_serial);
+    memcpy(last_issuer, svid->issuer, sizeof last_issuer);
+    return ERR_OK;
+}
+
+static void on_change(void *arg, const char *entry_id, struct svid *svid)
+{
+    (void)arg;
+    (void)entry_id;
+    told++;
+    if (svid != NULL)
+        ck_assert_mem_eq(svid->serial, last_serial, sizeof last_serial);
+}
+
+static void on_settled(void *arg)
+{
+    (void)arg;
+    settled++;
+}
+
+static void drop_line(void *arg, const char *line)
+{
+    (void)arg;
+    (void)line;
+}
+
+static void setup(void)
+{
+    log_capture(drop_line, NULL);
+    authority_case_setup(&c);
+    now = START;
+    may_leave = true;
+    issued = told = settled = 0;
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    authority_case_must_open(&c, now);
+    struct minter_options opt = {.authority = c.authority,
+                                 .x509_ttl_s = HOUR,
+                                 .on_issued = on_issued,
+                                 .on_change = on_change,
+                                 .on_settled = on_settled,
+                                 .wall_ms = fake_clock};
+    ck_assert_int_eq(minter_open(&loop, &opt, &m, NULL), ERR_OK);
+}
+
+static void on_closed(void *arg)
+{
+    (void)arg;
+}
+
+static void teardown(void)
+{
+    minter_close(m, on_closed, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    authority_case_teardown(&c);
+    log_capture(NULL, NULL);
+}
+
+static err_t acquire(const char *id, const char *spiffe_id, struct svid **ret)
+{
+    struct entry e = {.id = (char *)id, .spiffe_id = (char *)spiffe_id, .hint = (char *)""};
+    struct why why = {0};
+    return minter_acquire(m, &e, ret, &why);
+}
+
+START_TEST(test_an_svid_is_told_before_it_leaves)
+{
+    struct svid *s = NULL;
+    struct slice der[2];
+    size_t count = 0;
+    struct x509 issuer;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_uint_eq(issued, 1);
+    ck_assert_int_eq(last_because, SVID_FIRST);
+    ck_assert_mem_eq(last_serial, s->serial, sizeof last_serial);
+    ck_assert_int_eq(x509_split(slice_of(s->chain, s->chain_len), der, 2, &count, NULL), ERR_OK);
+    ck_assert_int_eq(x509_parse(der[1], &issuer, NULL), ERR_OK);
+    ck_assert(slice_eq(issuer.subject_key_id, slice_of(last_issuer, sizeof last_issuer)));
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_uint_eq(issued, 1); /* the same one */
+    now += HOUR / 2 + HOUR / 10;
+    minter_check(m);
+    ck_assert_uint_eq(issued, 2);
+    ck_assert_int_eq(last_because, SVID_RENEWAL);
+}
+END_TEST
+
+START_TEST(test_what_may_not_leave_stays)
+{
+    struct svid *s = NULL;
+    unsigned subscribers = 0;
+    may_leave = false;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_RECORD);
+    ck_assert_ptr_null(s);
+    ck_assert_ptr_null(minter_find(m, "a", &subscribers));
+    may_leave = true;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    may_leave = false;
+    now += HOUR / 2 + HOUR / 10; /* the old one is served on */
+    minter_check(m);
+    ck_assert_uint_eq(told, 0);
+    ck_assert_ptr_eq(minter_find(m, "a", &subscribers), s);
+    may_leave = true;
+    now += 61;
+    minter_check(m);
+    ck_assert_uint_eq(told, 1);
+}
+END_TEST
+
+START_TEST(test_an_operator_renews_what_is_in_use)
+{
+    struct svid *s = NULL;
+    struct why why = {0};
+    size_t count = 9;
+    ck_assert_int_eq(acquire("a1", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_int_eq(acquire("a2", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_int_eq(acquire("b", "spiffe://example.org/b", &s), ERR_OK);
+    ck_assert_int_eq(minter_renew(m, "spiffe://example.org/a", NULL, &count, &why), ERR_OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(issued, 5);
+    ck_assert_uint_eq(told, 2);
+    ck_assert_uint_eq(settled, 1); /* one message for both */
+    ck_assert_int_eq(last_because, SVID_BY_OPERATOR);
+    ck_assert_int_eq(minter_renew(m, NULL, "b", &count, &why), ERR_OK);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_int_eq(minter_renew(m, NULL, "none", &count, &why), ERR_NOT_FOUND);
+    ck_assert_uint_eq(count, 0);
+    may_leave = false;
+    ck_assert_int_eq(minter_renew(m, NULL, "b", &count, &why), ERR_RECORD);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_str_eq(why_text(&why), "no room");
+    ck_assert_uint_eq(told, 3);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("minter_issued");
+    TCase *t = tcase_create("minter_issued");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_an_svid_is_told_before_it_leaves);
+    tcase_add_test(t, test_what_may_not_leave_stays);
+    tcase_add_test(t, test_an_operator_renews_what_is_in_use);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
