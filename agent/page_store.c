@@ -292,8 +292,12 @@ static char *plain_name(const char *name)
 static struct page *choose(struct page_store *s, const char *spiffe_id, const char *name,
                            int offered)
 {
+    if (offered >= 0 && metric_page_check(offered, NULL) != ERR_OK) {
+        close(offered); /* asked nothing else: it may be a file of a slow or hostile system */
+        offered = -1;
+    }
     struct page *known = offered >= 0 ? find_file(s, offered) : NULL;
-    if (offered >= 0 && known == NULL && metric_page_check(offered, NULL) == ERR_OK)
+    if (offered >= 0 && known == NULL)
         return take_over(s, spiffe_id, name, offered);
     if (offered >= 0)
         close(offered);
