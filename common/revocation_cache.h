@@ -29,8 +29,9 @@ struct revocation_issuer {
 /* --- Writer: agent loop thread only. The memfd is sealed against every other writer, resizing and
  * unsealing. Growth and clearing out make a new one: then on_replaced(arg, fd) is called, from
  * within whichever call needed it; it must not call the writer back. */
-/* `capacity`: rows to start with, not a limit. on_replaced may be NULL. ERR_NO_MEMORY, ERR_IO. */
-err_t revocation_writer_new(size_t capacity, void (*on_replaced)(void *arg, int fd), void *arg,
+/* `expected` serials and IDs fit before it grows; no limit. on_replaced may be NULL.
+ * ERR_NO_MEMORY, ERR_IO. */
+err_t revocation_writer_new(size_t expected, void (*on_replaced)(void *arg, int fd), void *arg,
                             struct revocation_writer **ret, struct why *why) MUST_CHECK;
 void revocation_writer_free(struct revocation_writer *w);    /* NULL is fine; views live on */
 int revocation_writer_fd(const struct revocation_writer *w); /* borrowed, until replaced */

@@ -23,7 +23,6 @@ struct revocation_writer {
     void *bytes; /* the one mapping that can be written */
     size_t size;
     int fd;
-    uint32_t rows_min; /* no table has fewer */
     size_t rows_used, rows_live, issuers_used, issuers_live;
     void (*on_replaced)(void *arg, int fd);
     void *arg;
@@ -228,11 +227,11 @@ static struct shape next_shape(const struct revocation_writer *w)
 {
     return (struct shape){
         .issuers = clamp(w->issuers_live * 4, ISSUERS_MIN, TABLE_ISSUERS_MAX),
-        .rows = clamp(w->rows_live * 2, w->rows_min, TABLE_ROWS_MAX),
+        .rows = clamp(w->rows_live * 2, ROWS_MIN, TABLE_ROWS_MAX),
     };
 }
 
-err_t revocation_writer_new(size_t capacity, void (*on_replaced)(void *arg, int fd), void *arg,
+err_t revocation_writer_new(size_t expected, void (*on_replaced)(void *arg, int fd), void *arg,
                             struct revocation_writer **ret, struct why *why)
 {
     struct revocation_writer *w = mem_alloc(sizeof *w);
@@ -240,10 +239,14 @@ err_t revocation_writer_new(size_t capacity, void (*on_replaced)(void *arg, int 
         return why_set(why, ERR_NO_MEMORY, NAME ": out of memory");
     uint64_t seed[2];
     rand_bytes(seed, sizeof seed);
-    w->rows_min = clamp(capacity, ROWS_MIN, TABLE_ROWS_MAX);
     w->on_replaced = on_replaced;
     w->arg = arg;
-    struct shape shape = next_shape(w);
+    /* Half as much again: they do not fill it. */
+    struct shape shape = {
+        .issuers = ISSUERS_MIN,
+        .rows =
+            clamp((size_t)clamp(expected, 0, TABLE_ROWS_MAX) / 2 * 3 + 2, ROWS_MIN, TABLE_ROWS_MAX),
+    };
     err_t err = make_table(w, &shape, seed, why);
     if (err != ERR_OK) {
         mem_free(w);
