@@ -73,22 +73,99 @@ START_TEST(test_an_entry_for_others_lets_nobody_else_in)
 }
 END_TEST
 
-/* Costly selectors are found out off the loop; entries that come meanwhile count. */
-START_TEST(test_entries_that_change_while_it_is_attested_count)
+/* A selector that is found out off the loop. */
+static const char *own_path(void)
 {
-    char exe[512] = "", more[600];
+    static char more[600];
+    char exe[512] = "";
     ck_assert_int_gt(readlink("/proc/self/exe", exe, sizeof exe - 1), 0);
     snprintf(more, sizeof more, ", \"unix:path:%s\"", exe);
-    case_use_entries(DB, NULL, more);
+    return more;
+}
+
+START_TEST(test_entries_that_change_while_it_is_attested_count)
+{
+    case_use_entries(DB, NULL, own_path());
     int fd = case_dial();
     case_say_hello(fd, WEB);
     while (!case_has_something(fd)) {
         uv_run(&site.loop, UV_RUN_NOWAIT);
         if (site.entries->count == 1)
-            case_use_entries(WEB, DB, more);
+            case_use_entries(WEB, DB, own_path());
     }
     case_hear_type(fd, SHARE_WELCOME);
     close(fd);
+}
+END_TEST
+
+/* The first one's answer, of entries that are gone, comes no more. */
+START_TEST(test_of_two_reloads_in_a_row_the_second_counts)
+{
+    int fd = case_guest();
+    case_use_entries(DB, NULL, own_path());
+    case_use_entries(WEB, NULL, own_path());
+    for (int i = 0; i < 200; i++)
+        case_settle();
+    ck_assert_uint_eq(share_sidecars(site.share), 1);
+    ck_assert(!case_has_something(fd));
+    case_use_entries(WEB, NULL, own_path());
+    case_use_entries(DB, NULL, own_path());
+    case_hear_refused(fd, "no_entry");
+    ck_assert_uint_eq(case_refused(ERR_NO_ENTRY), 1);
+}
+END_TEST
+
+START_TEST(test_who_goes_while_it_is_attested_leaves_nothing_behind)
+{
+    case_use_entries(WEB, NULL, own_path());
+    for (int i = 0; i < 20; i++) {
+        int fd = case_dial();
+        case_say_hello(fd, WEB);
+        for (int turn = 0; turn < i % 4; turn++)
+            uv_run(&site.loop, UV_RUN_NOWAIT);
+        close(fd);
+    }
+    case_settle();
+    case_wait_for_sidecars(0);
+    close(case_guest());
+}
+END_TEST
+
+static uint64_t others[ATTEST_JOBS_MAX];
+
+static void attest_other(uint64_t *slot);
+
+/* Keeps the attestor full. */
+static void on_other_attested(void *arg, err_t err, struct selector_set *selectors,
+                              const struct why *why)
+{
+    (void)selectors;
+    (void)why;
+    if (err == ERR_OK)
+        attest_other(arg);
+}
+
+static void attest_other(uint64_t *slot)
+{
+    struct attest_subject who = {.pid = getpid(), .uid = getuid(), .gid = getgid()};
+    *slot = attest_unix_start(site.attest, &who, SELECTOR_KIND_PATH, on_other_attested, slot);
+}
+
+/* With no room to attest anybody, a newcomer is refused, and who is here stays until there is. */
+START_TEST(test_without_room_to_attest_who_is_here_stays_until_there_is)
+{
+    int fd = case_guest();
+    for (size_t i = 0; i < ATTEST_JOBS_MAX; i++)
+        attest_other(&others[i]);
+    case_use_entries(DB, NULL, own_path());
+    int newcomer = case_dial();
+    case_say_hello(newcomer, DB);
+    case_hear_refused(newcomer, "limit");
+    ck_assert_uint_eq(share_sidecars(site.share), 1);
+    ck_assert(!case_has_something(fd));
+    for (size_t i = 0; i < ATTEST_JOBS_MAX; i++)
+        attest_unix_cancel(site.attest, others[i]);
+    case_hear_refused(fd, "no_entry"); /* at the next tick */
 }
 END_TEST
 
@@ -331,6 +408,9 @@ int main(void)
     tcase_add_loop_test(tc, test_an_id_that_no_entry_gives_is_refused, 0, 4);
     tcase_add_test(tc, test_an_entry_for_others_lets_nobody_else_in);
     tcase_add_test(tc, test_entries_that_change_while_it_is_attested_count);
+    tcase_add_test(tc, test_of_two_reloads_in_a_row_the_second_counts);
+    tcase_add_test(tc, test_who_goes_while_it_is_attested_leaves_nothing_behind);
+    tcase_add_test(tc, test_without_room_to_attest_who_is_here_stays_until_there_is);
     tcase_add_test(tc, test_a_reload_lets_go_who_has_no_entry_any_more);
     tcase_add_test(tc, test_a_process_that_ends_is_let_go_though_its_socket_lives);
     tcase_add_test(tc, test_the_cache_is_told_to_who_is_here_and_who_comes);

@@ -1,7 +1,9 @@
 /* share.sock is open to all users: what a stranger can send, and that it harms nobody. */
 #include "tests/support/share_case.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -59,6 +61,13 @@ START_TEST(test_types_of_a_newer_sidecar_are_skipped)
 }
 END_TEST
 
+static int unread(int fd)
+{
+    int bytes = 0;
+    ck_assert_int_eq(ioctl(fd, SIOCOUTQ, &bytes), 0);
+    return bytes;
+}
+
 /* What floods waits in its own socket; the agent reads so much a second and serves the others. */
 START_TEST(test_a_flood_is_read_slowly_and_harms_nobody)
 {
@@ -73,6 +82,10 @@ START_TEST(test_a_flood_is_read_slowly_and_harms_nobody)
             uv_run(&site.loop, UV_RUN_NOWAIT);
     }
     ck_assert_int_eq(err, ERR_LIMIT); /* its queue is full, ours takes no more */
+    case_settle();
+    int waiting = unread(flood);
+    case_settle();
+    ck_assert_int_eq(unread(flood), waiting); /* not before the next tick */
     close(case_guest());
     struct pollfd room = {.fd = flood, .events = POLLOUT};
     while (poll(&room, 1, 0) == 0)
