@@ -474,6 +474,26 @@ START_TEST(test_only_what_stands_in_the_certificate_makes_another_svid)
 }
 END_TEST
 
+/* What sidecars are told is the longest life of any SVID. */
+START_TEST(test_the_longest_life_is_that_of_the_entry_that_asks_for_most)
+{
+    struct why why = {0};
+    ck_assert_int_eq(
+        entries_parse(
+            "e",
+            slice_str("entries:\n"
+                      "- {spiffe_id: spiffe://example.org/a, selectors: [\"unix:uid:1\"]}\n"
+                      "- {spiffe_id: spiffe://example.org/b, selectors: [\"unix:uid:2\"],"
+                      " x509_ttl: 2h}\n"
+                      "- {spiffe_id: spiffe://example.org/c, selectors: [\"unix:uid:3\"],"
+                      " x509_ttl: 1m}\n"),
+            "example.org", &report, &set, &why),
+        ERR_OK);
+    ck_assert_int_eq(entries_longest_x509_ttl(set, 3600), 7200);
+    ck_assert_int_eq(entries_longest_x509_ttl(set, 9000), 9000);
+}
+END_TEST
+
 START_TEST(test_failed_allocations_leave_nothing_behind)
 {
     static const char text[] = GOOD "    id: a\n    dns_names: [a, b]\n    hint: x\n"
@@ -537,6 +557,7 @@ int main(void)
     tcase_add_loop_test(t, test_the_index_finds_what_a_walk_finds, 0, 10);
     tcase_add_loop_test(t, test_only_what_stands_in_the_certificate_makes_another_svid, 0,
                         COUNT(same_cases));
+    tcase_add_test(t, test_the_longest_life_is_that_of_the_entry_that_asks_for_most);
     tcase_add_test(t, test_failed_allocations_leave_nothing_behind);
     tcase_add_loop_test(t, test_many_entries_are_loaded_and_one_too_many_refused, 0, 2);
     suite_add_tcase(s, t);

@@ -385,12 +385,16 @@ START_TEST(test_a_cache_that_cannot_be_read_is_left_and_the_old_one_stays)
     welcome();
     revoke_serial("a");
     say(SHARE_CACHE, revocation_writer_fd(writer));
+    while (told.caches == 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    size_t before = open_descriptors();
     say(SHARE_CACHE, wrong);
     say(SHARE_CHANGED, -1);
     while (told.changes == 0)
         uv_run(&loop, UV_RUN_ONCE);
     ck_assert_uint_eq(told.caches, 1);
     ck_assert_uint_eq(told.warn, 1);
+    ck_assert_uint_eq(open_descriptors(), before);
     ck_assert_ptr_nonnull(strstr(told.line, "revocation_cache_refused"));
     ck_assert_int_eq(state_of("a"), REVOCATION_REVOKED);
     ck_assert(told.connected);
