@@ -53,9 +53,11 @@ static uint32_t *hold_slot(const struct revocation_set *s, enum revoke_kind kind
 
 static uint32_t *slot(const struct revocation_set *s, const uint8_t *serial)
 {
-    uint64_t h = 0;
-    memcpy(&h, serial + REVOKED_SERIAL_LEN - sizeof h, sizeof h);
-    uint32_t *at = &s->buckets[(h ^ h >> 32) & (s->room - 1)];
+    uint64_t high, low;
+    memcpy(&high, serial, sizeof high);
+    memcpy(&low, serial + sizeof high, sizeof low);
+    uint64_t h = (high ^ low * 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u; /* counters too spread */
+    uint32_t *at = &s->buckets[(h >> 40) & (s->room - 1)];
     while (*at != NONE && memcmp(s->certificates[*at - 1].serial, serial, REVOKED_SERIAL_LEN) != 0)
         at = &s->certificates[*at - 1].next;
     return at;

@@ -30,7 +30,7 @@ static void count_state(const struct revoker *r)
     metric_set(m, M_REVOCATION_HOLDS, REVOKE_ENTRY - 1, 0, 0,
                (double)revocation_set_holds(r->set, REVOKE_ENTRY));
     metric_set(m, M_REVOKED_CERTIFICATES, 0, 0, 0, (double)revocation_set_certificates(r->set));
-    metric_set(m, M_REVOCATION_JOURNAL_BYTES, 0, 0, 0, (double)revocation_file_len(r->file));
+    metric_set(m, M_REVOCATION_JOURNAL_BYTES, 0, 0, 0, (double)r->journal_len);
 }
 
 /* --- what is asked ---------------------------------------------------------------------------- */

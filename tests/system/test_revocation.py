@@ -338,3 +338,113 @@ def test_kill_9_while_issuing_and_revoking_loses_nothing_acknowledged(site):
         assert workload.bundles(workload.fetch(agent.socket, "FetchX509Bundles")) == root, f"turn {turn}, seed {seed}"
     assert done > ROUNDS and seen, f"seed {seed}"
     print(f"{ROUNDS} kills, {done} revocations and lifts acknowledged, {len(seen)} SVIDs seen")
+
+
+# ---- with sidecars
+
+CLIENT = "spiffe://example.org/client"
+
+
+class Ends:
+    """client -> outbound -> mTLS -> inbound -> an echo, on one node. stolen: the client's side has a
+    copy of the certificate and key, and asks nobody."""
+
+    def __init__(self, site, stolen=False):
+        self.site = site
+        entries = [{"id": n, "spiffe_id": f"spiffe://example.org/{n}", "selectors": [ME]} for n in ("web", "client")]
+        self.agent = site.agent(entries)
+        echo = "{}:{}".format(*site.tcp_server())
+        self.inbound = site.sidecar("inbound", identity={"spiffe_id": WEB}, revocation={"policy": "hard"},
+                                    inbound=[{"listen": "127.0.0.1:0", "forward": echo, "allow": [CLIENT]}])
+        web = "{}:{}".format(*self.inbound.inbound())
+        route = [{"listen": "127.0.0.1:0", "forward": web, "expect": [WEB]}]
+        if stolen:
+            self.outbound = site.sidecar("outbound", identity={"files": self.steal()}, outbound=route)
+        else:
+            self.outbound = site.sidecar("outbound", identity={"spiffe_id": CLIENT}, outbound=route,
+                                         revocation={"policy": "hard"}, timeouts={"connect": "1s"})
+        self.linked = [self.inbound] + ([] if stolen else [self.outbound])
+        self.wait_linked()
+
+    def steal(self):
+        folder = self.site.path("stolen")
+        got = self.site.run("spindle-agent", "api", "fetch", "x509", "--socket", self.agent.socket, "--write", folder)
+        assert got.code == 0, got
+        return {"certificate": str(folder / "svid.1.pem"), "key": str(folder / "svid.1.key"),
+                "bundle": str(folder / "bundle.1.pem")}
+
+    def wait_linked(self):
+        for side in self.linked:
+            harness.wait_until(lambda s=side: s.metrics().total("spindle_sidecar_share_connected") == 1, "share.sock")
+
+    def connect(self):
+        conn = socket.create_connection(self.outbound.outbound(), timeout=harness.DEADLINE)
+        conn.sendall(b"hello")
+        return conn
+
+    def works(self):
+        with contextlib.suppress(OSError), self.connect() as conn:
+            return conn.recv(64) == b"hello"
+        return False
+
+
+def closed(conn):
+    """Waits for the end of a connection, however it ends."""
+    with contextlib.suppress(ConnectionResetError):
+        while conn.recv(65536):
+            pass
+    return True
+
+
+@pytest.mark.parametrize("target", [CLIENT, "entry:client"])
+def test_sidecars_cut_and_refuse_what_is_revoked_over_restarts_until_it_is_lifted(site, target):
+    ends = Ends(site, stolen=True)
+    harness.wait_until(ends.works, "a connection")
+    with ends.connect() as conn:
+        assert conn.recv(64) == b"hello"
+        assert revoke(site, ends.agent, target)["sidecars"] == 1
+        assert closed(conn)
+    assert not ends.works()
+    ends.agent.kill()
+    assert not ends.works(), "without an agent what was revoked stays so"
+    ends.agent = site.agent(name="again")
+    ends.wait_linked()
+    assert not ends.works()
+    revoke(site, ends.agent, target, "--lift")
+    assert not ends.works(), "that certificate stays revoked"
+    assert len(ends.inbound.events("connection_cut", reason="cert_revoked")) == 1
+
+
+def test_a_revoked_workloads_own_sidecar_stops_until_it_is_lifted(site):
+    ends = Ends(site)
+    harness.wait_until(ends.works, "a connection")
+    with ends.connect() as conn:
+        assert conn.recv(64) == b"hello"
+        assert revoke(site, ends.agent, CLIENT)["sidecars"] == 2
+        assert closed(conn)
+    assert not ends.works()
+    revoke(site, ends.agent, CLIENT, "--lift")
+    harness.wait_until(ends.works, "a connection with the new certificate")
+
+
+def test_a_certificate_of_before_a_restart_and_a_new_issuer_is_known_to_be_good(site):
+    """hard refuses what is unknown: every issuer with live certificates must have its list."""
+    ends = Ends(site)
+    harness.wait_until(ends.works, "a connection")
+    ends.agent.kill()
+    site.path("data/authority/issuer").unlink()
+    ends.agent = site.agent(name="again")
+    ends.wait_linked()
+    harness.wait_until(ends.works, "a connection with certificates of either issuer")
+
+
+def test_a_revoked_certificate_of_a_sidecar_is_cut_and_its_new_one_is_good(site):
+    ends = Ends(site)
+    harness.wait_until(ends.works, "a connection")
+    with ends.connect() as conn:
+        assert conn.recv(64) == b"hello"
+        [old] = [n for n, state in states(site, ends.agent).items() if state == "valid" and n in site.run(
+            "spindle-agent", "svids", "search", "--id", CLIENT, "--admin", ends.agent.admin).out]
+        revoke(site, ends.agent, f"serial:{old}")
+        assert closed(conn)
+    harness.wait_until(ends.works, "a connection with the new certificate")
