@@ -27,6 +27,7 @@ admin: {socket: $STAGE/data/admin.sock}
 metrics: {listen: 127.0.0.1:0}
 svid: {x509_ttl: $SVID_TTL}
 entries: $STAGE/entries.yaml
+audit: {file: $STAGE/data/audit.log}
 EOF
     cat >"$STAGE/entries.yaml" <<EOF
 entries:

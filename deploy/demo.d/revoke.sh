@@ -97,6 +97,9 @@ scene_revoke() {
     indent <"$STAGE/revoked"
     indent <"$STAGE/log/curl-a.log"
     verdict "a's download was cut $ms ms after the command was given" "$code" -ne 0 -a "$ms" -le 1000
+    stage_wait "the agent's audit log" grep '"event":"revoked"' "$STAGE/data/audit.log"
+    note "the agent's audit log:"
+    grep '"event":"revoked"' "$STAGE/data/audit.log" | indent
     before=$(downloaded b)
     stage_wait "b's download to go on" downloads_at_least b $((before + 4000000))
     verdict "b's goes on" -e "/proc/$DOWNLOAD_B"
