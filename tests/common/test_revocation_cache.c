@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct revocation_case c;
@@ -306,6 +309,43 @@ START_TEST(test_a_reader_cannot_write_resize_or_unseal)
 }
 END_TEST
 
+#define NOEXEC_SEAL 8u /* MFD_NOEXEC_SEAL, Linux 6.3 */
+
+/* Memory for data holds no program, where the kernel can say so. */
+START_TEST(test_the_memory_cannot_be_executed)
+{
+    struct stat st;
+    int fd = memfd_create("probe", MFD_CLOEXEC | NOEXEC_SEAL);
+    if (fd < 0)
+        return; /* an older kernel */
+    close(fd);
+    ck_assert_int_eq(fstat(revocation_writer_fd(c.w), &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0111, 0);
+    ck_assert_int_eq(fchmod(revocation_writer_fd(c.w), 0777), -1);
+}
+END_TEST
+
+/* Where memfd_create knows no such flag, as in Linux 6.1. */
+START_TEST(test_an_older_kernel_gives_memory_all_the_same)
+{
+    int status = -1;
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+        struct revocation_writer *old = NULL;
+        if (filter == NULL ||
+            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(memfd_create), 1,
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, NOEXEC_SEAL, NOEXEC_SEAL)) != 0 ||
+            seccomp_load(filter) != 0 || memfd_create("probe", NOEXEC_SEAL) >= 0)
+            _exit(2);
+        _exit(revocation_writer_new(0, NULL, NULL, &old, NULL) == ERR_OK ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("revocation_cache");
@@ -327,6 +367,8 @@ int main(void)
     tcase_add_test(tc, test_a_view_outlives_the_writer);
     tcase_add_test(tc, test_no_memory_makes_neither_writer_nor_view);
     tcase_add_test(tc, test_a_reader_cannot_write_resize_or_unseal);
+    tcase_add_test(tc, test_the_memory_cannot_be_executed);
+    tcase_add_test(tc, test_an_older_kernel_gives_memory_all_the_same);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }
