@@ -101,6 +101,38 @@ START_TEST(test_a_failed_write_leaves_nothing_behind_and_the_next_try_works)
 }
 END_TEST
 
+/* The table that sidecars read must grow, and cannot: what the disk has is told as soon as it can
+ * be, and until then nobody is called good. */
+START_TEST(test_a_cache_that_cannot_grow_is_told_and_catches_up)
+{
+    enum { MANY = 12000, STEP = 100 };
+    struct revocation_issuer list;
+    record_case_must_put(&c, 0, MANY, 1);
+    restart(); /* with the issuers of the record */
+    struct record_item other = record_case_item(0, 1);
+    ck_assert(revocation_view_issuer(view, other.issuer, &list) && list.complete);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files((rlim_t)MANY * 50); /* room for the journal, not for the table */
+    ck_assert_int_ne(ask("spiffe://example.org/e0", NULL, false), ERR_OK);
+    limit_files(RLIM_INFINITY);
+    ck_assert_msg(strstr(why_text(&end.why), "recorded, but sidecars do not see all of it yet"),
+                  "%s", why_text(&end.why));
+    ck_assert_int_eq(may_issue("spiffe://example.org/e0", "e0"), ERR_REVOKED);
+    ck_assert_uint_eq(changed, 1); /* its own streams hear of it */
+    ck_assert_int_ne(in_cache(MANY - 1), REVOCATION_GOOD);
+    ck_assert(revocation_view_issuer(view, other.issuer, &list) && !list.complete);
+    unsigned before = told;
+    while (told == before)
+        uv_run(&c.loop, UV_RUN_ONCE); /* by its own timer */
+    for (uint32_t i = 0; i < MANY; i += STEP)
+        ck_assert_int_eq(in_cache(i), REVOCATION_REVOKED);
+    ck_assert_int_eq(in_cache(MANY - 1), REVOCATION_REVOKED);
+    ck_assert(revocation_view_issuer(view, other.issuer, &list) && list.complete);
+    restart();
+    ck_assert_int_eq(in_cache(MANY - 1), REVOCATION_REVOKED);
+}
+END_TEST
+
 START_TEST(test_without_memory_a_request_fails_whole)
 {
     for (long n = 0;; n++) {
@@ -222,6 +254,7 @@ int main(void)
     tcase_add_test(t, test_an_id_that_nobody_knows_is_held_with_a_note);
     tcase_add_test(t, test_an_expired_certificate_needs_no_revoking);
     tcase_add_test(t, test_a_failed_write_leaves_nothing_behind_and_the_next_try_works);
+    tcase_add_test(t, test_a_cache_that_cannot_grow_is_told_and_catches_up);
     tcase_add_test(t, test_without_memory_a_request_fails_whole);
     tcase_add_test(t, test_a_torn_row_is_cut_off_with_a_warning);
     tcase_add_test(t, test_a_damaged_journal_keeps_the_agent_from_starting);
