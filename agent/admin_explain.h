@@ -10,7 +10,7 @@ struct attest_unix;
 
 struct explain_jobs *explain_jobs_new(struct attest_unix *attest); /* borrowed; NULL: no memory */
 /* Answers those under way with 503. */
-void explain_jobs_free(struct explain_jobs *j);
+void explain_jobs_free(struct explain_jobs *all);
 
 void admin_explain(void *arg, const struct http_request *req, struct http_response *res);
 

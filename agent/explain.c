@@ -160,10 +160,12 @@ static err_t put_hint(const char *wanted, const char *found, struct buf *out)
 static err_t next_for_no_entry(const struct explain_case *c, struct buf *out)
 {
     const struct entry *e = c->what->nearest[0].entry;
-    const char *wanted = NULL, *alike = NULL;
-    for (size_t i = 0; i < e->selectors.count && wanted == NULL; i++)
-        if (!selector_set_has(c->found, slice_str(e->selectors.items[i])))
-            wanted = e->selectors.items[i];
+    const char *alike = NULL;
+    size_t i = 0;
+    while (i + 1 < e->selectors.count &&
+           selector_set_has(c->found, slice_str(e->selectors.items[i])))
+        i++; /* one of them fails: else the entry would match */
+    const char *wanted = e->selectors.items[i];
     if (explain_alike(c->found, wanted, &alike, 1) == 0)
         alike = NULL;
     err_t err = buf_printf(out, "If it is meant to be %s (entry %s), ", e->spiffe_id, e->id);

@@ -20,6 +20,7 @@
 #define CLOSE_NS UINT64_C(1000000000)
 #define RETRY_NS UINT64_C(1000000000)
 #define PIPE_LOOK_MS 50
+#define GATHER_NS UINT64_C(2000000) /* after a write: a burst is not written line by line */
 
 struct store {
     uint8_t *lines; /* owned: STORE_SIZE + LOST_LINE_MAX */
@@ -32,6 +33,7 @@ struct audit {
     pthread_cond_t end;   /* who closes */
     struct store filling; /* under the lock, as all up to here */
     uint64_t missing;     /* events that did not fit behind `filling` */
+    bool idle;            /* the writer waits for an event */
     bool reopen, closing, ended, abandoned;
     uint64_t give_up_ns;
     _Atomic uint64_t lost; /* in all */
@@ -81,7 +83,8 @@ static void keep(struct audit *a, const char *event, const struct log_field *fie
     struct log_line l;
     format(&l, event, fields, suppressed);
     pthread_mutex_lock(&a->lock);
-    bool first = a->filling.len == 0;
+    bool asleep = a->idle;
+    a->idle = false;
     bool fits = a->missing == 0 && a->filling.len + l.len <= STORE_SIZE;
     if (fits) {
         memcpy(a->filling.lines + a->filling.len, l.text, l.len);
@@ -90,7 +93,7 @@ static void keep(struct audit *a, const char *event, const struct log_field *fie
         a->missing++; /* from the first on, so that they are missing in one place */
     }
     pthread_mutex_unlock(&a->lock);
-    if (first)
+    if (asleep)
         pthread_cond_signal(&a->wake);
     if (!fits)
         count_lost(a, 1);
@@ -264,13 +267,17 @@ static void *run_writer(void *arg)
     struct audit *a = arg;
     pthread_mutex_lock(&a->lock);
     while (!a->closing || a->filling.len > 0) {
-        while (!a->closing && !a->reopen && a->filling.len == 0)
+        while (!a->closing && !a->reopen && a->filling.len == 0) {
+            a->idle = true;
             pthread_cond_wait(&a->wake, &a->lock);
+        }
+        a->idle = false;
         if (a->filling.len > 0)
             take(a);
         pthread_mutex_unlock(&a->lock);
         reopen_if_asked(a);
         deliver(a);
+        pause_writing(a, clock_mono_ns() + GATHER_NS);
         pthread_mutex_lock(&a->lock);
         if (a->written < a->writing.len)
             break;

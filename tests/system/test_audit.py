@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -324,3 +325,42 @@ def test_who_revoked_what_is_recorded(site):
     assert log.wait("revoked", 2)["target"].startswith("serial:")
     assert order("spiffe://example.org/nobody/knows").code in (0, 1)
     check_against_table("spindle-agent", site, log)
+
+
+# ---- the disk
+
+@pytest.fixture
+def small_disk(site):
+    """The folder of the audit files on a file system of its own, of 64 KiB."""
+    harness.need_root()
+    folder = site.path("audit")
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "audit", str(folder)], check=False)
+    if done.returncode != 0:
+        harness.give_up("cannot mount a tmpfs")
+    yield folder
+    for program in site.programs:
+        program.stop()
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_holds_nothing_up_and_its_events_come_later(site, small_disk):
+    config, log = audit_of(site, "agent")
+    ballast = small_disk / "ballast"
+    agent = site.agent([entry(os.getuid())], audit=config)
+    log.wait("started")
+    with open(ballast, "wb") as f, pytest.raises(OSError):
+        while True:
+            os.write(f.fileno(), bytes(1024))
+    for n in range(30):  # more than what is left of the file's last page
+        site.write_entries([entry(os.getuid(), spiffe_id=f"{WEB}/{n}/{'x' * 200}")])
+        agent.wait_event("reloaded", count=n + 1)
+        assert fetch(site, agent).code == 0
+    assert len(agent.events("audit_write_failed")) == 1
+    assert log.path.read_text().endswith("}\n")  # no half line is left
+    before = len(log.events("issued"))
+    assert before < 30
+    ballast.unlink()
+    log.wait("issued", 30)
+    assert len(agent.events("audit_recovered")) == 1 and not log.events("lost")
+    assert agent.metrics().total("spindle_audit_lost_total") == 0
