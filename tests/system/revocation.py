@@ -108,11 +108,11 @@ class Held:
 class Node:
     """Agent, two inbound sidecars, two outbound ones; `mine` connections of CLIENT's and `others`."""
 
-    def __init__(self, site, mine, others, **changes):
+    def __init__(self, site, mine, others, entries=None, **changes):
         self.site, uid = site, f"unix:uid:{os.getuid()}"
         quiet = {"log": {"level": "debug" if mine < 100 else "info"}, "drain_limit": "0s", **changes}
-        self.agent = site.agent(entries=[{"spiffe_id": i, "selectors": [uid]} for i in [CLIENT, OTHER, *WEBS]],
-                                log=quiet["log"])
+        entries = entries or [{"spiffe_id": i, "selectors": [uid]} for i in [CLIENT, OTHER, *WEBS]]
+        self.agent = site.agent(entries=entries, log=quiet["log"])
         app = start_app(site)
         self.webs = [site.sidecar(f"web-{i}", identity={"spiffe_id": web}, **quiet, inbound=[
             {"listen": "127.0.0.1:0", "forward": f"{app[0]}:{app[1]}", "allow": [CLIENT, OTHER]}])
