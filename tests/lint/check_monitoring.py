@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 from promql import PREFIX, complaints_about, families
-from sources import ROOT, files, read, report
+from sources import ROOT, anchors, files, read, report
 
 try:
     import yaml
@@ -43,12 +43,6 @@ def promtool(*args, cwd=ROOT):
 
 def alerts():
     return [rule for group in yaml.safe_load(read(ALERTS))["groups"] for rule in group["rules"]]
-
-
-def anchors(path):
-    """What a link to the page may name: its headings, as web pages of Markdown make them."""
-    headings = re.findall(r"^#+ (.+)$", read(path), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
 
 
 def check_alert(rule, known):

@@ -39,6 +39,12 @@ def matches(pattern, text):
         yield text.count("\n", 0, m.start()) + 1, m
 
 
+def anchors(path):
+    """What a link may name in a page: its headings, as web pages of Markdown make them."""
+    headings = re.findall(r"^#+ (.+)$", read(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
+
+
 def report(complaints):
     """Prints `path:line: what` of each and ends with the code that tests/lint/run expects."""
     for path, line, what in complaints:
