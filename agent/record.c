@@ -17,11 +17,11 @@ enum {
     SYNC_AGAIN_MS = 1000,
     SYNC_FDS = 8,
     TICK_MS = 60 * 1000,
-    TICK_FAILING_MS = 1000,
+    TICK_SOON_MS = 1000,
     WAITING_FIRST = 64,
     TIMERS = 2,
 };
-#define FROM_WAITING (UINT64_C(1) << 63) /* of a page's place: it begins among what waits */
+#define FROM_WAITING (UINT64_C(1) << 62) /* of a page's place: it begins among what waits */
 
 /* Issued, not written yet. */
 struct waiting {
@@ -177,7 +177,7 @@ static void failed(struct record *r, const struct why *why)
               log_str("next", r->opt.on_failure == RECORD_STOP
                                   ? "nothing is issued until it can be recorded"
                                   : "going on, unrecorded until there is room: record.on_failure"));
-    tick_in(r, TICK_FAILING_MS);
+    tick_in(r, TICK_SOON_MS);
 }
 
 static void succeeded(struct record *r)
@@ -265,7 +265,7 @@ err_t record_issued(struct record *r, const struct record_item *item, struct why
     err_t err = record_names_take(&r->store->names, slice_str(item->spiffe_id),
                                   slice_str(item->entry_id), &name);
     if (err != ERR_OK)
-        why_set(&cause, err, "no memory for the record");
+        why_set(&cause, err, "cannot note the identity: %s", err_text(err));
     if (err == ERR_OK)
         err = write_waiting(r, &cause);
     if (err == ERR_OK)
@@ -289,21 +289,28 @@ err_t record_issued(struct record *r, const struct record_item *item, struct why
                    why_text(&cause));
 }
 
+/* Nobody may ask for a certificate for long: looks itself whether one could be recorded. */
+static void look_again(struct record *r)
+{
+    struct why why = {0};
+    err_t err = r->waiting_count > 0 ? write_waiting(r, &why)
+                                     : record_store_make_ready(r->store, now_s(r), &why);
+    if (err == ERR_OK)
+        succeeded(r);
+    else
+        failed(r, &why);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct record *r = timer->data;
-    struct why why = {0};
-    record_store_expire(r->store, now_s(r) - r->opt.keep_s);
-    if (r->waiting_count > 0) {
-        if (write_waiting(r, &why) == ERR_OK)
-            succeeded(r);
-        else
-            metric_add(r->opt.metrics, M_RECORD_FAILURES, 0, 0, 0, 1);
-    }
+    bool has_gone = record_store_expire(r->store, now_s(r) - r->opt.keep_s);
+    if (r->is_failing || r->waiting_count > 0)
+        look_again(r);
     if (is_dirty(r))
         sync_soon(r, SYNC_MS);
     show(r);
-    tick_in(r, r->waiting_count > 0 ? TICK_FAILING_MS : TICK_MS);
+    tick_in(r, r->is_failing || has_gone ? TICK_SOON_MS : TICK_MS);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -431,7 +438,7 @@ err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct reco
     uv_timer_init(loop, &r->sync_timer);
     uv_timer_init(loop, &r->tick_timer);
     r->sync_timer.data = r->tick_timer.data = r->sync.data = r;
-    tick_in(r, TICK_FAILING_MS);
+    tick_in(r, TICK_SOON_MS);
     show(r);
     *ret = r;
     return ERR_OK;

@@ -181,6 +181,15 @@ err_t record_segment_append(struct record_segment *s, const uint8_t *rows, uint3
     return ERR_OK;
 }
 
+err_t record_segment_reserve_disk(const struct record_segment *s, uint32_t count, struct why *why)
+{
+    if (fallocate(s->fd, FALLOC_FL_KEEP_SIZE, (off_t)s->rows * RECORD_ROW_LEN,
+                  (off_t)count * RECORD_ROW_LEN) == 0 ||
+        errno == EOPNOTSUPP || errno == ENOSYS)
+        return ERR_OK;
+    return why_errno(why, ERR_RECORD, "no room in segment %08" PRIu32, s->seq);
+}
+
 err_t record_segment_cut(struct record_segment *s, uint32_t rows, struct why *why)
 {
     if (ftruncate(s->fd, (off_t)rows * RECORD_ROW_LEN) != 0)

@@ -57,6 +57,9 @@ err_t record_segment_read(const struct record_segment *s, uint32_t first, uint32
 /* All of them or none; ERR_RECORD with the system's reason. */
 err_t record_segment_append(struct record_segment *s, const uint8_t *rows, uint32_t count,
                             struct why *why) MUST_CHECK;
+/* Room on disk for so many rows more, where the file system can promise it. ERR_RECORD. */
+err_t record_segment_reserve_disk(const struct record_segment *s, uint32_t count,
+                                  struct why *why) MUST_CHECK;
 /* Forgets the rows from `rows` on, in the file too. */
 err_t record_segment_cut(struct record_segment *s, uint32_t rows, struct why *why) MUST_CHECK;
 

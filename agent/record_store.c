@@ -210,11 +210,13 @@ static void drop_first(struct record_store *st)
     st->is_dir_dirty = true;
 }
 
-void record_store_expire(struct record_store *st, int64_t before)
+bool record_store_expire(struct record_store *st, int64_t before)
 {
-    while (st->segment_count > 1 &&
-           (st->segments[0] == NULL || st->segments[0]->last_not_after < before))
-        drop_first(st);
+    const struct record_segment *s = st->segment_count > 1 ? st->segments[0] : NULL;
+    if (st->segment_count < 2 || (s != NULL && s->last_not_after >= before))
+        return false;
+    drop_first(st);
+    return true;
 }
 
 /* Appending. */
@@ -380,6 +382,15 @@ err_t record_store_append(struct record_store *st, const struct record_item *ite
 {
     err_t err = st->records >= st->records_max ? make_room(st, now, why) : ERR_OK;
     return err == ERR_OK ? append(st, item, name, why) : err;
+}
+
+err_t record_store_make_ready(struct record_store *st, int64_t now, struct why *why)
+{
+    const struct record_segment *s = last_segment(st);
+    err_t err = st->records >= st->records_max ? make_room(st, now, why) : ERR_OK;
+    if (err == ERR_OK && (s == NULL || s->rows + ROWS_AT_MOST > st->rows_max))
+        return roll(st, why);
+    return err == ERR_OK ? record_segment_reserve_disk(last_segment(st), ROWS_AT_MOST, why) : err;
 }
 
 /* Opening and closing. */

@@ -49,8 +49,11 @@ err_t record_load(struct record_store *st, record_damage_fn *on_damage, void *ar
  * ERR_NO_MEMORY; nothing is changed then. */
 err_t record_store_append(struct record_store *st, const struct record_item *item, uint32_t name,
                           int64_t now, struct why *why) MUST_CHECK;
-/* The oldest segments in which all expired before `before` go. */
-void record_store_expire(struct record_store *st, int64_t before);
+/* The oldest segment goes when all in it expired before `before`. true: it did, look again. */
+bool record_store_expire(struct record_store *st, int64_t before);
+/* Could a certificate be appended now? Makes room, as an append would, and keeps it on disk where
+ * the file system can. As record_store_append. */
+err_t record_store_make_ready(struct record_store *st, int64_t now, struct why *why) MUST_CHECK;
 
 /* For record_load and record_search. */
 struct record_segment *record_store_segment(const struct record_store *st, uint32_t seq);

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 
 import harness
@@ -100,8 +101,8 @@ def test_nothing_is_issued_while_the_disk_is_full_and_all_is_well_again_after(si
     assert recorded(site, agent) == before
 
     disk.free()
-    assert fetch(site, agent) <= recorded(site, agent)
     agent.wait_event("record_recovered")
+    assert fetch(site, agent) <= recorded(site, agent)
     assert own(agent, "spindle_agent_record_failing") == 0
     assert "degraded" not in agent.ready()[1]
     agent.kill()
@@ -112,12 +113,12 @@ def test_nothing_is_issued_while_the_disk_is_full_and_all_is_well_again_after(si
 
 def test_issuing_may_go_on_while_the_disk_is_full(site):
     disk = Disk(site)
-    site.write_entries(entries(100))
+    site.write_entries(entries(1010))  # more than one page of a search
     agent = disk.agent(record={"on_failure": "continue"})
     disk.fill()
-    got = fetch(site, agent) | fetch(site, agent)
+    got = fetch(site, agent)
     waiting = own(agent, "spindle_agent_record_waiting")
-    assert waiting == len(got) >= 100 and own(agent, "spindle_agent_record_unrecorded_total") == waiting
+    assert waiting == len(got) and own(agent, "spindle_agent_record_unrecorded_total") == waiting
     assert own(agent, "spindle_agent_record_failing") == 1 and own(agent, "spindle_agent_record_lost_total") == 0
     agent.wait_event("record_failed")
     assert recorded(site, agent) == got, "what waits is found, and so can be revoked"
@@ -126,6 +127,20 @@ def test_issuing_may_go_on_while_the_disk_is_full(site):
     assert own(agent, "spindle_agent_record_waiting") == 0
     agent.kill()
     assert recorded(site, disk.agent("again")) == got
+
+
+def test_what_a_full_disk_does_can_be_changed_while_it_is_full(site):
+    disk = Disk(site)
+    site.write_entries(entries(100))
+    agent = disk.agent()
+    disk.fill()
+    assert "Unavailable" in fetch(site, agent, code=1)
+    text = agent.config_path.read_text()
+    site.write(agent.config_path.name, text + "record: {on_failure: continue}\n")
+    agent.send_signal(signal.SIGHUP)
+    agent.wait_event("reloaded")
+    assert len(fetch(site, agent)) == 100
+    assert own(agent, "spindle_agent_record_waiting") == 100
 
 
 def test_agent_starts_on_a_full_disk(site):
