@@ -287,16 +287,24 @@ static int descriptor_of(struct msghdr *h)
     return descriptor;
 }
 
+static ssize_t receive(int fd, struct msghdr *h)
+{
+    ssize_t n;
+    do
+        n = recvmsg(fd, h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 err_t share_receive(int fd, struct share_packet *ret, struct why *why)
 {
     union control c;
     struct iovec part = {.iov_base = ret->bytes, .iov_len = sizeof ret->bytes};
     struct msghdr h = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = CONTROL_LEN};
-    ssize_t n;
-    do
-        n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = receive(fd, &h);
+    if (n < 0 && errno == ECONNRESET)
+        n = receive(fd, &h); /* what was said before the reset waits behind it */
     ret->len = 0;
     ret->descriptor = -1;
     if (n < 0 && errno == EAGAIN)

@@ -315,7 +315,7 @@ static void connect_now(struct share_link *l)
     err_t err = open_socket(l, &fd, &why);
     if (err == ERR_OK)
         err = say_hello(l, fd, &why);
-    if (err == ERR_OK)
+    if (err == ERR_OK || err == ERR_PEER_CLOSED) /* what it said before it closed is read */
         err = open_line(l, fd, &why);
     if (err == ERR_OK) {
         enter(l, LINK_ASKED);

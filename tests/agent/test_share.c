@@ -258,7 +258,7 @@ END_TEST
 
 START_TEST(test_the_cache_is_told_to_who_is_here_and_who_comes)
 {
-    int cache = case_memory_file("first"), next = case_memory_file("second");
+    int cache = memory_file("first"), next = memory_file("second");
     int early = case_guest();
     share_set_cache(site.share, cache, 7);
     case_hear_type(early, SHARE_CACHE);
@@ -285,7 +285,7 @@ END_TEST
 
 START_TEST(test_nothing_is_told_before_a_sidecar_is_let_in)
 {
-    int cache = case_memory_file("c"), fd = case_dial();
+    int cache = memory_file("c"), fd = case_dial();
     case_settle();
     share_set_cache(site.share, cache, 1);
     share_changed(site.share, 2);
@@ -308,7 +308,7 @@ END_TEST
 START_TEST(test_who_does_not_read_finds_few_messages_and_the_newest)
 {
     enum { CHANGES = 5000 };
-    int old = case_memory_file("old"), newest = case_memory_file("newest"), fd = case_guest(),
+    int old = memory_file("old"), newest = memory_file("newest"), fd = case_guest(),
         other = case_guest();
     char last[16] = "";
     unsigned messages = 0;
@@ -368,8 +368,8 @@ static int guest_with_page(int mine)
 
 START_TEST(test_a_page_is_offered_given_and_left)
 {
-    int mine = case_memory_file("mine");
-    page_given = case_memory_file("page");
+    int mine = memory_file("mine");
+    page_given = memory_file("page");
     pages_left = 0;
     share_close(site.share, NULL, NULL);
     uv_run(&site.loop, UV_RUN_NOWAIT);
@@ -401,12 +401,12 @@ END_TEST
 START_TEST(test_where_nobody_counts_in_pages_none_is_given)
 {
     struct share_message ask = {.type = SHARE_PAGE};
-    int mine = case_memory_file("mine"), fd = case_guest();
-    size_t before = case_open_descriptors();
+    int mine = memory_file("mine"), fd = case_guest();
+    size_t before = open_descriptors();
     case_say_with(fd, &ask, mine);
     case_settle();
     ck_assert(!case_has_something(fd));
-    ck_assert_uint_eq(case_open_descriptors(), before);
+    ck_assert_uint_eq(open_descriptors(), before);
     close(fd);
     close(mine);
 }

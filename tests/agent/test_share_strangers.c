@@ -99,9 +99,9 @@ END_TEST
 START_TEST(test_descriptors_of_strangers_are_not_kept)
 {
     struct share_message hello = case_hello_of(STRANGE);
-    int file = case_memory_file("x");
+    int file = memory_file("x");
     case_settle();
-    size_t before = case_open_descriptors();
+    size_t before = open_descriptors();
     int fd = case_dial();
     ck_assert_int_eq(share_encode(&hello, &site.packet, &site.why), ERR_OK);
     site.packet.descriptor = file;
@@ -109,7 +109,7 @@ START_TEST(test_descriptors_of_strangers_are_not_kept)
         case_say_hello(fd, STRANGE);
     case_hear_refused(fd, "no_entry");
     case_settle();
-    ck_assert_uint_eq(case_open_descriptors(), before);
+    ck_assert_uint_eq(open_descriptors(), before);
     close(file);
 }
 END_TEST
@@ -117,17 +117,17 @@ END_TEST
 START_TEST(test_descriptors_that_were_not_asked_for_are_closed)
 {
     struct share_message other = {.type = SHARE_OTHER};
-    int file = case_memory_file("x"), fd = case_guest();
-    size_t before = case_open_descriptors();
+    int file = memory_file("x"), fd = case_guest();
+    size_t before = open_descriptors();
     for (int i = 0; i < 10; i++)
         case_say_with(fd, &other, file);
     case_settle();
-    ck_assert_uint_eq(case_open_descriptors(), before);
+    ck_assert_uint_eq(open_descriptors(), before);
     ck_assert_uint_eq(share_sidecars(site.share), 1);
     case_say_with(fd, &other, file);
     close(fd);
     case_wait_for_sidecars(0);
-    ck_assert_uint_lt(case_open_descriptors(), before);
+    ck_assert_uint_lt(open_descriptors(), before);
     close(file);
 }
 END_TEST
@@ -135,10 +135,10 @@ END_TEST
 START_TEST(test_who_dies_midway_leaves_nothing_behind)
 {
     struct share_message hello = case_hello_of(WEB), page = {.type = SHARE_PAGE};
-    int file = case_memory_file("x"), cache = case_memory_file("c");
+    int file = memory_file("x"), cache = memory_file("c");
     share_set_cache(site.share, cache, 1);
     case_settle();
-    size_t before = case_open_descriptors();
+    size_t before = open_descriptors();
     for (int i = 0; i < 50; i++) {
         int fd = case_dial();
         if (i % 3 != 0)
@@ -153,7 +153,7 @@ START_TEST(test_who_dies_midway_leaves_nothing_behind)
     }
     case_settle();
     ck_assert_uint_eq(share_sidecars(site.share), 0);
-    ck_assert_uint_eq(case_open_descriptors(), before);
+    ck_assert_uint_eq(open_descriptors(), before);
     close(case_guest());
     close(file);
     close(cache);

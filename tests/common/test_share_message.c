@@ -1,10 +1,10 @@
 /* Messages of share.sock: what goes in comes out, and what a stranger may send is refused whole. */
 #include "common/share_message.h"
+#include "tests/support/descriptors.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -272,29 +272,13 @@ END_TEST
 
 /* --- the socket ------------------------------------------------------------------------------- */
 
-static int memory_file(void)
-{
-    int fd = memfd_create("test", MFD_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, "page", 4), 4);
-    return fd;
-}
-
-static size_t open_descriptors(void)
-{
-    size_t count = 0;
-    for (int fd = 0; fd < 1024; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
-
 START_TEST(test_a_descriptor_travels_and_closes_on_exec)
 {
     struct share_message m = sample(SHARE_CACHE);
     struct share_packet in;
     char text[4];
     encode(&m);
-    packet.descriptor = memory_file();
+    packet.descriptor = memory_file("page");
     ck_assert_int_eq(share_send(pair[0], &packet, &why), ERR_OK);
     ck_assert_int_eq(share_receive(pair[1], &in, &why), ERR_OK);
     ck_assert_uint_eq(in.len, packet.len);
@@ -319,6 +303,23 @@ START_TEST(test_nothing_waits_is_no_error_and_the_end_is)
     struct share_message m = sample(SHARE_CHANGED);
     encode(&m);
     ck_assert_int_eq(share_send(pair[0], &packet, &why), ERR_PEER_CLOSED);
+}
+END_TEST
+
+/* Who goes with our message unread resets the connection; its last word is heard all the same. */
+START_TEST(test_the_last_word_is_heard_after_a_reset)
+{
+    struct share_message hello_ = hello(), refused = sample(SHARE_REFUSED);
+    struct share_packet in;
+    encode(&hello_);
+    ck_assert_int_eq(share_send(pair[0], &packet, &why), ERR_OK);
+    encode(&refused);
+    ck_assert_int_eq(share_send(pair[1], &packet, &why), ERR_OK);
+    close(pair[1]);
+    pair[1] = -1;
+    ck_assert_int_eq(share_receive(pair[0], &in, &why), ERR_OK);
+    ck_assert_uint_eq(in.len, packet.len);
+    ck_assert_int_eq(share_receive(pair[0], &in, &why), ERR_PEER_CLOSED);
 }
 END_TEST
 
@@ -361,7 +362,7 @@ START_TEST(test_more_descriptors_than_one_are_refused_and_closed)
 {
     struct share_packet in;
     int fds[8];
-    fds[0] = memory_file();
+    fds[0] = memory_file("page");
     for (size_t i = 1; i < 8; i++)
         fds[i] = fds[0];
     send_raw("x", 1, fds, descriptor_counts[_i]);
@@ -378,7 +379,7 @@ START_TEST(test_the_descriptor_of_a_refused_message_is_closed)
 {
     static const uint8_t large[SHARE_PACKET_MAX + 1];
     struct share_packet in;
-    int fd = memory_file();
+    int fd = memory_file("page");
     size_t before = open_descriptors();
     send_raw(large, sizeof large, &fd, 1);
     ck_assert_int_eq(share_receive(pair[1], &in, &why), ERR_TOO_LARGE);
@@ -431,6 +432,7 @@ int main(void)
     tcase_add_test(tc, test_a_life_below_zero_is_refused);
     tcase_add_test(tc, test_a_descriptor_travels_and_closes_on_exec);
     tcase_add_test(tc, test_nothing_waits_is_no_error_and_the_end_is);
+    tcase_add_test(tc, test_the_last_word_is_heard_after_a_reset);
     tcase_add_test(tc, test_who_does_not_read_fills_a_bounded_queue);
     tcase_add_loop_test(tc, test_more_descriptors_than_one_are_refused_and_closed, 0, 3);
     tcase_add_test(tc, test_the_descriptor_of_a_refused_message_is_closed);

@@ -4,13 +4,13 @@
 #include "common/log.h"
 #include "common/share_message.h"
 #include "common/unix_socket.h"
+#include "tests/support/descriptors.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -226,22 +226,6 @@ static bool hung_up(void)
     struct pollfd p = {.fd = agent, .events = POLLIN};
     settle();
     return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP) != 0;
-}
-
-static int memory_file(const char *content)
-{
-    int fd = memfd_create("test", MFD_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, content, strlen(content)), (ssize_t)strlen(content));
-    return fd;
-}
-
-static size_t open_descriptors(void)
-{
-    size_t count = 0;
-    for (int fd = 0; fd < 1024; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
 }
 
 static enum revocation_state state_of(const char *serial)
@@ -520,6 +504,22 @@ START_TEST(test_a_refusal_is_told_once_with_its_reason_and_tried_again)
 }
 END_TEST
 
+/* An agent that has no room refuses at the door, before it has read HELLO or even before it came.
+ */
+START_TEST(test_a_refusal_at_the_door_is_told_with_its_reason)
+{
+    start_server();
+    set_identity(WEB);
+    run_until_readable(server.fd);
+    agent = accept4(server.fd, NULL, NULL, SOCK_CLOEXEC);
+    say_refused("limit", "a limit was reached");
+    while (told.warn == 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    ck_assert_ptr_nonnull(strstr(told.line, "reason=limit"));
+    accept_hello();
+}
+END_TEST
+
 START_TEST(test_what_is_no_message_ends_the_connection_and_is_tried_again)
 {
     static const struct {
@@ -590,6 +590,7 @@ int main(void)
     tcase_add_test(tc, test_a_sign_of_the_agent_is_a_reason_to_try_now);
     tcase_add_test(tc, test_an_agent_that_restarts_is_found_again_and_the_old_view_stays_meanwhile);
     tcase_add_test(tc, test_a_refusal_is_told_once_with_its_reason_and_tried_again);
+    tcase_add_test(tc, test_a_refusal_at_the_door_is_told_with_its_reason);
     tcase_add_loop_test(tc, test_what_is_no_message_ends_the_connection_and_is_tried_again, 0, 5);
     tcase_add_test(tc, test_garbage_ends_the_connection_and_is_tried_again);
     suite_add_tcase(suite, tc);

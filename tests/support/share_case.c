@@ -1,9 +1,7 @@
 #include "tests/support/share_case.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -191,14 +189,6 @@ uint64_t case_refused(err_t err)
                        metric_reason(site.metrics, M_SHARE_REFUSED, err), 0, 0);
 }
 
-int case_memory_file(const char *content)
-{
-    int fd = memfd_create("test", MFD_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, content, strlen(content)), (ssize_t)strlen(content));
-    return fd;
-}
-
 void case_check_content(int fd, const char *content)
 {
     char text[64] = "";
@@ -206,12 +196,4 @@ void case_check_content(int fd, const char *content)
     ck_assert_int_ge(pread(fd, text, sizeof text - 1, 0), 0);
     ck_assert_str_eq(text, content);
     close(fd);
-}
-
-size_t case_open_descriptors(void)
-{
-    size_t count = 0;
-    for (int fd = 0; fd < 1024; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
 }

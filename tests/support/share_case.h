@@ -6,6 +6,7 @@
 #include "agent/metrics.h"
 #include "agent/share.h"
 #include "common/share_message.h"
+#include "tests/support/descriptors.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
 
@@ -53,8 +54,6 @@ void case_hear_type(int fd, enum share_type type);
 void case_hear_refused(int fd, const char *reason); /* then the end; closes */
 int case_guest(void);                               /* let in as WEB; its WELCOME taken */
 
-int case_memory_file(const char *content);
 void case_check_content(int fd, const char *content); /* closes */
-size_t case_open_descriptors(void);
 
 #endif

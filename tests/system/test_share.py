@@ -371,10 +371,14 @@ def test_connections_past_the_limit_are_refused_and_the_rest_is_served(site):
     siege = Besieged(site, start)
     guests = [Guest(siege.agent) for _ in range(200)]
     siege.agent.wait_metric(REFUSED, reason="limit")
+    late = sidecar(site, "late")
+    late.wait_event("share_failed", reason="limit")
     got = site.run("spindle-agent", "api", "fetch", "x509", "--socket", siege.agent.socket)
     assert got.code == 0, got
     for g in guests:
         g.__exit__()
+    late.wait_metric(CONNECTS)
+    late.stop()
     siege.check()
 
 

@@ -1,0 +1,12 @@
+/* Descriptors to pass around, and how many are open. Failures abort the test. */
+#ifndef SPINDLE_TESTS_DESCRIPTORS_H
+#define SPINDLE_TESTS_DESCRIPTORS_H
+
+#include <stddef.h>
+
+/* A memfd with this content; the caller's. */
+int memory_file(const char *content);
+/* Of this process, below 1024. */
+size_t open_descriptors(void);
+
+#endif
