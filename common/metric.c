@@ -229,13 +229,21 @@ size_t metric_reason(const struct metrics *m, size_t family, err_t err)
     return i;
 }
 
-static size_t too_many(struct metrics *m, size_t family)
+size_t metric_other(struct metrics *m, size_t family)
 {
+    if (m == NULL)
+        return 0;
+    assert(m->layout[family].open != NULL);
     m->layout[family].open->overflowed = true;
     metric_page_put_texts(m, family);
+    return METRIC_DYNAMIC_MAX;
+}
+
+static size_t too_many(struct metrics *m, size_t family)
+{
     if (m->dropped_family < m->count)
         metric_add(m, m->dropped_family, 0, 0, 0, 1);
-    return METRIC_DYNAMIC_MAX;
+    return metric_other(m, family);
 }
 
 size_t metric_dynamic(struct metrics *m, size_t family, const char *value)
@@ -314,8 +322,10 @@ const char *metric_label_text(const struct metrics *m, size_t family, size_t lab
 {
     const struct metric_label *l = &m->table[family].label[label];
     const struct metric_open *open = m->layout[family].open;
+    if (is_open(l) && index == METRIC_DYNAMIC_MAX)
+        return METRIC_OTHER;
     if (is_open(l))
-        return index < open->count ? open->text[index] : METRIC_OTHER;
+        return index < open->count ? open->text[index] : NULL;
     if (family == m->build_family && m->build[label][0] != '\0')
         return m->build[label];
     if (l->errors != NULL)

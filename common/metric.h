@@ -59,6 +59,8 @@ size_t metric_reason(const struct metrics *m, size_t family, err_t err);
  * bytes and more, the index of "other", and metrics_series_dropped_total counts. Loop thread only.
  */
 size_t metric_dynamic(struct metrics *m, size_t family, const char *value);
+/* The index of "other" in an open label, shown from now on. Loop thread only. */
+size_t metric_other(struct metrics *m, size_t family);
 /* Forgets the values of an open label, with what was counted of them: for gauges that are set anew
  * at each exposition. Loop thread only. */
 void metric_forget_values(struct metrics *m, size_t family);
@@ -73,6 +75,7 @@ void metrics_scrape(const struct metrics *m); /* runs the hooks of metrics_on_sc
 size_t metric_label_count(const struct metric_family *f);
 /* How many values the label has now; open ones grow. */
 size_t metric_label_values(const struct metrics *m, size_t family, size_t label);
+/* NULL for what no value of an open label has. */
 const char *metric_label_text(const struct metrics *m, size_t family, size_t label, size_t index);
 /* The slots of one series: a counter or gauge has one; a histogram its buckets, +Inf (each counted
  * alone, not cumulated) and the sum. In unit. */

@@ -49,7 +49,11 @@ static void fold_by_text(struct metrics *m, const struct metrics *before, size_t
     const struct metric_layout *l = &m->layout[family];
     size_t series = l->size[1] * l->size[2] * l->width;
     for (size_t i = 0; i < metric_label_values(before, family, 0); i++) {
-        size_t index = metric_dynamic(m, family, metric_label_text(before, family, 0, i));
+        const char *text = metric_label_text(before, family, 0, i);
+        if (text == NULL)
+            continue;
+        size_t index =
+            i == METRIC_DYNAMIC_MAX ? metric_other(m, family) : metric_dynamic(m, family, text);
         metric_slot_t *from = slots_of(before) + l->first + i * series;
         metric_slot_t *to = slots_of(m) + l->first + index * series;
         for (size_t at = 0; at < series; at++)

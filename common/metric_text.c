@@ -262,13 +262,21 @@ static bool is_idle(const struct page *p, const struct series *s)
     const struct metric_family *f = s->f;
     bool may_be_left_out = f->type == METRIC_HISTOGRAM;
     for (size_t i = 0; i < s->labels && f->type == METRIC_COUNTER; i++)
-        may_be_left_out = may_be_left_out || f->label[i].errors != NULL;
+        may_be_left_out = may_be_left_out || f->label[i].errors != NULL || f->label[i].count == 0;
     return may_be_left_out &&
            metric_read(p->m, s->family, s->index[0], s->index[1], s->index[2]) == 0;
 }
 
+/* Open labels have no values between the last one and "other". */
+static bool is_there(const struct page *p, const struct series *s)
+{
+    return s->labels == 0 || metric_label_text(p->m, s->family, 0, s->value[0]) != NULL;
+}
+
 static void put_series(struct page *p, const struct series *s)
 {
+    if (!is_there(p, s))
+        return;
     if ((p->leave_out & METRIC_LEAVE_IDLE) != 0 && is_idle(p, s))
         return;
     if (s->f->type == METRIC_HISTOGRAM)

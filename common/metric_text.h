@@ -25,7 +25,7 @@ err_t metric_text_write(const struct metrics *m, enum metric_format format,
  * in. */
 enum metric_leave_out {
     METRIC_LEAVE_NONE = 0,
-    METRIC_LEAVE_IDLE = 1,  /* causes of failure (labels of errors) and histograms at 0 */
+    METRIC_LEAVE_IDLE = 1,  /* histograms and counters by error or open label at 0 */
     METRIC_LEAVE_GAUGES = 2 /* what a process that has gone says no more */
 };
 err_t metric_text_head(const struct metrics *m, size_t family, enum metric_format format,

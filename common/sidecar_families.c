@@ -72,6 +72,7 @@ static const double bounds_connect[] = {.0001, .00025, .0005, .001, .0025, .005,
 static const char *const root_values[] = {[ROOT_FIRST] = "first", [ROOT_LAST] = "last"};
 
 #define L_ROOT METRIC_VALUES("root", root_values)
+#define L_PEER METRIC_OPEN("peer")
 #define L_DIRECTION METRIC_VALUES("direction", direction_values)
 #define L_TLS METRIC_VALUES("tls", tls_values)
 #define L_SIDE METRIC_VALUES("side", side_values)

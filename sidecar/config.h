@@ -41,6 +41,7 @@ struct sidecar_config {
     bool metrics_on;
     struct address metrics_listen;
     char *metrics_prefix;
+    bool metrics_peers;
     char *admin_socket; /* NULL: no admin socket */
     int64_t workers;
     struct route_config *routes; /* inbound first, then outbound, in file order */

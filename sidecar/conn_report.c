@@ -235,6 +235,7 @@ void conn_report_open(struct conn *c)
 {
     metric_add(c->worker->metrics, M_CONNECTIONS_OPENED, c->route->direction, TLS_KIND_MUTUAL, 0,
                1);
+    peer_tally_count(c->worker->notes->peers, c->route->direction, atomic_load(&c->peer.id));
 }
 
 void conn_report_cut(struct conn *c, const struct why *why, enum log_level level)

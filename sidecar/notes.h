@@ -3,6 +3,7 @@
 #define SPINDLE_SIDECAR_NOTES_H
 
 #include "common/log_limit.h"
+#include "sidecar/peer_tally.h"
 #include "sidecar/refusals.h"
 
 enum { LINE_HANDSHAKE, LINE_CONNECTION }; /* what log lines are limited by */
@@ -11,6 +12,7 @@ struct notes {
     struct audit *audit;       /* NULL: off */
     struct refusals *refusals; /* may be NULL */
     struct log_limits lines;   /* of refusals */
+    struct peer_tally *peers;  /* NULL: not wanted */
 };
 
 #endif

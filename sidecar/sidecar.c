@@ -467,6 +467,8 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
         err = gauges_open(&s->loop, s->metrics, &s->gauges, why);
     if (err == ERR_OK && metrics_on_scrape(s->metrics, on_share_scrape, s) != ERR_OK)
         err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
+    if (err == ERR_OK && s->config->metrics_peers)
+        err = peer_tally_new(s->metrics, &s->notes.peers, why);
     if (err == ERR_OK && s->config->metrics_on)
         err = open_probes(s, why);
     return err;
@@ -532,6 +534,7 @@ static void finish(struct sidecar *s)
     audit_stopped(s->notes.audit);
     audit_close(s->notes.audit);
     gauges_free(s->gauges);
+    peer_tally_free(s->notes.peers);
     metrics_free(s->metrics);
     mem_free(s->workers);
     mem_free(s->open_per_route);

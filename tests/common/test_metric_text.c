@@ -301,6 +301,17 @@ START_TEST(test_labels_of_the_caller_stand_before_those_of_the_family)
 }
 END_TEST
 
+START_TEST(test_other_is_one_series_however_few_there_are_before_it)
+{
+    metric_set(m, 2, metric_other(m, 2), 0, 0, 4);
+    ck_assert_int_eq(metric_text_series(m, 2, "", METRIC_LEAVE_NONE, &out), ERR_OK);
+    ck_assert_int_eq(buf_append(&out, "", 1), ERR_OK);
+    ck_assert_str_eq((const char *)out.data,
+                     "t_level_bytes{trust_domain=\"a\\\"b\\\\c\\nd?\"} -0.5\n"
+                     "t_level_bytes{trust_domain=\"other\"} 4\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("metric_text");
@@ -314,6 +325,7 @@ int main(void)
     tcase_add_test(t, test_numbers_read_back_as_themselves);
     tcase_add_test(t, test_short_decimals_stay_short);
     tcase_add_test(t, test_labels_of_the_caller_stand_before_those_of_the_family);
+    tcase_add_test(t, test_other_is_one_series_however_few_there_are_before_it);
     tcase_add_test(t, test_content_types_are_those_prometheus_3_insists_on);
     tcase_add_test(t, test_a_page_past_its_cap_is_an_error);
     tcase_add_test(t, test_every_failed_allocation_is_an_error);

@@ -106,6 +106,27 @@ def test_a_killed_agent_goes_on_with_its_sidecars_counters(site):
     assert agent.metrics().total("spindle_agent_metrics_pages") == 1
 
 
+def test_peers_are_counted_for_who_asks(site):
+    agent = site.agent(entries=entries())
+    echo = "{}:{}".format(*site.tcp_server())
+    web = site.sidecar("web", args=["--set", "name=web", "--set", "metrics.peers=true"],
+                       identity={"spiffe_id": WEB},
+                       inbound=[{"listen": "127.0.0.1:0", "forward": echo, "allow": [API]}])
+    api = site.sidecar("client", args=["--set", "name=api"], identity={"spiffe_id": API},
+                       outbound=[{"listen": "127.0.0.1:0", "expect": [WEB],
+                                  "forward": "{}:{}".format(*web.inbound())}])
+    for _ in range(3):
+        with socket.create_connection(api.outbound()) as s:
+            s.settimeout(harness.DEADLINE)
+            s.sendall(b"x")
+            assert s.recv(1) == b"x"
+    wait_node(agent, "sidecar_peers_total", "web", at_least=3, peer=API, direction="inbound")
+    node = agent.metrics()
+    assert node.total("spindle_sidecar_peers_total") == 3
+    assert web.metrics().total("spindle_sidecar_peers_total", peer=API) == 3
+    assert "spindle_sidecar_peers_total" not in api.metrics().names()
+
+
 def test_gauges_follow_the_clock_though_nobody_scrapes_the_sidecar(site):
     agent = site.agent(entries=entries())
     start_sidecar(site, "web", WEB, "web")
