@@ -223,9 +223,11 @@ static void deliver(struct audit *a)
     }
 }
 
-/* Swaps the stores, under the lock. The events that are missing were to follow those taken. */
-static void take(struct audit *a)
+/* Swaps the stores, under the lock. The events that are missing, whose number it returns, were to
+ * follow those taken. */
+static uint64_t take(struct audit *a)
 {
+    uint64_t missing = a->missing;
     struct store full = a->filling;
     a->filling = a->writing;
     a->filling.len = 0;
@@ -241,6 +243,7 @@ static void take(struct audit *a)
         a->writing.len += l.len;
     }
     a->missing = 0;
+    return missing;
 }
 
 static uint64_t lines_in(const uint8_t *lines, size_t len)
@@ -272,9 +275,11 @@ static void *run_writer(void *arg)
             pthread_cond_wait(&a->wake, &a->lock);
         }
         a->idle = false;
-        if (a->filling.len > 0)
-            take(a);
+        uint64_t missing = a->filling.len > 0 ? take(a) : 0;
         pthread_mutex_unlock(&a->lock);
+        if (missing > 0)
+            log_error("audit_lost", log_int("count", missing),
+                      log_str("cause", "the file was not written as fast as events came"));
         reopen_if_asked(a);
         deliver(a);
         pause_writing(a, clock_mono_ns() + GATHER_NS);

@@ -148,6 +148,23 @@ static void *drain_pipe(void *arg)
     return NULL;
 }
 
+struct lines_of_log {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    int failed, recovered, lost;
+};
+
+static void count_line(void *arg, const char *line)
+{
+    struct lines_of_log *c = arg;
+    pthread_mutex_lock(&c->lock);
+    c->failed += strstr(line, "audit_write_failed") != NULL;
+    c->lost += strstr(line, "audit_lost") != NULL;
+    c->recovered += strstr(line, "audit_recovered") != NULL;
+    pthread_cond_broadcast(&c->change);
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* Lines of many lengths: a short one must not slip in where a longer one did not fit. */
 static void write_unlike(struct audit *a, int from, int to)
 {
@@ -181,6 +198,8 @@ START_TEST(test_a_reader_that_stalls_blocks_nobody_and_what_is_lost_is_told)
     pthread_t thread;
     ck_assert_int_eq(mkfifo(audit_path, 0600), 0);
     ck_assert_int_eq(metrics_new(families, METRIC_COUNT_OF(families), "", &m, &why), ERR_OK);
+    struct lines_of_log c = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
+    log_capture(count_line, &c);
     struct audit_options opt = {.path = audit_path, .max_size = 1, .keep = 1, .metrics = m};
     ck_assert_int_eq(audit_open(&opt, &a, &why), ERR_OK);
     ck_assert_int_eq(audit_start(a, &why), ERR_OK);
@@ -200,6 +219,8 @@ START_TEST(test_a_reader_that_stalls_blocks_nobody_and_what_is_lost_is_told)
     ck_assert_int_eq(t.lost, (int64_t)lost);
     ck_assert_int_eq(t.seen + t.lost, events);
     ck_assert_int_ge(t.gaps, 1); /* more when the writer comes late */
+    log_capture(NULL, NULL);
+    ck_assert_int_eq(c.lost, t.gaps);
     close(d.fd);
     free(d.text);
     metrics_free(m);
@@ -243,22 +264,6 @@ static void put_old_lines(void)
     int fd = open(audit_path, O_WRONLY | O_CLOEXEC);
     ck_assert_int_eq(pwrite(fd, "\n", 1, OLD_LINES - 1), 1);
     close(fd);
-}
-
-struct lines_of_log {
-    pthread_mutex_t lock;
-    pthread_cond_t change;
-    int failed, recovered;
-};
-
-static void count_line(void *arg, const char *line)
-{
-    struct lines_of_log *c = arg;
-    pthread_mutex_lock(&c->lock);
-    c->failed += strstr(line, "audit_write_failed") != NULL;
-    c->recovered += strstr(line, "audit_recovered") != NULL;
-    pthread_cond_broadcast(&c->change);
-    pthread_mutex_unlock(&c->lock);
 }
 
 /* A disk that takes no more in the middle of a line: no half line stays, all is there once it has

@@ -111,6 +111,10 @@ def test_renewals_of_svid_and_issuer_are_recorded(site):
         assert all(stream.next(60) for _ in range(3))
     log.wait("issuer_renewed")
     log.wait("issued", why="renewal", count=2)
+    with workload.connect(agent.socket) as c:
+        assert c.call("FetchX509SVID").next()
+        assert site.run("spindle-agent", "svids", "renew", WEB, "--admin", agent.admin).code == 0
+        log.wait("issued", why="operator")
     assert len({e["serial"] for e in log.events("issued")}) >= 3
     check_against_table("spindle-agent", site, log)
 
