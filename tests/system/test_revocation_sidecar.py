@@ -261,7 +261,8 @@ def test_a_revocation_cuts_every_connection_of_one_identity_and_none_of_others(s
     event = node.webs[0].wait_event("connection_cut", reason="cert_revoked")
     assert event["peer_id"] == CLIENT and "keyCompromise" in event["detail"]
     assert node.webs[0].wait_event("handshake_failed", reason="cert_revoked")["presented"] == CLIENT
-    assert node.webs[0].wait_event("connections_cut")["kept"] == "250"
+    # Kept: the others', and whoever knocks just then.
+    assert 250 <= int(node.webs[0].wait_event("connections_cut")["kept"]) <= 252
     node.mine.open()
     node.others.check()
 
