@@ -10,7 +10,11 @@
 /* Kinds of numbers: their upper 32 bits. */
 enum kind { FIXED, RISING, CHANGING, NEVER };
 #define KIND_SHIFT 32
-#define AT_SHIFT 16 /* below it a check, above it which write it was */
+/* A time: below AT_SHIFT a check, above it which write it was. In all it has 40 bits. */
+#define AT_SHIFT 10
+#define AT_CHECK ((1u << AT_SHIFT) - 1)
+#define WRITES_MAX (UINT64_C(1) << (40 - AT_SHIFT))
+#define TOLD_MAX 10 /* wrong answers of one reader that are printed */
 
 static const uint8_t issuers[][REVOCATION_ISSUER_LEN] = {"not complete", "complete", "changing"};
 enum { NOT_COMPLETE, COMPLETE, CHANGING_LIST };
@@ -47,7 +51,7 @@ static struct revocation_status status_of(uint64_t n, uint64_t k)
     return (struct revocation_status){
         .state = REVOCATION_REVOKED,
         .reason = revocation_reason_at(check % revocation_reason_count()),
-        .at = (int64_t)(k << AT_SHIFT | (check >> 40 & 0xffff)),
+        .at = (int64_t)(k << AT_SHIFT | (check >> 40 & AT_CHECK)),
     };
 }
 
@@ -271,6 +275,8 @@ static void hold(struct rule_writer *w)
 void rule_writer_step(struct rule_writer *w)
 {
     struct revocation_issuer list = list_of(w->changes);
+    if (w->changes >= WRITES_MAX)
+        die("more writes than the rule can tell apart", NULL);
     switch (draw(&w->random, 10)) {
     case 0:
         say_list(w, CHANGING_LIST, &list);
@@ -299,7 +305,8 @@ static void judge(struct rule_reader *r, const char *what, uint64_t n, bool is_r
     atomic_fetch_add_explicit(&r->shared->asked[r->number], 1, memory_order_relaxed);
     if (is_right)
         return;
-    atomic_fetch_add_explicit(&r->shared->wrong[r->number], 1, memory_order_relaxed);
+    if (atomic_fetch_add(&r->shared->wrong[r->number], 1) >= TOLD_MAX)
+        return;
     fprintf(stderr, "reader %zu: %s %llx: state %d, reason %d, at %llx is wrong\n", r->number, what,
             (unsigned long long)n, got->state, got->reason, (unsigned long long)got->at);
 }
