@@ -154,12 +154,14 @@ static void run_next(struct node_scrape *s)
         struct job *j = s->waiting;
         s->waiting = j->next;
         j->err = start_text(j);
-        if (j->err == ERR_OK && uv_queue_work(s->loop, &j->work, on_work, on_worked) != 0)
-            j->err = ERR_IO;
-        if (j->err == ERR_OK)
-            s->running = j;
-        else
+        if (j->err != ERR_OK) {
             finish(j);
+            continue;
+        }
+        s->running = j; /* the thread's until on_worked */
+        int rc = uv_queue_work(s->loop, &j->work, on_work, on_worked);
+        assert(rc == 0);
+        (void)rc; /* fails without a callback only */
     }
     if (s->closing && s->running == NULL) {
         void (*done)(void *) = s->done;
