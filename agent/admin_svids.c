@@ -62,16 +62,24 @@ static const char *because_of(unsigned flags)
     return (flags & RECORD_RENEWAL) != 0 ? "renewal" : "first";
 }
 
+/* valid, expired or revoked. */
+static const char *state_of(const struct admin_sources *src, const struct record_item *item,
+                            struct revocation_status *ret)
+{
+    *ret = revoker_status(src->revoker, item->issuer, item->serial);
+    if (ret->state == REVOCATION_REVOKED)
+        return "revoked";
+    return item->not_after < clock_wall_s() ? "expired" : "valid";
+}
+
 static void set_state(json_t *row, const struct admin_sources *src, const struct record_item *item)
 {
-    struct revocation_status status = revoker_status(src->revoker, item->issuer, item->serial);
-    const char *state = item->not_after < clock_wall_s() ? "expired" : "valid";
-    if (status.state == REVOCATION_REVOKED) {
-        state = "revoked";
-        json_object_set_new(row, "reason", json_string(revocation_reason_name(status.reason)));
-        set_time(row, "revoked_at", status.at);
-    }
-    json_object_set_new(row, "state", json_string(state));
+    struct revocation_status status;
+    json_object_set_new(row, "state", json_string(state_of(src, item, &status)));
+    if (status.state != REVOCATION_REVOKED)
+        return;
+    json_object_set_new(row, "reason", json_string(revocation_reason_name(status.reason)));
+    set_time(row, "revoked_at", status.at);
 }
 
 static json_t *item_json(const struct admin_sources *src, const struct record_item *item)
@@ -196,11 +204,12 @@ static err_t serial_of(const char *text, uint8_t serial[static RECORD_SERIAL_LEN
     for (const char *c = text; *c != '\0'; c++) {
         if (*c == ':')
             continue;
-        if (digit(*c) < 0 || count == 2 * RECORD_SERIAL_LEN)
+        int value = digit(*c);
+        if (value < 0 || count == 2 * RECORD_SERIAL_LEN)
             return why_set(why, ERR_USAGE,
                            "serial: expected up to %d hexadecimal digits, found \"%.60s\"",
                            2 * RECORD_SERIAL_LEN, text);
-        serial[count / 2] |= (uint8_t)(digit(*c) << (count % 2 == 0 ? 4 : 0));
+        serial[count / 2] |= (uint8_t)((unsigned)value << (count % 2 == 0 ? 4 : 0));
         count++;
     }
     *ret_digits = count;
@@ -275,17 +284,14 @@ struct hits {
 static bool put_item(void *arg, const struct record_item *item)
 {
     struct hits *hits = arg;
-    json_t *row = item_json(hits->src, item);
-    const char *state = json_string_value(json_object_get(row, "state"));
-    if (hits->state == NULL || (state != NULL && strcmp(state, hits->state) == 0)) {
-        json_array_append_new(hits->rows, row);
-        return true;
-    }
-    json_decref(row);
-    return false;
+    struct revocation_status status;
+    if (hits->state != NULL && strcmp(state_of(hits->src, item, &status), hits->state) != 0)
+        return false;
+    json_array_append_new(hits->rows, item_json(hits->src, item));
+    return true;
 }
 
-static err_t state_of(const char *text, enum record_state *ret, struct why *why)
+static err_t read_state(const char *text, enum record_state *ret, struct why *why)
 {
     if (text == NULL || strcmp(text, "revoked") == 0)
         *ret = RECORD_ANY;
@@ -310,7 +316,7 @@ static err_t search_of(const struct values *v, struct record_search *ret, struct
     if (err == ERR_OK && serial != NULL)
         err = serial_of(serial, s.serial, &s.serial_digits, why);
     if (err == ERR_OK)
-        err = state_of(text_of(v, VALUE_STATE), &s.state, why);
+        err = read_state(text_of(v, VALUE_STATE), &s.state, why);
     if (err == ERR_OK)
         err = number_of(v, VALUE_EXPIRES_BEFORE, 0, INT64_MAX, &before, why);
     if (err == ERR_OK)

@@ -9,18 +9,23 @@ err_t record_store_lookup(struct record_store *st, const uint8_t serial[static R
     struct record_item item;
     uint32_t hash = record_store_hash(serial);
     uint32_t at = record_store_first(st, hash);
+    err_t damaged = ERR_OK; /* of one that may have been it */
     for (const struct record_link *link; (link = record_store_link(st, at)) != NULL;
          at = link->next) {
         if (link->hash != hash)
             continue;
         err_t err = record_store_item(st, at, &item, why);
-        if (err != ERR_OK)
+        if (err != ERR_OK && err != ERR_PARSE)
             return err;
-        if (memcmp(item.serial, serial, RECORD_SERIAL_LEN) == 0)
-            break;
+        if (err == ERR_OK && memcmp(item.serial, serial, RECORD_SERIAL_LEN) == 0) {
+            *ret = at;
+            return ERR_OK;
+        }
+        damaged = err != ERR_OK ? err : damaged;
     }
-    *ret = at;
-    return ERR_OK;
+    if (damaged == ERR_OK)
+        *ret = 0;
+    return damaged;
 }
 
 err_t record_store_find(struct record_store *st, const uint8_t serial[static RECORD_SERIAL_LEN],

@@ -327,12 +327,12 @@ static err_t carry_row(struct record_store *st, uint32_t position, struct why *w
     struct record_item item;
     uint32_t newest = 0;
     err_t err = record_store_item(st, position, &item, why);
-    if (err == ERR_OK)
-        err = record_store_lookup(st, item.serial, &newest, why);
     if (err == ERR_PARSE) { /* it cannot be kept, and must not keep the others from being */
         st->lost_rows++;
         return ERR_OK;
     }
+    if (err == ERR_OK)
+        err = record_store_lookup(st, item.serial, &newest, why);
     if (err != ERR_OK || newest != position)
         return err;
     const struct record_segment *s = record_store_segment(st, position >> 16);

@@ -71,6 +71,18 @@ def test_search_is_by_identity_entry_serial_state_and_expiry(site):
         assert wrong[1] in svids(site, agent, "search", *wrong, code=2)
 
 
+def test_revoked_certificates_are_searched_by_that_state(site):
+    agent, watch = start(site)
+    serial = updates(watch)[0][WEB["spiffe_id"]]
+    got = site.run("spindle-agent", "revoke", f"serial:{serial}", "--reason", "superseded", "--admin", agent.admin)
+    assert got.code == 0, got
+    rows = svids(site, agent, "search", "--state", "revoked")["svids"]
+    assert [r["serial"] for r in rows] == [serial] and rows[0]["reason"] == "superseded" and rows[0]["revoked_at"]
+    assert serial not in {r["serial"] for r in svids(site, agent, "search", "--state", "valid")["svids"]}
+    got = site.run("spindle-agent", "svids", "show", f"serial:{serial}", "--admin", agent.admin)
+    assert "revoked" in got.out and "superseded" in got.out, got
+
+
 def test_long_listings_come_in_pages_up_to_the_limit(site):
     entries = [{"id": f"e{i:04}", "spiffe_id": f"spiffe://example.org/e{i}", "selectors": ["unix:uid:0"]}
                for i in range(1010)]
