@@ -14,9 +14,9 @@ enum { ALL = 1 << 30 };
 
 static struct record_case c;
 static char logged[16384];
-static long disk_room; /* bytes that a file can have */
-static int sync_errno; /* 0: syncing works */
-static unsigned syncs;
+static long disk_room;         /* bytes that a file can have */
+static _Atomic int sync_errno; /* 0: syncing works */
+static _Atomic unsigned syncs;
 
 ssize_t __real_pwrite(int fd, const void *data, size_t len, off_t at);
 ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at);
@@ -35,7 +35,7 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at)
 int __wrap_fdatasync(int fd)
 {
     (void)fd;
-    syncs++; /* read by the loop after the work is done */
+    syncs++;
     errno = sync_errno;
     return sync_errno == 0 ? 0 : -1;
 }
