@@ -10,7 +10,7 @@
 #include "agent/page_store.h"
 #include "common/http_server.h"
 
-#define NODE_SCRAPE_MAX (32u << 20) /* bytes; sidecars for which there is no room are left out */
+#define NODE_SCRAPE_MAX (48u << 20) /* bytes; sidecars for which there is no room are left out */
 #define NODE_SCRAPES_WAITING 8      /* more are answered 503 */
 
 struct node_scrape; /* opaque */

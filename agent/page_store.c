@@ -286,6 +286,8 @@ static char *plain_name(const char *name)
         if (*at < ' ' || *at > '~' || *at == '#')
             *at = '?';
     }
+    if (plain != NULL && strlen(plain) > PAGE_NAME_MAX)
+        plain[PAGE_NAME_MAX] = '\0';
     return plain;
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/metric.h"
 
+#define PAGE_NAME_MAX 128 /* bytes of a name that are shown: nobody fills the answer with it */
 #define PAGE_STORE_KEEP_NS (UINT64_C(3600) * 1000000000)
 
 struct page {

@@ -99,6 +99,20 @@ START_TEST(test_no_two_pages_have_the_same_labels)
 }
 END_TEST
 
+START_TEST(test_a_long_name_is_cut)
+{
+    char name[300], want[400];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    (void)give(WEB, name);
+    (void)give(WEB, name);
+    snprintf(want, sizeof want,
+             "spiffe_id=\"" WEB "\",name=\"%.128s\"; spiffe_id=\"" WEB "\",name=\"%.128s#2\"; ",
+             name, name);
+    check_labels(want);
+}
+END_TEST
+
 START_TEST(test_a_page_that_was_left_an_hour_ago_is_dropped)
 {
     int page = give(WEB, "web"), other = give(API, "api");
@@ -225,6 +239,7 @@ int main(void)
     tcase_add_test(t, test_the_next_of_its_id_and_name_gets_the_page_again);
     tcase_add_test(t, test_two_of_one_name_count_in_two_pages);
     tcase_add_test(t, test_no_two_pages_have_the_same_labels);
+    tcase_add_test(t, test_a_long_name_is_cut);
     tcase_add_test(t, test_a_page_that_was_left_an_hour_ago_is_dropped);
     tcase_add_test(t, test_what_a_sidecar_brings_after_a_restart_is_taken_over);
     tcase_add_test(t, test_the_page_that_the_agent_knows_is_given_again);
