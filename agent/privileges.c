@@ -8,7 +8,8 @@
 /* Looking at programs of other users: /proc/PID/exe, and files that are not readable by all. */
 static const int keep_capabilities[] = {CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, -1};
 
-static const int syscalls[] = {SYS_pidfd_open, SYSCALL_END};
+static const int syscalls[] = {SYS_pidfd_open, SYS_timer_create, SYS_timer_settime,
+                               SYS_timer_delete, SYSCALL_END};
 
 struct pool {
     uv_loop_t *loop;

@@ -1,6 +1,7 @@
 #include "agent/listener.h"
 #include "agent/metrics.h"
 #include "agent/share_internal.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 #include <assert.h>
@@ -31,7 +32,9 @@ static void on_accept(void *arg, int fd)
         return;
     share_report_refused(s, NULL, err, &why);
     guest_say_refused(fd, err, &why);
+    patience_begin(&s->patience);
     close(fd);
+    patience_end(&s->patience);
 }
 
 static void on_accept_error(void *arg, err_t err, const struct why *why)
@@ -120,6 +123,7 @@ static void on_connections_closed(void *arg)
     struct share *s = arg;
     void (*done)(void *arg) = s->done;
     void *done_arg = s->done_arg;
+    patience_done(&s->patience);
     mem_free(s);
     if (done != NULL)
         done(done_arg);
@@ -197,6 +201,9 @@ err_t share_open(uv_loop_t *loop, const struct share_options *opt, struct share 
     (void)rc;
     s->tick.data = s;
     s->longest_life_s = opt->longest_life_s(opt->arg);
+    if (!patience_init(&s->patience))
+        log_warn("no_timer",
+                 log_str("next", "a descriptor that a sidecar passes can hold the agent up"));
     err = open_listener(s, why);
     if (err != ERR_OK) {
         share_close(s, NULL, NULL);

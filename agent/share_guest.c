@@ -82,7 +82,9 @@ void guest_leave(struct guest *g)
     if (g->page >= 0)
         s->opt.page_left(s->opt.arg, g->page);
     uv_close((uv_handle_t *)&g->poll, on_guest_closed);
+    patience_begin(&s->patience); /* closes what waits there unread, too */
     close(g->fd);
+    patience_end(&s->patience);
     connection_leave(g->connection);
     connections_remove(s->connections, g->connection);
     g->connection = NULL;
@@ -307,8 +309,10 @@ static void on_packet(struct guest *g, const struct share_packet *p)
     if (err == ERR_OK && !is_hello && m.type != SHARE_OTHER)
         err = why_set(&why, ERR_PARSE, "%s is not for the sidecar to say now",
                       share_type_name(m.type));
-    if (p->descriptor >= 0)
+    if (p->descriptor >= 0) {
         close(p->descriptor);
+        err = why_set(&why, ERR_PARSE, "a descriptor that nobody asked for");
+    }
     if (err != ERR_OK)
         refuse(g, err, &why);
     else if (is_hello)
@@ -341,8 +345,10 @@ static void on_event(uv_poll_t *h, int status, int events)
         guest_leave(g);
         return;
     }
+    patience_begin(&g->share->patience);
     if ((events & UV_READABLE) != 0)
         read_some(g);
+    patience_end(&g->share->patience);
     if (g->state != GUEST_GONE)
         flush(g);
 }

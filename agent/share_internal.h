@@ -3,6 +3,7 @@
 #ifndef SPINDLE_AGENT_SHARE_INTERNAL_H
 #define SPINDLE_AGENT_SHARE_INTERNAL_H
 
+#include "agent/patience.h"
 #include "agent/share.h"
 #include "common/log_limit.h"
 #include "common/share_message.h"
@@ -47,7 +48,8 @@ struct share {
     struct guest *guests;
     size_t guest_count, admitted;
     uv_timer_t tick;
-    int cache; /* borrowed; -1 before the first */
+    struct patience patience; /* with what guests pass */
+    int cache;                /* borrowed; -1 before the first */
     uint64_t generation;
     int64_t longest_life_s;
     struct log_limit refused_lines, guest_lines;

@@ -2,6 +2,7 @@
 #include "tests/support/share_case.h"
 
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -114,21 +115,59 @@ START_TEST(test_descriptors_of_strangers_are_not_kept)
 }
 END_TEST
 
-START_TEST(test_descriptors_that_were_not_asked_for_are_closed)
+START_TEST(test_a_descriptor_that_was_not_asked_for_is_closed_and_ends_it)
 {
     struct share_message other = {.type = SHARE_OTHER};
     int file = memory_file("x"), fd = case_guest();
     size_t before = open_descriptors();
-    for (int i = 0; i < 10; i++)
-        case_say_with(fd, &other, file);
-    case_settle();
-    ck_assert_uint_eq(open_descriptors(), before);
-    ck_assert_uint_eq(share_sidecars(site.share), 1);
     case_say_with(fd, &other, file);
-    close(fd);
-    case_wait_for_sidecars(0);
+    case_say_with(fd, &other, file); /* waits in a queue that is closed */
+    case_hear_refused(fd, "parse");
+    case_settle();
     ck_assert_uint_lt(open_descriptors(), before);
+    ck_assert_uint_eq(share_sidecars(site.share), 0);
     close(file);
+}
+END_TEST
+
+/* With bytes that never leave, it takes a minute to close: not ours. */
+static int lingering_socket(int *ret_other)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct linger minute = {.l_onoff = 1, .l_linger = 60};
+    socklen_t len = sizeof any;
+    static const char bytes[65536];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&any, len), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&any, &len), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&any, len), 0);
+    *ret_other = accept(listener, NULL, NULL);
+    close(listener);
+    while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        continue;
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &minute, sizeof minute), 0);
+    return fd;
+}
+
+/* Closed where it is read, and where it waits in the queue of a connection that is closed. */
+START_TEST(test_a_descriptor_that_takes_long_to_close_holds_nobody_up)
+{
+    enum { SOCKETS = 3 };
+    struct share_message m = {.type = _i == 0 ? SHARE_PAGE : SHARE_OTHER};
+    int fd = case_guest(), others[SOCKETS];
+    for (int i = 0; i < SOCKETS; i++) {
+        int evil = lingering_socket(&others[i]);
+        case_say_with(fd, &m, evil);
+        close(evil); /* the last one is the agent's to close */
+    }
+    uint64_t started = uv_hrtime();
+    case_hear_refused(fd, "parse");
+    close(case_guest());
+    ck_assert_uint_lt(uv_hrtime() - started, UINT64_C(10000000000));
+    for (int i = 0; i < SOCKETS; i++)
+        close(others[i]);
 }
 END_TEST
 
@@ -197,7 +236,8 @@ int main(void)
     tcase_add_test(tc, test_types_of_a_newer_sidecar_are_skipped);
     tcase_add_test(tc, test_a_flood_is_read_slowly_and_harms_nobody);
     tcase_add_test(tc, test_descriptors_of_strangers_are_not_kept);
-    tcase_add_test(tc, test_descriptors_that_were_not_asked_for_are_closed);
+    tcase_add_test(tc, test_a_descriptor_that_was_not_asked_for_is_closed_and_ends_it);
+    tcase_add_loop_test(tc, test_a_descriptor_that_takes_long_to_close_holds_nobody_up, 0, 2);
     tcase_add_test(tc, test_who_dies_midway_leaves_nothing_behind);
     tcase_add_test(tc, test_more_connections_than_a_user_may_have_are_refused);
     tcase_add_test(tc, test_who_says_nothing_is_let_go_in_time);

@@ -8,7 +8,6 @@
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>

@@ -5,9 +5,11 @@ import contextlib
 import os
 import pathlib
 import random
+import signal
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -327,6 +329,27 @@ def test_a_descriptor_that_blocks_who_closes_it_is_not_taken(site):
         with evil, other, pytest.raises(PermissionError):
             g.say(share_client.packet(99), [evil.fileno()])
     siege.check()
+
+
+def test_a_sidecar_cannot_hold_the_agent_up_with_one(site):
+    """One that was let in may pass a descriptor, and passes many that take a minute to close."""
+    siege, ends = Besieged(site), []
+    for _ in range(3):
+        with Guest(siege.agent) as g:
+            g.hello(WEB)
+            assert g.hear()[0] == WELCOME
+            siege.agent.send_signal(signal.SIGSTOP)  # so that the last close is the agent's
+            for kind in (PAGE, 99, PAGE):
+                evil, other = lingering_socket()
+                ends.append(other)
+                g.say(share_client.packet(kind), [evil.fileno()])
+                evil.close()
+            siege.agent.send_signal(signal.SIGCONT)
+            start = time.monotonic()
+            siege.check()
+            assert time.monotonic() - start < 30
+    for end in ends:
+        end.close()
 
 
 def next_kind(guest, kind):
