@@ -78,7 +78,7 @@ def test_nothing_is_issued_while_the_disk_is_full_and_all_is_well_again_after(si
     site.write_entries(entries(100))
     agent = disk.agent()
     watch = site.start("watch", "spindle-agent", "api", "watch", "--socket", agent.socket, "--output", "json")
-    watch.wait_log('"serial"')
+    watch.wait_log(r"\}\n")
     held = {s["serial"] for s in json.loads(watch.log().splitlines()[0])["svids"]}
     disk.fill()
 
@@ -164,13 +164,14 @@ def test_every_svid_that_left_is_recorded_over_kills(site):
             site.argv("spindle-agent", ["api", "watch", "--socket", agent.socket, "--output", "json"]),
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(3)]
         renewer = subprocess.Popen(
-            ["sh", "-c", 'while "$0" svids renew entry:e$((i % 20)) --admin "$1"; do i=$((i+1)); done',
+            ["sh", "-c", 'while :; do "$0" svids renew entry:e$((i % 20)) --admin "$1"; i=$((i+1)); done',
              str(harness.program_path("spindle-agent")), str(agent.admin)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for line in watches[0].stdout:  # the first message, and then some
             if random.random() < 0.1:
                 break
         agent.kill()
+        renewer.kill()
         for w in watches:
             w.terminate()
             out = (line if w is watches[0] else b"") + w.communicate()[0]

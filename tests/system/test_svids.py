@@ -6,7 +6,7 @@ from harness import wait_until
 
 WEB = {"id": "web", "spiffe_id": "spiffe://example.org/ns/shop/web", "selectors": ["unix:uid:0"], "hint": "h"}
 DB = {"id": "db", "spiffe_id": "spiffe://example.org/ns/shop/db", "selectors": ["unix:uid:0"], "x509_ttl": "2h"}
-LINE = '"serial"'
+LINE = r"\}\n"
 
 
 def start(site, entries=(WEB, DB), **changes):
@@ -20,7 +20,7 @@ def start(site, entries=(WEB, DB), **changes):
 def updates(watch):
     """What the watcher heard: for each update the serials by SPIFFE ID."""
     return [{s["spiffe_id"]: s["serial"] for s in json.loads(line)["svids"]}
-            for line in watch.log().splitlines() if line.startswith("{")]
+            for line in watch.log().rpartition("\n")[0].splitlines() if line.startswith("{")]
 
 
 def svids(site, agent, *args, code=0):
