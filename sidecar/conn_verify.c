@@ -150,11 +150,14 @@ static int64_t drain_limit_ms(const struct conn *c)
 
 err_t conn_watch_expiry(struct conn *c, struct why *why)
 {
-    if (conn_route_now(c)->peer_expiry == PEER_EXPIRY_KEEP) {
+    enum route_peer_expiry mode = conn_route_now(c)->peer_expiry;
+    if (mode == PEER_EXPIRY_DRAIN && c->drain_limit_ms != 0)
+        return ERR_OK; /* it drains already: a reload draws no new limit */
+    c->drain_limit_ms = 0;
+    if (mode == PEER_EXPIRY_KEEP) {
         expiry_remove(&c->worker->expiry, &c->expiry);
         return ERR_OK;
     }
-    c->drain_limit_ms = 0;
     if (expiry_set(&c->worker->expiry, &c->expiry, ends_ms(c)) != ERR_OK)
         return why_set(why, ERR_NO_MEMORY, "no room to note when the certificate runs out");
     return ERR_OK;
@@ -186,7 +189,10 @@ void conn_on_expiry(struct expiry_item *item)
 {
     struct conn *c = (struct conn *)((char *)item - offsetof(struct conn, expiry));
     int64_t now = clock_wall_ms();
-    if (conn_route_now(c)->peer_expiry == PEER_EXPIRY_CLOSE) {
+    enum route_peer_expiry mode = conn_route_now(c)->peer_expiry;
+    if (mode == PEER_EXPIRY_KEEP)
+        return; /* a reload says so, and its walk has not come here yet */
+    if (mode == PEER_EXPIRY_CLOSE) {
         expire(c, false);
         return;
     }
