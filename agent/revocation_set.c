@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-enum { NONE = 0, FIRST = 64, ROW_ROUGHLY = 96 };
+enum { NONE = 0, FIRST = 64, ROW_HEAD = 40 };
 
 struct hold {
     char *target; /* owned */
@@ -184,21 +184,33 @@ static err_t reserve_hold(struct revocation_set *s, struct slice target, struct 
     return ERR_OK;
 }
 
+static size_t count_new(const struct revocation_set *s, const struct revocation_change *c)
+{
+    struct revocation_certificate had;
+    size_t count = 0;
+    for (size_t i = 0; i < c->count; i++)
+        count += !revocation_set_find(s, c->revoked[i].serial, &had);
+    return count;
+}
+
 err_t revocation_set_reserve(struct revocation_set *s, const struct revocation_change *c,
                              struct why *why)
 {
     err_t err = ERR_OK;
+    size_t more = c->count;
     if (c->lift)
         return ERR_OK;
-    if (c->count > REVOKED_MAX - s->count)
+    if (s->count + more > s->room)
+        more = count_new(s, c);
+    if (more > REVOKED_MAX - s->count)
         return why_set(why, ERR_LIMIT,
-                       "%zu certificates more would be revoked, %zu are and %u may be", c->count,
+                       "%zu certificates more would be revoked, %zu are and %u may be", more,
                        s->count, REVOKED_MAX);
     if (c->kind != REVOKE_SERIAL)
         err = reserve_hold(s, c->target, why);
-    if (err == ERR_OK && s->count + c->count > s->room &&
-        grow_certificates(s, doubled(s->room, s->count + c->count)) != ERR_OK)
-        err = why_set(why, ERR_NO_MEMORY, "no memory for %zu revoked certificates", c->count);
+    if (err == ERR_OK && s->count + more > s->room &&
+        grow_certificates(s, doubled(s->room, s->count + more)) != ERR_OK)
+        err = why_set(why, ERR_NO_MEMORY, "no memory for %zu revoked certificates", more);
     return err;
 }
 
@@ -355,8 +367,8 @@ size_t revocation_set_written_len(const struct revocation_set *s)
 {
     size_t len = 0;
     for (size_t i = 0; i < s->hold_count; i++)
-        len += ROW_ROUGHLY + strlen(s->holds[i].target);
-    return len + s->count * ROW_ROUGHLY;
+        len += ROW_HEAD + strlen(s->holds[i].target);
+    return len + s->count * sizeof(struct revoked);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

@@ -54,7 +54,8 @@ void revocation_set_expire(struct revocation_set *s, int64_t now, size_t some,
                            void *arg);
 /* The shortest journal that says all this; ERR_TOO_LARGE, ERR_NO_MEMORY. */
 err_t revocation_set_write(const struct revocation_set *s, struct buf *out) MUST_CHECK;
-/* Its length, roughly. */
+/* Its length at least: without the heads of rows of certificates, which those revoked together
+ * share. */
 size_t revocation_set_written_len(const struct revocation_set *s);
 
 #endif

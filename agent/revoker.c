@@ -348,15 +348,32 @@ static void on_tick(uv_timer_t *timer)
 
 struct replay {
     struct revocation_set *set;
+    int64_t since;   /* what expired before is passed over: a journal holds more than a set may */
+    struct buf kept; /* certificates of the row */
     struct why *why;
 };
 
-static err_t on_row(void *arg, const struct revocation_change *change)
+static err_t keep_unexpired(struct replay *replay, struct revocation_change *change)
+{
+    err_t err = ERR_OK;
+    buf_clear(&replay->kept);
+    for (size_t i = 0; i < change->count && err == ERR_OK; i++)
+        if (revoked_not_after(&change->revoked[i]) >= replay->since)
+            err = buf_append(&replay->kept, &change->revoked[i], sizeof change->revoked[i]);
+    change->revoked = (const struct revoked *)replay->kept.data;
+    change->count = replay->kept.len / sizeof *change->revoked;
+    return err == ERR_OK ? err : why_set(replay->why, err, "no memory for revocations");
+}
+
+static err_t on_row(void *arg, const struct revocation_change *row)
 {
     struct replay *replay = arg;
-    err_t err = revocation_set_reserve(replay->set, change, replay->why);
+    struct revocation_change change = *row;
+    err_t err = change.lift ? ERR_OK : keep_unexpired(replay, &change);
     if (err == ERR_OK)
-        revocation_set_apply(replay->set, change);
+        err = revocation_set_reserve(replay->set, &change, replay->why);
+    if (err == ERR_OK)
+        revocation_set_apply(replay->set, &change);
     return err;
 }
 
@@ -377,12 +394,14 @@ static err_t write_header(struct revoker *r, struct why *why)
 static err_t replay(struct revoker *r, struct why *why)
 {
     struct slice file;
-    struct replay replay = {.set = r->set, .why = why};
+    struct replay replay = {.set = r->set, .since = now_s(r) - KEEP_EXPIRED_S, .why = why};
     size_t good = 0;
     err_t err = revocation_file_map(r->file, &file, why);
     if (err != ERR_OK)
         return err;
+    buf_init(&replay.kept, REVOCATION_JOURNAL_MAX);
     err = revocation_journal_read(file, on_row, &replay, &good, why);
+    buf_done(&replay.kept);
     revocation_file_unmap(file);
     if (err == ERR_PARSE || err == ERR_UNSUPPORTED)
         return why_add(why, err,

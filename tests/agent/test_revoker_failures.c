@@ -229,6 +229,43 @@ START_TEST(test_a_journal_that_is_mostly_dead_is_written_anew)
 }
 END_TEST
 
+static void append_expired(uint32_t count)
+{
+    struct revocation_change change = {.kind = REVOKE_SERIAL, .at = 1};
+    struct revoked expired = {.issuer = {1}};
+    struct buf row;
+    buf_init(&row, REVOCATION_JOURNAL_MAX);
+    ck_assert_int_eq(revocation_row_begin(&row, &change), ERR_OK);
+    revoked_set_not_after(&expired, record_case_now - 301);
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(expired.serial, &i, sizeof i);
+        ck_assert_int_eq(buf_append(&row, &expired, sizeof expired), ERR_OK);
+    }
+    revocation_row_end(&row, 0);
+    int fd = open(journal, O_WRONLY | O_APPEND | O_CLOEXEC);
+    ck_assert_int_eq(write(fd, row.data, row.len), (ssize_t)row.len);
+    close(fd);
+    buf_done(&row);
+}
+
+START_TEST(test_a_journal_of_more_expired_certificates_than_may_be_revoked_starts)
+{
+    record_case_must_put(&c, 0, 8, ENTRIES);
+    must(E1, NULL, false);
+    close_revoker();
+    append_expired(REVOKED_MAX);
+    must_open();
+    ck_assert_uint_eq(revocation_set_certificates(revoker_set(revoker)), 2);
+    ck_assert_int_eq(in_cache(1), REVOCATION_REVOKED);
+    must(serial_of(2), NULL, false); /* and the journal is rewritten behind it */
+    close_revoker();
+    ck_assert_int_lt(journal_len(), 1024);
+    must_open();
+    ck_assert_int_eq(in_cache(1), REVOCATION_REVOKED);
+    ck_assert_int_eq(in_cache(2), REVOCATION_REVOKED);
+}
+END_TEST
+
 START_TEST(test_closing_ends_what_is_under_way_and_cancels_what_waits)
 {
     start(E1, NULL, false);
@@ -260,6 +297,7 @@ int main(void)
     tcase_add_test(t, test_a_damaged_journal_keeps_the_agent_from_starting);
     tcase_add_test(t, test_a_journal_that_others_may_write_is_refused);
     tcase_add_test(t, test_a_journal_that_is_mostly_dead_is_written_anew);
+    tcase_add_test(t, test_a_journal_of_more_expired_certificates_than_may_be_revoked_starts);
     tcase_add_test(t, test_closing_ends_what_is_under_way_and_cancels_what_waits);
     suite_add_tcase(s, t);
     return run_suite(s);
