@@ -24,6 +24,7 @@ struct revocation_writer {
     size_t size;
     int fd;
     size_t rows_used, rows_live, issuers_used, issuers_live;
+    size_t grow_from; /* a new table could not be made: not tried before so many rows are in use */
     void (*on_replaced)(void *arg, int fd);
     void *arg;
 };
@@ -284,8 +285,10 @@ static void keep_room(struct revocation_writer *w)
         !is_crowded(w->issuers_used, w->issuers_live, t->issuer_capacity, shape.issuers);
     if (shape.same_places)
         shape.issuers = t->issuer_capacity;
-    if (!shape.same_places || is_crowded(w->rows_used, w->rows_live, t->row_capacity, shape.rows))
-        (void)replace(w, &shape, &why); /* storing says it when there is no room */
+    bool is_full =
+        !shape.same_places || is_crowded(w->rows_used, w->rows_live, t->row_capacity, shape.rows);
+    if (is_full && w->rows_used >= w->grow_from && replace(w, &shape, &why) != ERR_OK)
+        w->grow_from = w->rows_used + t->row_capacity / 64 + 1; /* each try reserves all of it */
 }
 
 /* What is said of an issuer appears in one step, a new one too. */

@@ -232,6 +232,24 @@ START_TEST(test_an_old_view_stays_as_it_was)
 }
 END_TEST
 
+/* Each try would reserve memory for all of it, once a row, on the agent's loop. */
+START_TEST(test_growth_that_failed_is_not_tried_again_for_every_row)
+{
+    uint8_t room[16];
+    struct revocation_status status = case_revoked(REVOCATION_SUPERSEDED, CASE_NOW);
+    for (uint32_t i = 0; i < 48; i++)
+        case_set(&c, CASE_ISSUER_A, case_number(i, room), status);
+    mem_fail_after(0);
+    case_set(&c, CASE_ISSUER_A, case_number(48, room), status);
+    ck_assert(mem_did_fail());
+    mem_fail_after(-1);
+    case_set(&c, CASE_ISSUER_A, case_number(49, room), status);
+    ck_assert_int_eq(c.replaced, 0);
+    case_set(&c, CASE_ISSUER_A, case_number(50, room), status);
+    ck_assert_int_eq(c.replaced, 1);
+}
+END_TEST
+
 START_TEST(test_no_memory_leaves_the_table_in_use)
 {
     uint8_t room[16];
@@ -276,6 +294,7 @@ int main(void)
     tcase_add_test(tc, test_tables_that_were_replaced_are_let_go);
     tcase_add_test(tc, test_the_same_serial_set_and_forgotten_again_needs_no_new_table);
     tcase_add_test(tc, test_an_old_view_stays_as_it_was);
+    tcase_add_test(tc, test_growth_that_failed_is_not_tried_again_for_every_row);
     tcase_add_test(tc, test_no_memory_leaves_the_table_in_use);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
