@@ -41,21 +41,32 @@ static void fell_behind(struct revocation_feed *f, err_t err, const struct why *
 
 /* --- what the set says ------------------------------------------------------------------------ */
 
+/* Of a lost issuer: under each that we have. */
+static err_t write_row(struct revocation_feed *f, const uint8_t *issuer, const uint8_t *serial,
+                       const struct revocation_status *status, struct why *why)
+{
+    struct slice text = slice_of(serial, REVOKED_SERIAL_LEN);
+    err_t err = ERR_OK;
+    if (!revocation_issuer_is_lost(issuer))
+        return revocation_writer_set(f->writer, issuer, text, status, why);
+    for (size_t i = 0; i < f->issuer_count && err == ERR_OK; i++)
+        err = revocation_writer_set(f->writer, f->issuers[i].id, text, status, why);
+    return err;
+}
+
 static err_t write_certificate(struct revocation_feed *f, const struct revocation_certificate *c,
                                struct why *why)
 {
     struct revocation_status status = {
         .state = REVOCATION_REVOKED, .reason = c->reason, .at = c->at};
-    return revocation_writer_set(f->writer, c->issuer, slice_of(c->serial, REVOKED_SERIAL_LEN),
-                                 &status, why);
+    return write_row(f, c->issuer, c->serial, &status, why);
 }
 
 static void erase_certificate(struct revocation_feed *f, const uint8_t *issuer,
                               const uint8_t *serial)
 {
     struct revocation_status status = {.state = REVOCATION_UNKNOWN};
-    err_t err = revocation_writer_set(f->writer, issuer, slice_of(serial, REVOKED_SERIAL_LEN),
-                                      &status, NULL);
+    err_t err = write_row(f, issuer, serial, &status, NULL);
     (void)err; /* forgetting never fails */
 }
 
@@ -116,6 +127,18 @@ void revocation_feed_forget(struct revocation_feed *f, const struct revocation_c
     erase_certificate(f, c->issuer, c->serial);
 }
 
+/* Those whose issuer was lost, now that there is one more that it may be. */
+static err_t write_lost(struct revocation_feed *f, struct why *why)
+{
+    err_t err = ERR_OK;
+    for (size_t i = 0; i < revocation_set_certificates(f->opt.set) && err == ERR_OK; i++) {
+        struct revocation_certificate c = revocation_set_certificate_at(f->opt.set, i);
+        if (revocation_issuer_is_lost(c.issuer))
+            err = write_certificate(f, &c, why);
+    }
+    return err;
+}
+
 /* --- issuers ---------------------------------------------------------------------------------- */
 
 static void write_issuer(struct revocation_feed *f, const struct issuer_row *row, int64_t now)
@@ -142,7 +165,10 @@ void revocation_feed_issuer(struct revocation_feed *f,
                             const uint8_t issuer[static REVOCATION_ISSUER_LEN], int64_t until,
                             int64_t now)
 {
+    struct why why = {.err = ERR_OK};
     struct issuer_row *row = find_issuer(f, issuer);
+    if (revocation_issuer_is_lost(issuer))
+        return;
     if (row != NULL) {
         row->until = until > row->until ? until : row->until;
         return;
@@ -155,6 +181,9 @@ void revocation_feed_issuer(struct revocation_feed *f,
     row = &f->issuers[f->issuer_count++];
     memcpy(row->id, issuer, sizeof row->id);
     row->until = until;
+    err_t err = write_lost(f, &why);
+    if (err != ERR_OK)
+        fell_behind(f, err, &why);
     write_issuer(f, row, now);
     commit(f);
 }

@@ -36,6 +36,12 @@ struct revocation_set {
     char *spare;   /* owned; the target of the hold that is about to be made */
 };
 
+bool revocation_issuer_is_lost(const uint8_t issuer[static 20])
+{
+    static const uint8_t lost[20];
+    return memcmp(issuer, lost, sizeof lost) == 0;
+}
+
 /* --- finding ---------------------------------------------------------------------------------- */
 
 static uint32_t *hold_slot(const struct revocation_set *s, enum revoke_kind kind,

@@ -23,6 +23,8 @@ struct revocation_certificate {
     enum revocation_reason reason;
     int64_t at, not_after;
 };
+/* All zero: the record lost who signed it, so that it may be any issuer of ours. */
+bool revocation_issuer_is_lost(const uint8_t issuer[static 20]);
 
 err_t revocation_set_new(struct revocation_set **ret) MUST_CHECK;
 void revocation_set_free(struct revocation_set *s); /* NULL is fine */

@@ -78,7 +78,8 @@ struct revocation_status revoker_status(const struct revoker *r, const uint8_t i
                                         const uint8_t serial[static REVOKED_SERIAL_LEN])
 {
     struct revocation_certificate c;
-    if (!revocation_set_find(r->set, serial, &c) || memcmp(c.issuer, issuer, 20) != 0)
+    if (!revocation_set_find(r->set, serial, &c) ||
+        (memcmp(c.issuer, issuer, 20) != 0 && !revocation_issuer_is_lost(c.issuer)))
         return (struct revocation_status){.state = REVOCATION_GOOD, .at = INT64_MAX};
     return (struct revocation_status){.state = REVOCATION_REVOKED, .reason = c.reason, .at = c.at};
 }

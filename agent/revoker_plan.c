@@ -165,6 +165,7 @@ struct collect {
     struct revoker_op *op;
     err_t err;
     size_t seen;
+    bool is_damaged; /* a certificate, or who signed it, cannot be read */
 };
 
 /* Not yet revoked, or for another reason: by the one given, or that of the hold. */
@@ -173,10 +174,38 @@ static bool collect(void *arg, const struct record_item *item)
     struct collect *c = arg;
     struct revocation_certificate had;
     c->seen++;
+    c->is_damaged = c->is_damaged || revocation_issuer_is_lost(item->issuer);
     if (!revocation_set_find(c->r->set, item->serial, &had) ||
         (c->op->has_reason && had.reason != c->op->reason))
         c->err = add_certificate(c->op, item->issuer, item->serial, item->not_after);
     return c->err == ERR_OK;
+}
+
+/* What cannot be read must not keep the rest from being revoked. */
+static err_t collect_each(struct collect *c, const struct record_query *query, struct why *why)
+{
+    err_t err = record_each_unexpired(c->r->opt.record, query, collect, c, why);
+    if (c->err != ERR_OK)
+        return no_memory(why);
+    if (err != ERR_PARSE && err != ERR_IO)
+        return err;
+    c->seen++;
+    c->is_damaged = true;
+    return ERR_OK;
+}
+
+static const char *note_of_hold(const struct collect *c, bool is_known)
+{
+    if (!is_known)
+        return "no entry has this SPIFFE ID and no certificate of it is recorded here; it is held "
+               "all the same";
+    if (!c->is_damaged)
+        return NULL;
+    if (c->op->kind == REVOKE_ID)
+        return "the record is damaged, so that a certificate of it may not be listed as revoked; "
+               "it is held, so that peers refuse it all the same";
+    return "the record is damaged, so that a certificate of it may not be revoked: revoke its "
+           "SPIFFE ID to be sure";
 }
 
 static bool entry_is_known(const struct revoker *r, const struct revoker_op *op)
@@ -205,9 +234,7 @@ static err_t plan_hold(struct revoker *r, struct revoker_op *op, int64_t now, st
                                  .now = now - SLACK_S};
     err_t err = begin_row(op, now, why);
     if (err == ERR_OK)
-        err = record_each_unexpired(r->opt.record, &query, collect, &c, why);
-    if (err == ERR_OK && c.err != ERR_OK)
-        err = no_memory(why);
+        err = collect_each(&c, &query, why);
     if (err != ERR_OK)
         return err;
     bool known = held || c.seen > 0 || entry_is_known(r, op);
@@ -216,9 +243,7 @@ static err_t plan_hold(struct revoker *r, struct revoker_op *op, int64_t now, st
                        "no entry has the id %s, and the record has no certificate of it; "
                        "spindle-agent entries lists them",
                        op->target);
-    if (!known)
-        op->note = "no entry has this SPIFFE ID and no certificate of it is recorded here; it is "
-                   "held all the same";
+    op->note = note_of_hold(&c, known);
     if (same && op->count == 0)
         op->note = "it was revoked before; nothing changed";
     return end_row(r, op, !same || op->count > 0, why);
@@ -277,6 +302,9 @@ static err_t plan_serial(struct revoker *r, struct revoker_op *op, int64_t now, 
         op->note = "it has expired; nothing changed";
         return ERR_OK;
     }
+    if (err == ERR_OK && revocation_issuer_is_lost(item.issuer))
+        op->note = "the record is damaged and does not say who signed it: peers refuse it when one "
+                   "of the known authorities did; revoke its SPIFFE ID to be sure";
     return err == ERR_OK ? one_row(r, op, item.issuer, item.not_after, now, why) : err;
 }
 

@@ -155,6 +155,50 @@ START_TEST(test_without_memory_a_request_fails_whole)
 }
 END_TEST
 
+/* --- a damaged record --------------------------------------------------------------------------
+ */
+
+START_TEST(test_a_row_that_cannot_be_read_does_not_keep_the_rest_from_being_revoked)
+{
+    record_case_must_put(&c, 0, 20, 1);
+    record_case_poke(&c, 1, (3 + 10) * RECORD_ROW_LEN + 9, "\xff\xff", 2);
+    must(_i == 0 ? "spiffe://example.org/e0" : "entry:e0", NULL, false);
+    ck_assert(end.res.changed);
+    ck_assert_uint_eq(end.res.certificates, 19);
+    ck_assert_ptr_nonnull(strstr(end.res.note, "the record is damaged"));
+    ck_assert_int_eq(may_issue("spiffe://example.org/e0", "e0"), ERR_REVOKED);
+    for (uint32_t i = 0; i < 20; i++)
+        ck_assert_int_eq(in_cache(i) == REVOCATION_REVOKED, i != 10);
+}
+END_TEST
+
+/* Row 2 says the issuer. */
+START_TEST(test_a_certificate_whose_issuer_was_lost_is_revoked_under_each_that_is_known)
+{
+    record_case_must_put(&c, 0, 20, 1);
+    struct record_item item = record_case_item(0, 1);
+    close_revoker();
+    record_case_close(&c);
+    record_case_poke(&c, 1, 2 * RECORD_ROW_LEN + 20, "\xff", 1);
+    record_case_must_open(&c);
+    must_open();
+    if (_i % 2 == 0)
+        revoker_issuer(revoker, item.issuer, record_case_now + 3600);
+    must(_i < 2 ? serial_of(5) : "entry:e0", NULL, false);
+    if (_i % 2 == 1)
+        revoker_issuer(revoker, item.issuer, record_case_now + 3600);
+    ck_assert_ptr_nonnull(strstr(end.res.note, "the record is damaged"));
+    ck_assert_int_eq(in_cache(5), REVOCATION_REVOKED);
+    ck_assert_int_eq(in_cache(6), _i < 2 ? REVOCATION_GOOD : REVOCATION_REVOKED);
+    item = record_case_item(5, 1);
+    ck_assert_int_eq(revoker_status(revoker, item.issuer, item.serial).state, REVOCATION_REVOKED);
+    if (_i >= 2)
+        return;
+    must(serial_of(5), NULL, true);
+    ck_assert_int_eq(in_cache(5), REVOCATION_GOOD);
+}
+END_TEST
+
 /* --- restarts --------------------------------------------------------------------------------- */
 
 START_TEST(test_a_torn_row_is_cut_off_with_a_warning)
@@ -293,6 +337,10 @@ int main(void)
     tcase_add_test(t, test_a_failed_write_leaves_nothing_behind_and_the_next_try_works);
     tcase_add_test(t, test_a_cache_that_cannot_grow_is_told_and_catches_up);
     tcase_add_test(t, test_without_memory_a_request_fails_whole);
+    tcase_add_loop_test(t, test_a_row_that_cannot_be_read_does_not_keep_the_rest_from_being_revoked,
+                        0, 2);
+    tcase_add_loop_test(
+        t, test_a_certificate_whose_issuer_was_lost_is_revoked_under_each_that_is_known, 0, 4);
     tcase_add_test(t, test_a_torn_row_is_cut_off_with_a_warning);
     tcase_add_test(t, test_a_damaged_journal_keeps_the_agent_from_starting);
     tcase_add_test(t, test_a_journal_that_others_may_write_is_refused);

@@ -101,7 +101,7 @@ struct record_item record_case_item(uint32_t number, uint32_t entries)
     memset(item.serial, 0x41, sizeof item.serial);
     for (int i = 0; i < 4; i++)
         item.serial[i] = (uint8_t)(number >> (8 * (3 - i)));
-    memset(item.issuer, (int)(number / 100 % 200), sizeof item.issuer);
+    memset(item.issuer, (int)(1 + number / 100 % 200), sizeof item.issuer); /* zero: lost */
     return item;
 }
 
