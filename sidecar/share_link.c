@@ -39,6 +39,7 @@ struct share_link {
     char *spiffe_id;                             /* owned; NULL: nobody */
     int page;                                    /* borrowed; -1 */
     char problem[sizeof((struct why *)0)->text]; /* last one logged */
+    bool cache_failed;                           /* the last CACHE could not be taken */
     bool closing;
     unsigned handles; /* not closed yet */
     void (*done)(void *arg);
@@ -57,7 +58,13 @@ static void report(struct share_link *l, enum log_level level, const char *event
         return;
     snprintf(l->problem, sizeof l->problem, "%s", why_text(why));
     LOG_EVENT(level, event, log_err("reason", why->err), log_str("cause", why_text(why)),
-              log_str("next", "going on without; tried again, at least every 10 s"));
+              log_str("next", "going on without; tried again, at least every second"));
+}
+
+static void all_is_well(struct share_link *l)
+{
+    l->problem[0] = '\0';
+    backoff_reset(&l->backoff);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -108,8 +115,6 @@ static void enter(struct share_link *l, enum link_state state)
         rand_bytes(&random, sizeof random);
         uv_timer_start(&l->timer, on_timer, backoff_next(&l->backoff, random), 0);
     }
-    if (state == LINK_UP)
-        backoff_reset(&l->backoff);
     if ((before == LINK_UP) != (state == LINK_UP) && l->opt.on_connected != NULL)
         l->opt.on_connected(l->opt.arg, state == LINK_UP);
 }
@@ -129,19 +134,24 @@ static void on_timer(uv_timer_t *h)
 
 /* --- what comes ------------------------------------------------------------------------------- */
 
-/* Takes the descriptor. The old view stays in use when the new one cannot be. */
-static void on_cache(struct share_link *l, int fd)
+/* Takes the descriptor. The old view stays in use when the new one cannot be, but nobody writes it
+ * any more: unless the layout is another one, the end of this line, so that it is asked for again.
+ */
+static err_t on_cache(struct share_link *l, int fd, struct why *why)
 {
-    struct why why = {.err = ERR_OK};
     struct revocation_view *view = NULL;
-    if (revocation_view_open(fd, &view, &why) != ERR_OK) {
+    err_t err = revocation_view_open(fd, &view, why);
+    l->cache_failed = err != ERR_OK && err != ERR_UNSUPPORTED;
+    if (err != ERR_OK) {
         close(fd);
-        report(l, LOG_ERROR, "revocation_cache_refused", &why);
-        return;
+        report(l, LOG_ERROR, "revocation_cache_refused", why);
+        return l->cache_failed ? err : ERR_OK;
     }
+    all_is_well(l);
     if (l->opt.on_cache != NULL)
         l->opt.on_cache(l->opt.arg, view);
     revocation_view_unref(view);
+    return ERR_OK;
 }
 
 /* With the one we have: the agent may be a new one. If it cannot be said the line is about to end.
@@ -163,10 +173,11 @@ static void ask_for_page(struct share_link *l)
 
 static void on_welcome(struct share_link *l, const struct share_message *m)
 {
-    l->problem[0] = '\0';
+    if (!l->cache_failed)
+        all_is_well(l);
     if (l->state != LINK_UP) {
-        log_info("share_connected", log_str("path", l->path),
-                 log_slice("agent", m->welcome.program));
+        LOG_EVENT(l->cache_failed ? LOG_DEBUG : LOG_INFO, "share_connected",
+                  log_str("path", l->path), log_slice("agent", m->welcome.program));
         enter(l, LINK_UP);
         ask_for_page(l);
     }
@@ -204,7 +215,7 @@ static err_t on_message(struct share_link *l, const struct share_message *m, int
     if (m->type == SHARE_WELCOME)
         on_welcome(l, m);
     else if (m->type == SHARE_CACHE)
-        on_cache(l, fd);
+        return on_cache(l, fd, why);
     else if (m->type == SHARE_CHANGED && l->opt.on_changed != NULL)
         l->opt.on_changed(l->opt.arg, m->cache.generation);
     else if (m->type == SHARE_PAGE && l->opt.on_page != NULL)
@@ -332,13 +343,12 @@ static void connect_now(struct share_link *l)
 
 void share_link_set_identity(struct share_link *l, struct slice spiffe_id)
 {
-    if (l->closing || (l->spiffe_id != NULL && slice_eq_str(spiffe_id, l->spiffe_id)))
+    bool same = l->spiffe_id != NULL && slice_eq_str(spiffe_id, l->spiffe_id);
+    if (l->closing || same || spiffe_id.len == 0)
         return;
     mem_free(l->spiffe_id);
     l->spiffe_id = NULL;
     enter(l, LINK_NOBODY);
-    if (spiffe_id.len == 0)
-        return;
     l->spiffe_id = mem_alloc(spiffe_id.len + 1);
     if (l->spiffe_id == NULL)
         return; /* the next rotation brings it again */

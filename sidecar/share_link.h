@@ -10,8 +10,8 @@
 #include <uv.h>
 
 #define SHARE_RETRY_FIRST_MS 100
-#define SHARE_RETRY_CAP_MS 10000
-#define SHARE_WELCOME_MS 10000 /* from HELLO to the answer */
+#define SHARE_RETRY_CAP_MS 1000 /* what was revoked meanwhile waits for it */
+#define SHARE_WELCOME_MS 10000  /* from HELLO to the answer */
 
 struct share_link; /* opaque */
 
@@ -38,7 +38,8 @@ struct share_link_options {
 /* ERR_CONFIG when the path would be too long. */
 err_t share_link_open(uv_loop_t *loop, const struct share_link_options *opt,
                       struct share_link **ret, struct why *why) MUST_CHECK;
-/* Who we are: connects, anew when it was somebody else before. Empty: nobody now, disconnects. */
+/* Who we are: connects, anew when it was somebody else before. Empty: no identity now; goes on as
+ * who we were, for what took the identity may be what live connections are to be cut for. */
 void share_link_set_identity(struct share_link *l, struct slice spiffe_id);
 /* The page to show to the agent after the next WELCOME, borrowed until changed; -1: none. */
 void share_link_set_page(struct share_link *l, int fd);

@@ -6,6 +6,8 @@
 
 /* A memfd with this content; the caller's. */
 int memory_file(const char *content);
+/* The same, sealed against every change. */
+int sealed_file(const void *bytes, size_t len);
 /* Of this process, below 1024. */
 size_t open_descriptors(void);
 
