@@ -330,6 +330,7 @@ err_t record_find_serial(struct record *r, const uint8_t serial[static RECORD_SE
 static bool is_asked(const struct record_query *q, const struct record_item *item)
 {
     return item->not_after >= q->now &&
+           (q->expires_before == 0 || item->not_after < q->expires_before) &&
            (q->spiffe_id == NULL || strcmp(q->spiffe_id, item->spiffe_id) == 0) &&
            (q->entry_id == NULL || strcmp(q->entry_id, item->entry_id) == 0);
 }

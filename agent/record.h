@@ -46,9 +46,10 @@ err_t record_issued(struct record *r, const struct record_item *item, struct why
  */
 err_t record_find_serial(struct record *r, const uint8_t serial[static RECORD_SERIAL_LEN],
                          struct record_item *ret, struct why *why) MUST_CHECK;
-/* Those of an identity or entry (NULL: any; not both) that expire after `now`, newest first within
- * an entry, waiting ones too, until fn says false. fn changes nothing. ERR_IO when some could not
- * be read. A certificate can come twice, when it was carried forward just before a crash. */
+/* Those of an identity or entry (NULL: any; not both) that expire after `now`, and before
+ * expires_before when that is given, newest first within an entry, waiting ones too, until fn says
+ * false. fn changes nothing. ERR_IO when some could not be read. A certificate can come twice, when
+ * it was carried forward just before a crash. */
 err_t record_each_unexpired(struct record *r, const struct record_query *query, record_fn *fn,
                             void *arg, struct why *why) MUST_CHECK;
 /* The key identifier of each issuer that signed something here; some come more than once. */

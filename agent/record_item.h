@@ -16,6 +16,7 @@ typedef bool record_fn(void *arg, const struct record_item *item);
 struct record_query {
     const char *spiffe_id, *entry_id; /* NULL: any; at least one of them */
     int64_t now;
+    int64_t expires_before; /* 0: no bound */
 };
 
 enum record_state { RECORD_ANY, RECORD_VALID, RECORD_EXPIRED };

@@ -39,14 +39,15 @@ err_t record_store_find(struct record_store *st, const uint8_t serial[static REC
 }
 
 /* Goes on after rows that cannot be read; the first such error is the answer. */
-static bool each_of_name(struct record_store *st, uint32_t name, int64_t now, record_fn *fn,
-                         void *arg, err_t *err, struct why *why)
+static bool each_of_name(struct record_store *st, uint32_t name, const struct record_query *query,
+                         record_fn *fn, void *arg, err_t *err, struct why *why)
 {
     struct record_item item;
     uint32_t at = record_names_at(&st->names, name)->newest;
     for (const struct record_link *link; (link = record_store_link(st, at)) != NULL;
          at = link->older) {
-        if ((int64_t)link->not_after < now)
+        if ((int64_t)link->not_after < query->now ||
+            (query->expires_before != 0 && (int64_t)link->not_after >= query->expires_before))
             continue;
         err_t one = record_store_item(st, at, &item, *err == ERR_OK ? why : NULL);
         if (one != ERR_OK)
@@ -67,12 +68,12 @@ err_t record_store_each(struct record_store *st, const struct record_query *quer
     if (query->spiffe_id != NULL) {
         for (uint32_t n = 0; goes_on && (n = record_names_find(names, id, n)) != 0;)
             if (query->entry_id == NULL || strcmp(names->items[n]->entry_id, query->entry_id) == 0)
-                goes_on = each_of_name(st, n, query->now, fn, arg, &err, why);
+                goes_on = each_of_name(st, n, query, fn, arg, &err, why);
         return err;
     }
     for (uint32_t n = 1; goes_on && n < names->count; n++)
         if (names->items[n] != NULL && strcmp(names->items[n]->entry_id, query->entry_id) == 0)
-            goes_on = each_of_name(st, n, query->now, fn, arg, &err, why);
+            goes_on = each_of_name(st, n, query, fn, arg, &err, why);
     return err;
 }
 

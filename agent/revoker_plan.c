@@ -9,6 +9,8 @@
 #define ROW_MAX (128u << 20)
 /* A certificate counts as unexpired a little longer: the peers' clocks may be behind. */
 #define SLACK_S 60
+/* Expired ones revoked with an entry: connections that they opened may live. */
+#define EXPIRED_MAX 65536
 
 static err_t no_memory(struct why *why)
 {
@@ -163,10 +165,19 @@ static err_t end_row(struct revoker *r, struct revoker_op *op, bool is_change, s
 struct collect {
     struct revoker *r;
     struct revoker_op *op;
+    int64_t now;
     err_t err;
     size_t seen;
+    size_t left;     /* how many more may be added */
     bool is_damaged; /* a certificate, or who signed it, cannot be read */
+    bool is_cut;     /* there are more */
 };
+
+/* What expired is revoked as if it expired now, so that sidecars have time to see it. */
+static int64_t raised(int64_t not_after, int64_t now)
+{
+    return not_after > now ? not_after : now;
+}
 
 /* Not yet revoked, or for another reason: by the one given, or that of the hold. */
 static bool collect(void *arg, const struct record_item *item)
@@ -175,9 +186,14 @@ static bool collect(void *arg, const struct record_item *item)
     struct revocation_certificate had;
     c->seen++;
     c->is_damaged = c->is_damaged || revocation_issuer_is_lost(item->issuer);
-    if (!revocation_set_find(c->r->set, item->serial, &had) ||
-        (c->op->has_reason && had.reason != c->op->reason))
-        c->err = add_certificate(c->op, item->issuer, item->serial, item->not_after);
+    if (revocation_set_find(c->r->set, item->serial, &had) &&
+        (!c->op->has_reason || had.reason == c->op->reason))
+        return true;
+    c->is_cut = c->left == 0;
+    if (c->is_cut)
+        return false;
+    c->left--;
+    c->err = add_certificate(c->op, item->issuer, item->serial, raised(item->not_after, c->now));
     return c->err == ERR_OK;
 }
 
@@ -194,11 +210,27 @@ static err_t collect_each(struct collect *c, const struct record_query *query, s
     return ERR_OK;
 }
 
+/* The cache holds no entries: to peers its connections are those of its certificates. */
+static err_t collect_expired(struct collect *c, const struct record_query *unexpired,
+                             struct why *why)
+{
+    struct record_query query = *unexpired;
+    size_t had = revocation_set_certificates(c->r->set) + c->op->count;
+    size_t room = had < REVOKED_MAX ? REVOKED_MAX - had : 0;
+    query.expires_before = query.now;
+    query.now = 0;
+    c->left = room < EXPIRED_MAX ? room : EXPIRED_MAX;
+    return collect_each(c, &query, why);
+}
+
 static const char *note_of_hold(const struct collect *c, bool is_known)
 {
     if (!is_known)
         return "no entry has this SPIFFE ID and no certificate of it is recorded here; it is held "
                "all the same";
+    if (c->is_cut)
+        return "it has had so many certificates that connections opened with the oldest may go on: "
+               "revoke its SPIFFE ID to be sure";
     if (!c->is_damaged)
         return NULL;
     if (c->op->kind == REVOKE_ID)
@@ -224,7 +256,7 @@ static bool entry_is_known(const struct revoker *r, const struct revoker_op *op)
 static err_t plan_hold(struct revoker *r, struct revoker_op *op, int64_t now, struct why *why)
 {
     struct revocation_hold had;
-    struct collect c = {.r = r, .op = op};
+    struct collect c = {.r = r, .op = op, .now = now, .left = SIZE_MAX};
     bool held = revocation_set_held(r->set, op->kind, slice_str(op->target), &had);
     bool same = held && (!op->has_reason || had.reason == op->reason);
     if (same)
@@ -235,6 +267,8 @@ static err_t plan_hold(struct revoker *r, struct revoker_op *op, int64_t now, st
     err_t err = begin_row(op, now, why);
     if (err == ERR_OK)
         err = collect_each(&c, &query, why);
+    if (err == ERR_OK && op->kind == REVOKE_ENTRY && !same)
+        err = collect_expired(&c, &query, why);
     if (err != ERR_OK)
         return err;
     bool known = held || c.seen > 0 || entry_is_known(r, op);
@@ -298,14 +332,12 @@ static err_t plan_serial(struct revoker *r, struct revoker_op *op, int64_t now, 
     if (revoked)
         return one_row(r, op, had.issuer, had.not_after, now, why);
     err_t err = find_recorded(r, op, &item, why);
-    if (err == ERR_OK && item.not_after < now - SLACK_S) {
-        op->note = "it has expired; nothing changed";
-        return ERR_OK;
-    }
+    if (err == ERR_OK && item.not_after < now - SLACK_S)
+        op->note = "it has expired; connections that it opened are cut";
     if (err == ERR_OK && revocation_issuer_is_lost(item.issuer))
         op->note = "the record is damaged and does not say who signed it: peers refuse it when one "
                    "of the known authorities did; revoke its SPIFFE ID to be sure";
-    return err == ERR_OK ? one_row(r, op, item.issuer, item.not_after, now, why) : err;
+    return err == ERR_OK ? one_row(r, op, item.issuer, raised(item.not_after, now), now, why) : err;
 }
 
 static err_t plan_lift_serial(struct revoker *r, struct revoker_op *op, int64_t now,

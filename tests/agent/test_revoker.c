@@ -145,6 +145,65 @@ START_TEST(test_requests_are_done_in_order)
 }
 END_TEST
 
+/* --- connections older than a certificate's life ---------------------------------------------- */
+
+static void let_time_pass_until(int64_t until)
+{
+    record_case_now = until;
+    while (revocation_view_alive_at(view) != until)
+        uv_run(&c.loop, UV_RUN_ONCE);
+}
+
+START_TEST(test_an_expired_serial_is_in_the_cache_for_those_it_is_connected_to)
+{
+    record_case_must_put(&c, 0, 8, ENTRIES);
+    record_case_now += 2 * RECORD_CASE_LIFE;
+    must(serial_of(1), NULL, false);
+    ck_assert(end.res.changed);
+    ck_assert_ptr_nonnull(strstr(end.res.note, "connections that it opened are cut"));
+    for (int again = 0; again < 2; again++) {
+        let_time_pass_until(record_case_now + 150);
+        ck_assert_int_eq(in_cache(1), REVOCATION_REVOKED);
+        ck_assert_int_ne(in_cache(5), REVOCATION_REVOKED);
+        restart();
+    }
+    let_time_pass_until(record_case_now + 1);
+    ck_assert_int_ne(in_cache(1), REVOCATION_REVOKED);
+}
+END_TEST
+
+START_TEST(test_an_entry_revokes_its_expired_certificates_too_once)
+{
+    record_case_must_put(&c, 0, 8, ENTRIES);
+    record_case_now += 2 * RECORD_CASE_LIFE;
+    record_case_must_put(&c, 8, 8, ENTRIES);
+    must("entry:e1", NULL, false);
+    ck_assert_uint_eq(end.res.certificates, 4);
+    ck_assert_ptr_null(end.res.note);
+    for (uint32_t i = 0; i < 16; i++)
+        ck_assert_int_eq(in_cache(i) == REVOCATION_REVOKED, i % ENTRIES == 1);
+    let_time_pass_until(record_case_now + 301);
+    ck_assert_uint_eq(revocation_set_certificates(revoker_set(revoker)), 2);
+    must("entry:e1", NULL, false);
+    ck_assert(!end.res.changed);
+}
+END_TEST
+
+START_TEST(test_of_very_many_expired_certificates_the_newest_are_revoked_and_a_note_says_so)
+{
+    enum { MOST = 65536 };
+    record_case_must_put(&c, 0, MOST + 4, 1);
+    record_case_now += 2 * RECORD_CASE_LIFE;
+    record_case_must_put(&c, MOST + 4, 4, 1);
+    must("entry:e0", NULL, false);
+    ck_assert_uint_eq(end.res.certificates, MOST + 4);
+    ck_assert_ptr_nonnull(strstr(end.res.note, "revoke its SPIFFE ID"));
+    ck_assert_int_eq(in_cache(MOST + 7), REVOCATION_REVOKED);
+    ck_assert_int_eq(in_cache(4), REVOCATION_REVOKED);
+    ck_assert_int_ne(in_cache(3), REVOCATION_REVOKED);
+}
+END_TEST
+
 /* --- time ------------------------------------------------------------------------------------- */
 
 START_TEST(test_what_has_expired_leaves_the_cache)
@@ -198,6 +257,10 @@ int main(void)
     tcase_add_test(t, test_a_lifted_serial_is_good_again);
     tcase_add_test(t, test_the_same_again_changes_nothing_but_a_reason);
     tcase_add_test(t, test_requests_are_done_in_order);
+    tcase_add_test(t, test_an_expired_serial_is_in_the_cache_for_those_it_is_connected_to);
+    tcase_add_test(t, test_an_entry_revokes_its_expired_certificates_too_once);
+    tcase_add_test(
+        t, test_of_very_many_expired_certificates_the_newest_are_revoked_and_a_note_says_so);
     tcase_add_test(t, test_what_has_expired_leaves_the_cache);
     tcase_add_test(t, test_the_heartbeat_and_the_lists_of_issuers_are_kept_fresh);
     suite_add_tcase(s, t);
