@@ -1,8 +1,9 @@
-/* Revokes and lifts (docs/revocation.md). By SPIFFE ID or entry: every unexpired certificate of it,
- * and it is held, across restarts, until lifted. By serial: that certificate alone. A change is on
- * the disk before anything else comes of it; a failure leaves all as it was. From the request on
- * nothing is issued to what it names. Then the cache in shared memory follows, and on_change.
- * Changes wait for each other; the disk is asked on the thread pool. Loop thread only. */
+/* Revokes and lifts (docs/revocation.md). By SPIFFE ID: its unexpired certificates; by entry: the
+ * expired ones too; both are held, across restarts, until lifted. By serial: that one alone. A
+ * change is on the disk before anything else comes of it; a failure leaves all as it was. From the
+ * request on nothing is issued to what it names. Then the cache in shared memory follows, and
+ * on_change. Changes wait for each other; the disk is asked on the thread pool. Loop thread only.
+ */
 #ifndef SPINDLE_AGENT_REVOKER_H
 #define SPINDLE_AGENT_REVOKER_H
 
