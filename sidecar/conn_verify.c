@@ -22,12 +22,12 @@ static struct tls_context *context_of(const struct conn *c)
     return c->route->direction == ROUTE_INBOUND ? c->worker->server_tls : c->worker->client_tls;
 }
 
-/* The peer, and ourselves: where our own ID is revoked, a peer of another node cannot know it. */
+/* The peer, and ourselves: a peer of another node cannot know that we are revoked. */
 static err_t ask_revocation(const struct conn *c, int64_t now, bool *ret_unknown, struct why *why)
 {
     const struct worker *w = c->worker;
     *ret_unknown = false;
-    err_t err = revocation_check_id(w->view, w->config->revocation, &w->own_id, "our own", why);
+    err_t err = revocation_check_self(w->view, w->config->revocation, &w->self, now, why);
     if (err != ERR_OK)
         return err;
     return revocation_check(w->view, w->config->revocation, c->peer.path, now, ret_unknown, why);

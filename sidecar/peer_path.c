@@ -4,6 +4,14 @@
 
 #include <assert.h>
 
+void peer_link_set(struct peer_link *link, const struct svid_link *from)
+{
+    assert(from->serial.len <= sizeof link->serial);
+    memcpy(link->issuer, from->issuer, sizeof link->issuer);
+    memcpy(link->serial, from->serial.data, from->serial.len);
+    link->serial_len = (uint8_t)from->serial.len;
+}
+
 struct peer_path *peer_path_new(const struct svid_peer *seen)
 {
     assert(seen->path_len > 0);
@@ -12,14 +20,8 @@ struct peer_path *peer_path_new(const struct svid_peer *seen)
         return NULL;
     path->id = revocation_id_of(seen->id.text);
     path->count = (uint8_t)seen->path_len;
-    for (size_t i = 0; i < seen->path_len; i++) {
-        const struct svid_link *from = &seen->path[i];
-        struct peer_link *to = &path->link[i];
-        assert(from->serial.len <= sizeof to->serial);
-        memcpy(to->issuer, from->issuer, sizeof to->issuer);
-        memcpy(to->serial, from->serial.data, from->serial.len);
-        to->serial_len = (uint8_t)from->serial.len;
-    }
+    for (size_t i = 0; i < seen->path_len; i++)
+        peer_link_set(&path->link[i], &seen->path[i]);
     return path;
 }
 

@@ -20,6 +20,7 @@ struct peer_path {
     struct peer_link link[]; /* leaf first, without the anchor */
 };
 
+void peer_link_set(struct peer_link *link, const struct svid_link *from);
 /* Of a peer that svid_verify admitted; NULL: no memory. */
 struct peer_path *peer_path_new(const struct svid_peer *seen);
 void peer_path_free(struct peer_path *path); /* NULL is fine */

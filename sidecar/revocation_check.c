@@ -14,24 +14,30 @@ static const char *who(size_t at)
     return at == 0 ? "certificate" : "intermediate";
 }
 
-static err_t refuse_link(const struct peer_path *path, size_t at,
+static err_t refuse_link(const char *what, const struct peer_link *link,
                          const struct revocation_status *status, struct why *why)
 {
-    char what[128], serial[48];
-    snprintf(what, sizeof what, "%s with serial %s is revoked", who(at),
-             x509_serial_text(peer_link_serial(&path->link[at]), serial, sizeof serial));
-    return refuse(what, status, why);
+    char text[128], serial[48];
+    snprintf(text, sizeof text, "%s with serial %s is revoked", what,
+             x509_serial_text(peer_link_serial(link), serial, sizeof serial));
+    return refuse(text, status, why);
 }
 
-err_t revocation_check_id(const struct revocation_view *view, enum revocation_policy policy,
-                          const struct revocation_id *id, const char *whose, struct why *why)
+err_t revocation_check_self(const struct revocation_view *view, enum revocation_policy policy,
+                            const struct revocation_self *self, int64_t now, struct why *why)
 {
-    struct revocation_status status = revocation_view_id(view, id);
-    char what[64];
-    if (policy == REVOCATION_OFF || status.state != REVOCATION_REVOKED)
+    if (policy == REVOCATION_OFF)
         return ERR_OK;
-    snprintf(what, sizeof what, "%s SPIFFE ID is revoked", whose);
-    return refuse(what, &status, why);
+    struct revocation_status status = revocation_view_id(view, &self->id);
+    if (status.state == REVOCATION_REVOKED)
+        return refuse("our own SPIFFE ID is revoked", &status, why);
+    if (self->leaf.serial_len == 0)
+        return ERR_OK;
+    status =
+        revocation_view_certificate(view, self->leaf.issuer, peer_link_serial(&self->leaf), now);
+    return status.state == REVOCATION_REVOKED
+               ? refuse_link("our own certificate", &self->leaf, &status, why)
+               : ERR_OK;
 }
 
 err_t revocation_check(const struct revocation_view *view, enum revocation_policy policy,
@@ -42,15 +48,15 @@ err_t revocation_check(const struct revocation_view *view, enum revocation_polic
     *ret_unknown = false;
     if (policy == REVOCATION_OFF)
         return ERR_OK;
-    err_t err = revocation_check_id(view, policy, &path->id, "its", why);
-    if (err != ERR_OK)
-        return err;
+    struct revocation_status of_id = revocation_view_id(view, &path->id);
+    if (of_id.state == REVOCATION_REVOKED)
+        return refuse("its SPIFFE ID is revoked", &of_id, why);
     for (size_t i = path->count; i-- > 0;) {
         const struct peer_link *link = &path->link[i];
         struct revocation_status status =
             revocation_view_certificate(view, link->issuer, peer_link_serial(link), now);
         if (status.state == REVOCATION_REVOKED)
-            return refuse_link(path, i, &status, why);
+            return refuse_link(who(i), link, &status, why);
         unknown = status.state == REVOCATION_GOOD ? unknown : i;
     }
     if (unknown == path->count)

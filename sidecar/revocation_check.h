@@ -7,10 +7,16 @@
 #include "sidecar/config.h"
 #include "sidecar/peer_path.h"
 
-/* ERR_CERT_REVOKED: the SPIFFE ID, `whose` it is ("its", "our own"). */
-err_t revocation_check_id(const struct revocation_view *view, enum revocation_policy policy,
-                          const struct revocation_id *id, const char *whose,
-                          struct why *why) MUST_CHECK;
+/* Who we are, as a peer of another node cannot know it. */
+struct revocation_self {
+    struct revocation_id id;
+    struct peer_link leaf; /* serial_len 0: not known */
+};
+
+/* ERR_CERT_REVOKED: our own SPIFFE ID or certificate. */
+err_t revocation_check_self(const struct revocation_view *view, enum revocation_policy policy,
+                            const struct revocation_self *self, int64_t now,
+                            struct why *why) MUST_CHECK;
 /* ERR_CERT_REVOKED: a certificate of the path, or the SPIFFE ID. Otherwise, when nothing is known
  * of some certificate: ERR_REVOCATION_UNKNOWN with the hard policy, and with the soft one ERR_OK
  * and *ret_unknown. Policy off asks nothing. view may be NULL: nothing is known. */

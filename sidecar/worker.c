@@ -1,5 +1,6 @@
 #include "sidecar/worker.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "sidecar/conn_internal.h"
 #include "sidecar/listener.h"
@@ -88,6 +89,22 @@ static bool trusts_the_same(const struct worker *w, const struct identity *next)
                          identity_bundles(next));
 }
 
+/* Who signed our leaf is known once our own chain is verified. */
+static struct revocation_self self_of(const struct identity *me)
+{
+    struct revocation_self self = {.id = revocation_id_of(identity_id(me)->text)};
+    struct slice chain[SVID_CHAIN_MAX];
+    struct svid_peer seen = {.path_len = 0};
+    size_t count = identity_cert_count(me);
+    struct svid_verify_options options = {
+        .bundles = identity_bundles(me), .peer_role = SVID_ROLE_CLIENT, .now = clock_wall_s()};
+    for (size_t i = 0; i < count; i++)
+        chain[i] = identity_cert(me, i)->der;
+    if (svid_verify(chain, count, &options, &seen, NULL) == ERR_OK)
+        peer_link_set(&self.leaf, &seen.path[0]);
+    return self;
+}
+
 /* Both contexts or none; connections that waited go on. */
 static void take_identity(struct worker *w, struct identity *identity)
 {
@@ -111,7 +128,7 @@ static void take_identity(struct worker *w, struct identity *identity)
     drop_contexts(w);
     w->server_tls = server;
     w->client_tls = client;
-    w->own_id = revocation_id_of(identity_id(identity)->text);
+    w->self = self_of(identity);
     if (!same_trust)
         recheck_start(&w->recheck, RECHECK_TRUST);
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {

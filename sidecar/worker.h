@@ -6,9 +6,9 @@
 #define SPINDLE_SIDECAR_WORKER_H
 
 #include "common/metric.h"
-#include "common/revocation_cache.h"
 #include "sidecar/conn.h"
 #include "sidecar/recheck.h"
+#include "sidecar/revocation_check.h"
 #include "sidecar/verify_cache.h"
 
 #include <pthread.h>
@@ -48,7 +48,7 @@ struct worker {
     struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
     struct verify_cache verified;                /* under the bundles of those contexts */
     struct revocation_view *view;                /* counted; NULL: none */
-    struct revocation_id own_id;                 /* of the last identity; zero before the first */
+    struct revocation_self self;                 /* of the last identity; zero before the first */
     int64_t life_limit_s;                        /* of peers of the own trust domain; 0: none */
     struct recheck recheck;
     struct expiry expiry;
