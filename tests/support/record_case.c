@@ -32,16 +32,25 @@ void record_case_setup(struct record_case *c)
                                      .segment_rows = 128};
 }
 
-static void remove_folder(const char *folder)
+/* True: some files were there. A folder that is changed while it is read may hide some. */
+static bool remove_files(const char *folder)
 {
     char path[512];
+    bool found = false;
     DIR *d = opendir(folder);
     for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
         snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        unlink(path);
+        found |= unlink(path) == 0;
     }
     if (d != NULL)
         closedir(d);
+    return found;
+}
+
+static void remove_folder(const char *folder)
+{
+    while (remove_files(folder))
+        ;
     rmdir(folder);
 }
 

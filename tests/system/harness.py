@@ -190,7 +190,8 @@ class Program:
 
     def events(self, name=None, **fields):
         """Its events so far, of this name and with these fields."""
-        found = map(Event.parse, self.log().splitlines())  # an event without fields is an empty dict
+        whole, _, _ = self.log().rpartition("\n")  # the last line may be half written
+        found = map(Event.parse, whole.splitlines())  # an event without fields is an empty dict
         return [e for e in found if e is not None and (name is None or e.name == name)
                 and all(e.get(k) == v for k, v in fields.items())]
 

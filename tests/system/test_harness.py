@@ -14,6 +14,14 @@ def test_a_program_is_started_watched_and_stopped(site):
     assert program.stop() == -15
 
 
+def test_a_line_that_is_being_written_is_no_event_yet(site):
+    """A program's log is read while it writes: half a quoted value must not end the test."""
+    half = r"printf '2026-01-01T00:00:00Z INFO whole detail=\"a b\"\n2026-01-01T00:00:00Z INFO half detail=\"a '; sleep 60"
+    program = site.start("writer", "/bin/sh", "-c", half)
+    program.wait_log("INFO half")
+    assert [e.name for e in program.events()] == ["whole"]
+
+
 def test_metrics_are_summed_by_labels():
     page = harness.Metrics('# HELP x y\nx_total{a="1",b="q\\"r"} 2\nx_total{a="2"} 3\ny 0.5\n')
     assert page.total("x_total") == 5
