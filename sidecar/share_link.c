@@ -33,8 +33,10 @@ struct share_link {
     char path[SHARE_PATH_MAX];
     uv_loop_t *loop;
     enum link_state state;
-    struct line *line; /* owned while ASKED and UP, else NULL */
-    uv_timer_t timer;  /* WAITING: the next try; ASKED: the end of patience */
+    struct line *line;   /* owned while ASKED and UP, else NULL */
+    uv_timer_t patience; /* until it is settled without a cache */
+    bool settled;
+    uv_timer_t timer; /* WAITING: the next try; ASKED: the end of patience */
     struct backoff backoff;
     char *spiffe_id;                             /* owned; NULL: nobody */
     int page;                                    /* borrowed; -1 */
@@ -65,6 +67,21 @@ static void all_is_well(struct share_link *l)
 {
     l->problem[0] = '\0';
     backoff_reset(&l->backoff);
+}
+
+static void settle(struct share_link *l)
+{
+    if (l->settled)
+        return;
+    l->settled = true;
+    uv_timer_stop(&l->patience);
+    if (l->opt.on_settled != NULL && !l->closing)
+        l->opt.on_settled(l->opt.arg);
+}
+
+static void on_patience(uv_timer_t *h)
+{
+    settle(h->data);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -117,6 +134,8 @@ static void enter(struct share_link *l, enum link_state state)
     }
     if ((before == LINK_UP) != (state == LINK_UP) && l->opt.on_connected != NULL)
         l->opt.on_connected(l->opt.arg, state == LINK_UP);
+    if (state == LINK_WAITING)
+        settle(l);
 }
 
 static void on_timer(uv_timer_t *h)
@@ -145,11 +164,13 @@ static err_t on_cache(struct share_link *l, int fd, struct why *why)
     if (err != ERR_OK) {
         close(fd);
         report(l, LOG_ERROR, "revocation_cache_refused", why);
+        settle(l);
         return l->cache_failed ? err : ERR_OK;
     }
     all_is_well(l);
     if (l->opt.on_cache != NULL)
         l->opt.on_cache(l->opt.arg, view);
+    settle(l);
     revocation_view_unref(view);
     return ERR_OK;
 }
@@ -350,9 +371,13 @@ void share_link_set_identity(struct share_link *l, struct slice spiffe_id)
     l->spiffe_id = NULL;
     enter(l, LINK_NOBODY);
     l->spiffe_id = mem_alloc(spiffe_id.len + 1);
-    if (l->spiffe_id == NULL)
+    if (l->spiffe_id == NULL) {
+        settle(l);
         return; /* the next rotation brings it again */
+    }
     memcpy(l->spiffe_id, spiffe_id.data, spiffe_id.len);
+    if (!l->settled)
+        uv_timer_start(&l->patience, on_patience, SHARE_SETTLE_MS, 0);
     backoff_reset(&l->backoff);
     connect_now(l);
 }
@@ -393,8 +418,9 @@ err_t share_link_open(uv_loop_t *loop, const struct share_link_options *opt,
     l->page = -1;
     backoff_init(&l->backoff, SHARE_RETRY_FIRST_MS, SHARE_RETRY_CAP_MS);
     uv_timer_init(loop, &l->timer);
-    l->timer.data = l;
-    l->handles = 1;
+    uv_timer_init(loop, &l->patience);
+    l->timer.data = l->patience.data = l;
+    l->handles = 2;
     *ret = l;
     return ERR_OK;
 }
@@ -409,4 +435,5 @@ void share_link_close(struct share_link *l, void (*done)(void *arg), void *arg)
     l->opt.on_connected = NULL;
     enter(l, LINK_NOBODY);
     uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&l->patience, on_timer_closed);
 }

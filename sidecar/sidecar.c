@@ -42,6 +42,7 @@ struct sidecar {
     struct identity *identity;            /* shared; NULL: none now */
     bool ever_had_identity;
     struct share_link *share;     /* NULL: there can be none */
+    bool awaits_share;            /* the first identity waits for what is revoked */
     struct revocation_view *view; /* counted; NULL before the first */
     struct probes *probes;
     struct http_server *admin;
@@ -109,6 +110,20 @@ static void on_share_scrape(void *arg)
     metric_set(s->metrics, M_REVOCATION_ALIVE, 0, 0, 0, (double)revocation_view_alive_at(s->view));
 }
 
+static void post_identity(struct sidecar *s)
+{
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_identity(&s->workers[i], s->identity);
+}
+
+static void on_share_settled(void *arg)
+{
+    struct sidecar *s = arg;
+    if (s->awaits_share)
+        post_identity(s);
+    s->awaits_share = false;
+}
+
 /* Beside a Workload API of this machine; identities from elsewhere have no agent here. */
 static err_t open_share(struct sidecar *s, struct why *why)
 {
@@ -126,6 +141,7 @@ static err_t open_share(struct sidecar *s, struct why *why)
         .on_cache = on_share_cache,
         .on_changed = on_share_changed,
         .on_page = on_share_page,
+        .on_settled = on_share_settled,
         .arg = s,
     };
     struct why no = {0};
@@ -134,6 +150,7 @@ static err_t open_share(struct sidecar *s, struct why *why)
         log_info("share_absent", log_err("reason", err), log_str("cause", why_text(&no)));
         return ERR_OK;
     }
+    s->awaits_share = err == ERR_OK && s->config->revocation != REVOCATION_OFF;
     return err == ERR_OK ? err : why_set(why, err, "%s", why_text(&no));
 }
 
@@ -144,8 +161,8 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
     struct sidecar *s = arg;
     identity_unref(s->identity);
     s->identity = id != NULL ? identity_ref(id) : NULL;
-    for (unsigned i = 0; i < s->worker_count; i++)
-        worker_post_identity(&s->workers[i], id);
+    if (!s->awaits_share)
+        post_identity(s);
     if (s->share != NULL)
         share_link_set_identity(s->share, id != NULL ? identity_id(id)->text : slice_of(NULL, 0));
     if (id == NULL) {

@@ -130,6 +130,37 @@ START_TEST(test_a_cache_is_handed_over_and_a_change_is_told)
 }
 END_TEST
 
+/* Nobody is to be admitted before what is revoked is known, nor to wait for what does not come. */
+START_TEST(test_it_is_settled_once_by_a_cache_a_failure_or_time)
+{
+    static const char *const by[] = {"a cache", "another layout", "no agent", "a refusal", "time"};
+    struct table_header header = {.magic = TABLE_MAGIC, .version = TABLE_VERSION + 1};
+    int other = sealed_file(&header, sizeof header);
+    if (_i != 2)
+        link_start_server();
+    link_set_identity(WEB);
+    ck_assert_msg(site.told.settled == (_i == 2), "%s", by[_i]); /* not a moment */
+    if (_i == 0 || _i == 1 || _i == 4)
+        link_welcome();
+    else if (_i == 3)
+        link_accept_hello();
+    ck_assert_msg(site.told.settled == (_i == 2), "%s", by[_i]);
+    if (_i == 0)
+        link_hand_out_cache();
+    else if (_i == 1)
+        link_say(SHARE_CACHE, other);
+    else if (_i == 3)
+        link_say_refused("no_entry", "no registration entry matches the caller");
+    while (site.told.settled == 0)
+        uv_run(&site.loop, UV_RUN_ONCE);
+    ck_assert_msg(site.told.connected == (_i == 0 || _i == 1 || _i == 4), "%s", by[_i]);
+    link_set_identity(DB);
+    link_settle();
+    ck_assert_uint_eq(site.told.settled, 1);
+    close(other);
+}
+END_TEST
+
 START_TEST(test_a_page_is_handed_over)
 {
     int page = memory_file("page");
@@ -395,6 +426,7 @@ int main(void)
     tcase_add_test(tc, test_who_has_no_identity_any_more_still_hears_what_is_revoked);
     tcase_add_test(tc, test_a_page_is_asked_for_after_welcome_with_the_one_we_have);
     tcase_add_test(tc, test_a_cache_is_handed_over_and_a_change_is_told);
+    tcase_add_loop_test(tc, test_it_is_settled_once_by_a_cache_a_failure_or_time, 0, 5);
     tcase_add_test(tc, test_a_page_is_handed_over);
     tcase_add_test(tc, test_a_cache_of_another_layout_is_left_and_the_old_one_stays);
     tcase_add_test(tc, test_a_cache_that_cannot_be_taken_is_asked_for_again_with_growing_waits);

@@ -30,6 +30,12 @@ static void on_welcome(void *arg, int64_t longest_life_s)
     site.told.life = longest_life_s;
 }
 
+static void on_settled(void *arg)
+{
+    (void)arg;
+    site.told.settled++;
+}
+
 static void on_cache(void *arg, struct revocation_view *view)
 {
     (void)arg;
@@ -78,7 +84,8 @@ void link_setup(void)
                                      .on_welcome = on_welcome,
                                      .on_cache = on_cache,
                                      .on_changed = on_changed,
-                                     .on_page = on_page};
+                                     .on_page = on_page,
+                                     .on_settled = on_settled};
     ck_assert_int_eq(share_link_open(&site.loop, &opt, &site.link, &site.why), ERR_OK);
     ck_assert_int_eq(revocation_writer_new(8, NULL, NULL, &site.writer, &site.why), ERR_OK);
 }

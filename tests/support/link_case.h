@@ -10,7 +10,7 @@
 
 /* What the link told. */
 struct link_told {
-    unsigned ups, downs, welcomes, caches, changes, pages, info, warn;
+    unsigned ups, downs, welcomes, settled, caches, changes, pages, info, warn;
     bool connected;
     int64_t life;
     uint64_t generation;
