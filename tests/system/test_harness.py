@@ -16,7 +16,7 @@ def test_a_program_is_started_watched_and_stopped(site):
 
 def test_a_line_that_is_being_written_is_no_event_yet(site):
     """A program's log is read while it writes: half a quoted value must not end the test."""
-    half = r"printf '2026-01-01T00:00:00Z INFO whole detail=\"a b\"\n2026-01-01T00:00:00Z INFO half detail=\"a '; sleep 60"
+    half = r"printf '2026-01-01T00:00:00Z INFO whole detail=\"a b\"\n2026-01-01T00:00:00Z INFO half detail=\"a '; exec sleep 60"
     program = site.start("writer", "/bin/sh", "-c", half)
     program.wait_log("INFO half")
     assert [e.name for e in program.events()] == ["whole"]
