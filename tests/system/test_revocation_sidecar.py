@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 import yaml
@@ -335,6 +336,19 @@ def test_the_hard_policy_admits_nobody_where_nothing_is_known(site):
     assert "there is no revocation cache" in event["detail"]
     status, why = s.sidecar.ready()
     assert status != 200 and "revocation" in str(why)
+
+
+def test_a_sidecar_that_starts_admits_nobody_before_it_has_asked_what_is_revoked(site):
+    """The agent is there and says nothing: for a second."""
+    s = Scene(site)
+    FakeAgent(site, response([svid(s.leaf[ME], ME)]))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+        silent.bind(str(site.path("share.sock")))
+        silent.listen()
+        started = time.monotonic()
+        s.start(identity={})
+        s.client(A)
+        assert time.monotonic() - started >= 1
 
 
 def test_a_peer_whose_certificate_lives_longer_than_any_of_the_agents_is_refused(site):
