@@ -227,6 +227,7 @@ class Besieged:
         """Served as ever, and nothing left behind."""
         got = self.site.run("spindle-agent", "api", "fetch", "x509", "--socket", self.agent.socket)
         assert got.code == 0, got
+        wait_descriptors(self.agent, self.before + 1)  # they may have used up the user's share
         with Guest(self.agent) as g:
             g.hello(WEB)
             assert g.hear()[0] == WELCOME
