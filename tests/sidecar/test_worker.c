@@ -458,6 +458,11 @@ static void wait_for(enum conn_state state)
         sched_yield();
         worker_each(&workers[0], 1, on_conn, &seen);
     }
+    bool unread = true; /* the worker comes to its mail when it has judged: the ID shows before */
+    for (worker_post_changed(&workers[0]); unread; pthread_mutex_unlock(&workers[0].box.lock)) {
+        pthread_mutex_lock(&workers[0].box.lock);
+        unread = workers[0].box.mail.changed;
+    }
 }
 
 /* Bytes of the first encrypted record of a flight, with what stands in plain before it. */
