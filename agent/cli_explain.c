@@ -4,7 +4,7 @@
 #include "common/admin_client.h"
 #include "common/query.h"
 
-enum { PATH_LEN_MAX = 4096, WIDTH = 92 };
+enum { PATH_LEN_MAX = 4096 };
 
 static void put_list(FILE *out, const char *before, const json_t *list)
 {
@@ -60,16 +60,6 @@ static void put_problems(FILE *out, const json_t *list)
                 admin_client_text(row, "detail"), admin_client_text(row, "reason"));
 }
 
-static void put_rows(FILE *out, const char *title, const json_t *list,
-                     void (*put)(FILE *out, const json_t *row))
-{
-    size_t i = 0;
-    const json_t *row = NULL;
-    if (json_array_size(list) > 0)
-        fprintf(out, "%s:\n", title);
-    json_array_foreach(list, i, row) put(out, row);
-}
-
 static void put_answer(FILE *out, const json_t *top)
 {
     const json_t *selectors = json_object_get(top, "selectors");
@@ -81,10 +71,9 @@ static void put_answer(FILE *out, const json_t *top)
         fputc('\n', out);
     put_list(out, "  ", selectors);
     put_problems(out, json_object_get(top, "problems"));
-    put_rows(out, "entitled to", json_object_get(top, "matches"), put_match);
-    put_rows(out, "no entry matches; nearest", json_object_get(top, "nearest"), put_near);
-    fprintf(out, "verdict: %s\nwhat to do:", admin_client_text(top, "verdict"));
-    cli_wrap(out, admin_client_text(top, "next"), "  ", WIDTH);
+    admin_client_rows(out, "entitled to", json_object_get(top, "matches"), put_match);
+    admin_client_rows(out, "no entry matches; nearest", json_object_get(top, "nearest"), put_near);
+    admin_client_verdict(out, top);
 }
 
 err_t cli_explain(const struct command_line *line, struct why *why)
@@ -106,12 +95,10 @@ err_t cli_explain(const struct command_line *line, struct why *why)
         err = why_set(why, ERR_USAGE, "--pid %.40s: too long", pid);
     if (err == ERR_OK)
         err = admin_client_ask(line, &socket, "GET", (const char *)path.data, &top, why);
-    if (err == ERR_OK && as_json) {
-        json_dumpf(top, line->out, JSON_INDENT(2));
-        fputc('\n', line->out);
-    } else if (err == ERR_OK) {
+    if (err == ERR_OK && as_json)
+        admin_client_json(line->out, top);
+    else if (err == ERR_OK)
         put_answer(line->out, top);
-    }
     json_decref(top);
     buf_done(&path);
     return err;

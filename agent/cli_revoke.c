@@ -72,12 +72,10 @@ err_t cli_revoke(const struct command_line *line, struct why *why)
         err = post_revoke(line, &socket, &result, why);
     if (err != ERR_OK)
         return err;
-    if (as_json) {
-        json_dumpf(result, line->out, JSON_INDENT(2));
-        fputc('\n', line->out);
-    } else {
+    if (as_json)
+        admin_client_json(line->out, result);
+    else
         print_result(line->out, result);
-    }
     json_decref(result);
     return ERR_OK;
 }
@@ -135,8 +133,7 @@ static void print_rows(const struct command_line *line, json_t *rows, bool as_js
     const json_t *row = NULL;
     if (as_json) {
         json_t *whole = json_pack("{s:O, s:b}", "revocations", rows, "more", more);
-        json_dumpf(whole, line->out, JSON_INDENT(2));
-        fputc('\n', line->out);
+        admin_client_json(line->out, whole);
         json_decref(whole);
         return;
     }

@@ -142,8 +142,7 @@ static err_t print(struct listing *l, void (*print_row)(FILE *out, const json_t 
         return err;
     if (as_json) {
         json_t *whole = json_pack("{s:O, s:b}", "svids", l->rows, "more", l->has_more);
-        json_dumpf(whole, out, JSON_INDENT(2));
-        fputc('\n', out);
+        admin_client_json(out, whole);
         json_decref(whole);
         return ERR_OK;
     }

@@ -1,8 +1,10 @@
 #include "common/admin_client.h"
 
+#include "common/cli_common.h"
 #include "common/http_client.h"
 
 #define ANSWER_TIMEOUT_MS 10000
+#define WIDTH 92 /* of a paragraph */
 
 static err_t ask(const struct command_line *line, const struct address *socket, const char *method,
                  const char *path, struct http_answer *ret, struct why *why)
@@ -78,8 +80,7 @@ err_t admin_client_list(const struct command_line *line, const struct address *s
                        address_text(socket, where), path, name);
     }
     if (as_json) {
-        json_dumpf(json, line->out, JSON_INDENT(2));
-        fputc('\n', line->out);
+        admin_client_json(line->out, json);
     } else {
         size_t i = 0;
         const json_t *row = NULL;
@@ -100,6 +101,28 @@ err_t admin_client_post(const struct command_line *line, const struct address *s
     fprintf(line->out, "%.*s", SLICE_ARG(buf_slice(&answer.body)));
     buf_done(&answer.body);
     return ERR_OK;
+}
+
+void admin_client_json(FILE *out, const json_t *value)
+{
+    json_dumpf(value, out, JSON_INDENT(2));
+    fputc('\n', out);
+}
+
+void admin_client_rows(FILE *out, const char *title, const json_t *list,
+                       void (*print)(FILE *out, const json_t *row))
+{
+    size_t i = 0;
+    const json_t *row = NULL;
+    if (json_array_size(list) > 0)
+        fprintf(out, "%s:\n", title);
+    json_array_foreach(list, i, row) print(out, row);
+}
+
+void admin_client_verdict(FILE *out, const json_t *answer)
+{
+    fprintf(out, "verdict: %s\nwhat to do:", admin_client_text(answer, "verdict"));
+    cli_wrap(out, admin_client_text(answer, "next"), "  ", WIDTH);
 }
 
 const char *admin_client_text(const json_t *row, const char *key)

@@ -21,6 +21,13 @@ err_t admin_client_list(const struct command_line *line, const struct address *s
 /* POST `path`; prints the answer's text. Any status from 200 to 299 is a success. */
 err_t admin_client_post(const struct command_line *line, const struct address *socket,
                         const char *path, struct why *why) MUST_CHECK;
+/* For --output json: the value whole, indented, and a line's end. */
+void admin_client_json(FILE *out, const json_t *value);
+/* "title:" and each of the list's rows; nothing of an empty list. */
+void admin_client_rows(FILE *out, const char *title, const json_t *list,
+                       void (*print)(FILE *out, const json_t *row));
+/* How an explanation ends: its "verdict", and its "next" as a paragraph. */
+void admin_client_verdict(FILE *out, const json_t *answer);
 /* For `print`: the text under `key`, "-" when there is none. Borrowed. */
 const char *admin_client_text(const json_t *row, const char *key);
 long long admin_client_number(const json_t *row, const char *key);

@@ -4,7 +4,7 @@
 #include "sidecar/cli_admin.h"
 #include "sidecar/commands.h"
 
-enum { PATH_LEN_MAX = 16 * 1024, WIDTH = 92 };
+enum { PATH_LEN_MAX = 16 * 1024 };
 
 static bool is_true(const json_t *row, const char *key)
 {
@@ -51,16 +51,6 @@ static void put_revocation(FILE *out, const json_t *row)
         fprintf(out, "revocation: not known, no agent shares its revocations with this sidecar\n");
 }
 
-static void put_rows(FILE *out, const char *title, const json_t *list,
-                     void (*put)(FILE *out, const json_t *row))
-{
-    size_t i = 0;
-    const json_t *row = NULL;
-    if (json_array_size(list) > 0)
-        fprintf(out, "%s:\n", title);
-    json_array_foreach(list, i, row) put(out, row);
-}
-
 static void put_peer(FILE *out, const json_t *top)
 {
     size_t i = 0;
@@ -76,10 +66,9 @@ static void put_peer(FILE *out, const json_t *top)
         fprintf(out, "%s\n", i == 0 ? " none" : "");
     }
     put_revocation(out, json_object_get(top, "revocation"));
-    put_rows(out, "routes", json_object_get(top, "routes"), put_route);
-    put_rows(out, "its last refusals", json_object_get(top, "refusals"), put_refusal);
-    fprintf(out, "verdict: %s\nwhat to do:", admin_client_text(top, "verdict"));
-    cli_wrap(out, admin_client_text(top, "next"), "  ", WIDTH);
+    admin_client_rows(out, "routes", json_object_get(top, "routes"), put_route);
+    admin_client_rows(out, "its last refusals", json_object_get(top, "refusals"), put_refusal);
+    admin_client_verdict(out, top);
 }
 
 static void put_answer(FILE *out, const json_t *top)
@@ -89,7 +78,7 @@ static void put_answer(FILE *out, const json_t *top)
         put_peer(out, top);
         return;
     }
-    put_rows(out, "last refusals, newest first", refusals, put_refusal);
+    admin_client_rows(out, "last refusals, newest first", refusals, put_refusal);
     fprintf(out, json_array_size(refusals) > 0
                      ? "explain --peer ID says more of a peer\n"
                      : "nobody was refused since the start; explain --peer ID tells of a peer\n");
@@ -112,12 +101,10 @@ err_t cli_explain(const struct command_line *line, struct why *why)
         err = why_set(why, ERR_USAGE, "--peer: too long");
     if (err == ERR_OK)
         err = admin_client_ask(line, &socket, "GET", (const char *)path.data, &top, why);
-    if (err == ERR_OK && as_json) {
-        json_dumpf(top, line->out, JSON_INDENT(2));
-        fputc('\n', line->out);
-    } else if (err == ERR_OK) {
+    if (err == ERR_OK && as_json)
+        admin_client_json(line->out, top);
+    else if (err == ERR_OK)
         put_answer(line->out, top);
-    }
     json_decref(top);
     buf_done(&path);
     return err;
