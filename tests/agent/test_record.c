@@ -9,19 +9,10 @@
 #include <unistd.h>
 
 static struct record_case c;
-static char logged[4096];
-
-static void keep_line(void *arg, const char *line)
-{
-    size_t len = strlen(logged);
-    (void)arg;
-    snprintf(logged + len, sizeof logged - len, "%s\n", line);
-}
 
 static void setup(void)
 {
-    logged[0] = '\0';
-    log_capture(keep_line, NULL);
+    record_case_keep_log();
     record_case_setup(&c);
     record_case_must_open(&c);
 }
@@ -53,7 +44,7 @@ START_TEST(test_what_was_put_is_there_after_a_restart)
     record_case_reopen(&c);
     ck_assert(record_case_has(&c, 500, 7));
     ck_assert(record_case_has(&c, 0, 7));
-    ck_assert_str_eq(logged, "");
+    ck_assert_str_eq(record_case_log, "");
 }
 END_TEST
 
@@ -203,11 +194,11 @@ START_TEST(test_record_full_of_valid_certificates_refuses_more)
     ck_assert_int_eq(record_case_put(&c, 1000, 7), ERR_RECORD);
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "record.max_records"));
     ck_assert_ptr_nonnull(record_problem(c.record));
-    ck_assert_ptr_nonnull(strstr(logged, "record_failed"));
+    ck_assert(record_case_said("record_failed"));
     record_case_now += RECORD_CASE_LIFE + 1;
     record_case_must_put(&c, 1000, 1, 7);
     ck_assert_ptr_null(record_problem(c.record));
-    ck_assert_ptr_nonnull(strstr(logged, "record_recovered"));
+    ck_assert(record_case_said("record_recovered"));
 }
 END_TEST
 

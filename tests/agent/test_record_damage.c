@@ -11,19 +11,10 @@
 #include <unistd.h>
 
 static struct record_case c;
-static char logged[16384];
-
-static void keep_line(void *arg, const char *line)
-{
-    size_t len = strlen(logged);
-    (void)arg;
-    snprintf(logged + len, sizeof logged - len, "%s\n", line);
-}
 
 static void setup(void)
 {
-    logged[0] = '\0';
-    log_capture(keep_line, NULL);
+    record_case_keep_log();
     record_case_setup(&c);
     record_case_must_open(&c);
 }
@@ -34,11 +25,6 @@ static void teardown(void)
     log_capture(NULL, NULL);
 }
 
-static bool said(const char *text)
-{
-    return strstr(logged, text) != NULL;
-}
-
 /* The first certificate takes four rows: header, identity, issuer, certificate. */
 START_TEST(test_tail_torn_at_any_byte_is_cut_off)
 {
@@ -47,7 +33,7 @@ START_TEST(test_tail_torn_at_any_byte_is_cut_off)
     ck_assert_int_eq(whole, 6 * RECORD_ROW_LEN);
     record_case_close(&c);
     for (long len = whole - 1; len >= 0; len--) {
-        logged[0] = '\0';
+        record_case_keep_log();
         record_case_truncate(&c, 1, len);
         record_case_must_open(&c);
         for (uint32_t i = 0; i < 3; i++)
@@ -55,7 +41,7 @@ START_TEST(test_tail_torn_at_any_byte_is_cut_off)
         record_case_close(&c);
         bool was_torn =
             len % RECORD_ROW_LEN != 0 || (len > RECORD_ROW_LEN && len < 4 * RECORD_ROW_LEN);
-        ck_assert_msg(said("record_cut") == was_torn, "%ld: %s", len, logged);
+        ck_assert_msg(record_case_said("record_cut") == was_torn, "%ld: %s", len, record_case_log);
     }
     record_case_must_open(&c); /* nothing is left of it */
     record_case_must_put(&c, 3, 2, 1);
@@ -73,7 +59,7 @@ START_TEST(test_rubbish_behind_the_last_certificate_is_cut_off)
     memset(rubbish, _i, sizeof rubbish); /* a file system may leave zeros */
     record_case_poke(&c, 1, whole, rubbish, sizeof rubbish);
     record_case_must_open(&c);
-    ck_assert(said("record_cut"));
+    ck_assert(record_case_said("record_cut"));
     ck_assert_int_eq(record_case_length(&c, 1), whole);
     record_case_must_put(&c, 3, 1, 2);
     record_case_reopen(&c);
@@ -88,14 +74,15 @@ START_TEST(test_bad_row_in_the_middle_costs_that_row_alone)
     for (long at = 3 * RECORD_ROW_LEN; at < 4 * RECORD_ROW_LEN; at++) { /* of the first one */
         uint8_t byte = 0;
         char path[128];
-        logged[0] = '\0';
+        record_case_keep_log();
         record_case_path(&c, 1, path);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
         close(fd);
         record_case_poke(&c, 1, at, &(uint8_t){(uint8_t)(byte ^ 0x10)}, 1);
         record_case_must_open(&c);
-        ck_assert(said("record_damaged") && said("rows=1") && !said("record_cut"));
+        ck_assert(record_case_said("record_damaged") && record_case_said("rows=1") &&
+                  !record_case_said("record_cut"));
         for (uint32_t i = 0; i < 20; i++)
             ck_assert_int_eq(record_case_has(&c, i, 1), i != 0);
         record_case_close(&c);
@@ -114,7 +101,7 @@ START_TEST(test_lost_texts_leave_serials_that_can_be_found)
     record_case_close(&c);
     record_case_poke(&c, 1, (1 + _i) * RECORD_ROW_LEN + 20, "\xff", 1);
     record_case_must_open(&c);
-    ck_assert(said("record_damaged"));
+    ck_assert(record_case_said("record_damaged"));
     for (uint32_t i = 0; i < 20; i++) {
         want = record_case_item(i, 1);
         ck_assert_int_eq(record_find_serial(c.record, want.serial, &got, &c.why), ERR_OK);
@@ -133,7 +120,7 @@ START_TEST(test_damaged_header_costs_no_certificate)
     record_case_close(&c);
     record_case_poke(&c, 1, 3, "\xff\xff", 2);
     record_case_must_open(&c);
-    ck_assert(said("record_damaged"));
+    ck_assert(record_case_said("record_damaged"));
     for (uint32_t i = 0; i < 20; i++)
         ck_assert(record_case_has(&c, i, 1));
 }
@@ -166,7 +153,7 @@ START_TEST(test_row_that_rots_meanwhile_costs_that_row_alone)
     record_case_now += RECORD_CASE_LIFE + 1;
     record_case_must_put(&c, 1000, 1, 1); /* carries the first ones forward */
     ck_assert_int_eq(record_case_length(&c, 1), -1);
-    ck_assert(said("record_damaged") && said("rows=1"));
+    ck_assert(record_case_said("record_damaged") && record_case_said("rows=1"));
     for (uint32_t i = 0; i < 100; i++)
         ck_assert_int_eq(record_case_has(&c, i, 1), i != 10);
 }
@@ -250,7 +237,7 @@ START_TEST(test_strange_files_are_left_alone)
         snprintf(path, sizeof path, "%s/%s", c.folder, names[i]);
         ck_assert_int_eq(access(path, F_OK), 0);
     }
-    ck_assert_str_eq(logged, "");
+    ck_assert_str_eq(record_case_log, "");
 }
 END_TEST
 

@@ -13,7 +13,6 @@
 enum { ALL = 1 << 30 };
 
 static struct record_case c;
-static char logged[16384];
 static long disk_room;         /* bytes that a file can have */
 static _Atomic int sync_errno; /* 0: syncing works */
 static _Atomic unsigned syncs;
@@ -40,25 +39,12 @@ int __wrap_fdatasync(int fd)
     return sync_errno == 0 ? 0 : -1;
 }
 
-static void keep_line(void *arg, const char *line)
-{
-    size_t len = strlen(logged);
-    (void)arg;
-    snprintf(logged + len, sizeof logged - len, "%s\n", line);
-}
-
-static bool said(const char *text)
-{
-    return strstr(logged, text) != NULL;
-}
-
 static void setup(void)
 {
-    logged[0] = '\0';
     disk_room = ALL;
     sync_errno = 0;
     syncs = 0;
-    log_capture(keep_line, NULL);
+    record_case_keep_log();
     record_case_setup(&c);
     ck_assert_int_eq(metrics_new(agent_metrics, AGENT_METRIC_COUNT, "", &c.opt.metrics, NULL),
                      ERR_OK);
@@ -103,7 +89,7 @@ START_TEST(test_full_disk_may_be_gone_on_from)
     record_case_must_put(&c, 0, 3, 1);
     disk_room = 6 * RECORD_ROW_LEN + _i;
     record_case_must_put(&c, 3, 200, 7);
-    ck_assert(said("record_failed"));
+    ck_assert(record_case_said("record_failed"));
     ck_assert_uint_eq(record_waiting(c.record), 200);
     for (uint32_t i = 3; i < 203; i++) /* revoked and found like any other */
         ck_assert(record_case_has(&c, i, 7));
@@ -112,7 +98,7 @@ START_TEST(test_full_disk_may_be_gone_on_from)
     disk_room = ALL;
     while (record_waiting(c.record) > 0)
         uv_run(&c.loop, UV_RUN_ONCE);
-    ck_assert(said("record_recovered"));
+    ck_assert(record_case_said("record_recovered"));
     record_case_reopen(&c);
     for (uint32_t i = 3; i < 203; i++)
         ck_assert(record_case_has(&c, i, 7));
@@ -158,9 +144,10 @@ START_TEST(test_too_many_to_wait_are_told_one_by_one)
     record_case_must_put(&c, 0, 1, 1);
     disk_room = record_case_length(&c, 1);
     record_case_must_put(&c, 1, RECORD_WAITING_MAX, 1);
-    ck_assert(!said("certificate_unrecorded"));
+    ck_assert(!record_case_said("certificate_unrecorded"));
     record_case_must_put(&c, RECORD_WAITING_MAX + 1, 1, 1);
-    ck_assert(said("certificate_unrecorded") && said("spiffe://example.org/e0"));
+    ck_assert(record_case_said("certificate_unrecorded") &&
+              record_case_said("spiffe://example.org/e0"));
     ck_assert_uint_eq(record_waiting(c.record), RECORD_WAITING_MAX);
     disk_room = ALL;
 }
@@ -189,7 +176,7 @@ START_TEST(test_failed_sync_is_told_and_tried_again)
     record_case_must_put(&c, 0, 1, 1);
     while (metric(M_RECORD_SYNC_FAILURES) == 0)
         uv_run(&c.loop, UV_RUN_ONCE);
-    ck_assert(said("record_sync_failed") && said("Input/output error"));
+    ck_assert(record_case_said("record_sync_failed") && record_case_said("Input/output error"));
     sync_errno = 0;
     unsigned before = syncs;
     while (syncs < before + 2) /* all of it */

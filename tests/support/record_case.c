@@ -1,5 +1,7 @@
 #include "tests/support/record_case.h"
 
+#include "common/log.h"
+
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,10 +12,29 @@
 #include <unistd.h>
 
 int64_t record_case_now;
+char record_case_log[16384];
 
 static int64_t fake_clock(void)
 {
     return record_case_now;
+}
+
+static void keep_line(void *arg, const char *line)
+{
+    size_t len = strlen(record_case_log);
+    (void)arg;
+    snprintf(record_case_log + len, sizeof record_case_log - len, "%s\n", line);
+}
+
+void record_case_keep_log(void)
+{
+    record_case_log[0] = '\0';
+    log_capture(keep_line, NULL);
+}
+
+bool record_case_said(const char *text)
+{
+    return strstr(record_case_log, text) != NULL;
 }
 
 void record_case_setup(struct record_case *c)

@@ -22,6 +22,11 @@ void record_case_setup(struct record_case *c);
 void record_case_teardown(struct record_case *c);
 extern int64_t record_case_now; /* the clock, set to RECORD_CASE_START by the set-up */
 
+/* From now on what is logged, one line after the other; ended by log_capture(NULL, NULL). */
+void record_case_keep_log(void);
+extern char record_case_log[16384];
+bool record_case_said(const char *text);
+
 err_t record_case_open(struct record_case *c);
 void record_case_must_open(struct record_case *c);
 void record_case_close(struct record_case *c); /* fine when it is not open */
