@@ -1,24 +1,10 @@
-/* wolfSSL drives the protocol over two callbacks: `pull` takes from the bytes at hand, `push`
- * appends to the caller's buffer. Certificates are judged by the session's own verifier only. */
-#include "common/tls.h"
-
+/* TLS sessions. wolfSSL drives the protocol over two callbacks: `tls_pull` takes from the bytes at
+ * hand, `tls_push` appends to the caller's buffer. Certificates are judged by the session's own
+ * verifier only. */
 #include "common/mem.h"
-#include "common/pem.h"
+#include "common/tls_internal.h"
 
-#include <pthread.h>
 #include <wolfssl/error-ssl.h>
-#include <wolfssl/options.h>
-#include <wolfssl/ssl.h>
-#include <wolfssl/wolfcrypt/error-crypt.h>
-
-struct tls_context {
-    unsigned refs; /* one thread */
-    enum tls_side side;
-    enum tls_client_auth auth;
-    WOLFSSL_CTX *wolf;
-    struct identity *identity; /* shared */
-    bool holds_ca;             /* wolfSSL may have kept a peer's intermediate: unload it */
-};
 
 struct tls {
     WOLFSSL *wolf;
@@ -35,92 +21,6 @@ struct tls {
 };
 
 #define STASH_MAX (1u << 20)
-#define CIPHERS "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384:TLS13-CHACHA20-POLY1305-SHA256"
-
-static const char *wolf_text(int code)
-{
-    return wolfSSL_ERR_reason_error_string((unsigned long)code);
-}
-
-/* --- what wolfSSL says, in our words --------------------------------------------------------- */
-
-struct code_row {
-    int wolf;
-    err_t err;
-};
-static const struct code_row code_rows[] = {
-    {NO_PEER_CERT, ERR_PEER_NO_CERT},
-    {VERSION_ERROR, ERR_TLS_VERSION},
-    {MATCH_SUITE_ERROR, ERR_TLS_NO_COMMON},
-    {KEY_SHARE_ERROR, ERR_TLS_NO_COMMON},
-    {BAD_KEY_SHARE_DATA, ERR_TLS_NO_COMMON},
-    {ECC_CURVE_ERROR, ERR_TLS_NO_COMMON},
-    {INVALID_PARAMETER, ERR_TLS_NO_COMMON},
-    {SIG_VERIFY_E, ERR_PEER_PROOF},
-    {VERIFY_SIGN_ERROR, ERR_PEER_PROOF},
-    {VERIFY_CERT_ERROR, ERR_PEER_PROOF},
-    {PEER_KEY_ERROR, ERR_CERT_ALGORITHM},
-    {ECC_KEY_SIZE_E, ERR_CERT_ALGORITHM},
-    {RSA_KEY_SIZE_E, ERR_CERT_ALGORITHM},
-    {ASN_PARSE_E, ERR_CERT_MALFORMED},
-    {BUFFER_E, ERR_CERT_MALFORMED},
-    {ASN_VERSION_E, ERR_CERT_MALFORMED},
-    {MAX_CHAIN_ERROR, ERR_CHAIN_TOO_LONG},
-    {UNKNOWN_RECORD_TYPE, ERR_TLS_NOT_TLS},
-    {MEMORY_E, ERR_NO_MEMORY},
-    {MEMORY_ERROR, ERR_NO_MEMORY},
-    {SOCKET_PEER_CLOSED_E, ERR_PEER_CLOSED},
-    {WOLFSSL_ERROR_ZERO_RETURN, ERR_PEER_CLOSED}, /* close_notify, where more had to come */
-};
-
-static err_t err_of_wolf(int code)
-{
-    for (size_t i = 0; i < sizeof code_rows / sizeof code_rows[0]; i++) {
-        if (code_rows[i].wolf == code)
-            return code_rows[i].err;
-    }
-    return ERR_TLS_PROTOCOL;
-}
-
-/* RFC 8446 section 6. */
-#define ALERT_PROTOCOL_VERSION 70
-static const struct {
-    int code;
-    const char *name;
-} alert_rows[] = {
-    {10, "unexpected_message"},
-    {20, "bad_record_mac"},
-    {22, "record_overflow"},
-    {40, "handshake_failure"},
-    {42, "bad_certificate"},
-    {43, "unsupported_certificate"},
-    {44, "certificate_revoked"},
-    {45, "certificate_expired"},
-    {46, "certificate_unknown"},
-    {47, "illegal_parameter"},
-    {48, "unknown_ca"},
-    {49, "access_denied"},
-    {50, "decode_error"},
-    {51, "decrypt_error"},
-    {70, "protocol_version"},
-    {71, "insufficient_security"},
-    {80, "internal_error"},
-    {90, "user_canceled"},
-    {109, "missing_extension"},
-    {110, "unsupported_extension"},
-    {112, "unrecognized_name"},
-    {116, "certificate_required"},
-    {120, "no_application_protocol"},
-};
-
-static const char *alert_name(int code)
-{
-    for (size_t i = 0; i < sizeof alert_rows / sizeof alert_rows[0]; i++) {
-        if (alert_rows[i].code == code)
-            return alert_rows[i].name;
-    }
-    return "unnamed";
-}
 
 static err_t alert_why(struct tls *t, struct why *why)
 {
@@ -130,8 +30,8 @@ static err_t alert_why(struct tls *t, struct why *why)
         code = history.last_rx.code;
     if (code < 0) /* wolfSSL gave up for a reason that it does not name */
         return why_set(why, ERR_TLS_PROTOCOL, "%s", err_text(ERR_TLS_PROTOCOL));
-    return why_set(why, code == ALERT_PROTOCOL_VERSION ? ERR_TLS_VERSION : ERR_TLS_ALERT,
-                   "the peer answered with alert %d (%s)", code, alert_name(code));
+    return why_set(why, code == TLS_ALERT_PROTOCOL_VERSION ? ERR_TLS_VERSION : ERR_TLS_ALERT,
+                   "the peer answered with alert %d (%s)", code, tls_alert_name(code));
 }
 
 /* The session is over: finds the reason, makes it stick. A verdict of ours outranks what wolfSSL
@@ -145,8 +45,8 @@ static enum tls_progress fail(struct tls *t, int code, struct why *why)
     } else if (code == FATAL_ERROR) {
         t->failed = alert_why(t, why);
     } else {
-        t->failed = err_of_wolf(code);
-        why_set(why, t->failed, "%s: %s", err_text(t->failed), wolf_text(code));
+        t->failed = tls_reason_err(code);
+        why_set(why, t->failed, "%s: %s", err_text(t->failed), tls_reason_text(code));
     }
     return TLS_PROGRESS_ERROR;
 }
@@ -159,7 +59,7 @@ static enum tls_progress fail_again(const struct tls *t, struct why *why)
 
 /* --- wolfSSL's callbacks --------------------------------------------------------------------- */
 
-static int pull(WOLFSSL *wolf, char *to, int size, void *arg)
+int tls_pull(WOLFSSL *wolf, char *to, int size, void *arg)
 {
     struct tls *t = arg;
     size_t want = (size_t)size;
@@ -178,7 +78,7 @@ static int pull(WOLFSSL *wolf, char *to, int size, void *arg)
     return (int)n;
 }
 
-static int push(WOLFSSL *wolf, char *from, int size, void *arg)
+int tls_push(WOLFSSL *wolf, char *from, int size, void *arg)
 {
     struct tls *t = arg;
     (void)wolf;
@@ -192,7 +92,7 @@ static int push(WOLFSSL *wolf, char *from, int size, void *arg)
 /* wolfSSL asks for each certificate; the verifier is asked once, with the whole chain, at the first
  * of these calls. wolfSSL adds an intermediate to the context when it had a complaint about it that
  * we overrule, so that is noted and undone after the step. */
-static int judge(int preverify, WOLFSSL_X509_STORE_CTX *store)
+int tls_judge(int preverify, WOLFSSL_X509_STORE_CTX *store)
 {
     struct tls *t = store->userCtx;
     (void)preverify;
@@ -210,123 +110,6 @@ static int judge(int preverify, WOLFSSL_X509_STORE_CTX *store)
         t->verdict.err = err;
     }
     return t->verdict.err == ERR_OK;
-}
-
-/* --- contexts -------------------------------------------------------------------------------- */
-
-static pthread_once_t wolf_once = PTHREAD_ONCE_INIT;
-
-static void wolf_start(void)
-{
-    (void)wolfSSL_Init(); /* fails only for lack of memory; wolfSSL_CTX_new then fails too */
-}
-
-/* wolfSSL wants PEM to take leaf and intermediates in one go. */
-static err_t load_chain(WOLFSSL_CTX *wolf, const struct identity *identity, struct why *why)
-{
-    struct slice certs[SVID_CHAIN_MAX];
-    size_t count = 0;
-    struct buf pem;
-    buf_init(&pem, 1u << 20);
-    err_t err = x509_split(identity_chain(identity), certs, SVID_CHAIN_MAX, &count, why);
-    for (size_t i = 0; err == ERR_OK && i < count; i++)
-        err = pem_write(&pem, "CERTIFICATE", certs[i]);
-    if (err == ERR_OK) {
-        int code = wolfSSL_CTX_use_certificate_chain_buffer(wolf, pem.data, (long)pem.len);
-        if (code != WOLFSSL_SUCCESS)
-            err = why_set(why, ERR_CERT_MALFORMED, "certificate chain of %.*s: %s",
-                          SLICE_ARG(identity_id(identity)->text), wolf_text(code));
-    }
-    buf_done(&pem);
-    return err;
-}
-
-static err_t load_key(WOLFSSL_CTX *wolf, const struct identity *identity, struct why *why)
-{
-    struct slice key = identity_key_pkcs8(identity);
-    int code =
-        wolfSSL_CTX_use_PrivateKey_buffer(wolf, key.data, (long)key.len, WOLFSSL_FILETYPE_ASN1);
-    if (code != WOLFSSL_SUCCESS)
-        return why_set(why, ERR_KEY, "private key of %.*s: %s",
-                       SLICE_ARG(identity_id(identity)->text), wolf_text(code));
-    return ERR_OK;
-}
-
-static err_t configure(WOLFSSL_CTX *wolf, enum tls_side side, enum tls_client_auth auth,
-                       struct why *why)
-{
-    int groups[] = {WOLFSSL_X25519MLKEM768, WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1};
-    int mode = WOLFSSL_VERIFY_PEER;
-    if (side == TLS_SERVER && auth == TLS_CLIENT_REQUIRED)
-        mode |= WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-    if (side == TLS_SERVER && auth == TLS_CLIENT_NONE)
-        mode = WOLFSSL_VERIFY_NONE;
-    if (wolfSSL_CTX_set_cipher_list(wolf, CIPHERS) != WOLFSSL_SUCCESS ||
-        wolfSSL_CTX_set_groups(wolf, groups, (int)(sizeof groups / sizeof groups[0])) !=
-            WOLFSSL_SUCCESS)
-        return why_set(why, ERR_INTERNAL, "wolfSSL lacks a cipher suite or group that we build in");
-    /* Tickets stay off until resumption re-checks bundle and policy (X5-21). */
-    if (side == TLS_SERVER && wolfSSL_CTX_no_ticket_TLSv13(wolf) != 0)
-        return why_set(why, ERR_INTERNAL, "wolfSSL does not turn tickets off");
-    wolfSSL_CTX_set_session_cache_mode(wolf, WOLFSSL_SESS_CACHE_OFF);
-    wolfSSL_CTX_set_verify(wolf, mode, judge);
-    wolfSSL_CTX_SetIORecv(wolf, pull);
-    wolfSSL_CTX_SetIOSend(wolf, push);
-    return ERR_OK;
-}
-
-err_t tls_context_new(enum tls_side side, enum tls_client_auth auth, struct identity *identity,
-                      struct tls_context **ret, struct why *why)
-{
-    pthread_once(&wolf_once, wolf_start);
-    struct tls_context *ctx = mem_alloc(sizeof *ctx);
-    if (ctx == NULL)
-        return why_set(why, ERR_NO_MEMORY, "TLS context");
-    ctx->refs = 1;
-    ctx->side = side;
-    ctx->auth = auth;
-    ctx->identity = identity_ref(identity);
-    ctx->wolf = wolfSSL_CTX_new(side == TLS_SERVER ? wolfTLSv1_3_server_method()
-                                                   : wolfTLSv1_3_client_method());
-    err_t err = ctx->wolf != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "TLS context");
-    if (err == ERR_OK)
-        err = configure(ctx->wolf, side, auth, why);
-    if (err == ERR_OK)
-        err = load_chain(ctx->wolf, identity, why);
-    if (err == ERR_OK)
-        err = load_key(ctx->wolf, identity, why);
-    if (err != ERR_OK) {
-        tls_context_unref(ctx);
-        return err;
-    }
-    *ret = ctx;
-    return ERR_OK;
-}
-
-struct tls_context *tls_context_ref(struct tls_context *ctx)
-{
-    ctx->refs++;
-    return ctx;
-}
-
-void tls_context_unref(struct tls_context *ctx)
-{
-    if (ctx == NULL || --ctx->refs > 0)
-        return;
-    wolfSSL_CTX_free(ctx->wolf);
-    identity_unref(ctx->identity);
-    mem_free(ctx);
-}
-
-const struct identity *tls_context_identity(const struct tls_context *ctx)
-{
-    return ctx->identity;
-}
-
-bool tls_context_trusts(const struct tls_context *ctx, struct slice der)
-{
-    return wolfSSL_CertManagerVerifyBuffer(wolfSSL_CTX_GetCertManager(ctx->wolf), der.data,
-                                           (long)der.len, WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
 }
 
 /* --- sessions -------------------------------------------------------------------------------- */

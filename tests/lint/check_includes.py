@@ -14,7 +14,7 @@ THIRD_PARTY = [
     (r"yaml\.h", r"common/yaml\.c"),
     (r"(seccomp|linux/landlock|linux/seccomp)\.h", r"common/sandbox\w*\.c"),
     (r"wolfssl/", r"common/(key|signer|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand|metrics_table)\.[ch]"),
-    (r"pthread\.h", r"common/(audit|rand|rpc_server|mailbox|cell|metric|tls)\.[ch]|sidecar/(refusals|worker)\.[ch]"),
+    (r"pthread\.h", r"common/(audit|rand|rpc_server|mailbox|cell|metric|tls_context)\.[ch]|sidecar/(refusals|worker)\.[ch]"),
     (r"check\.h", r""),
 ]
 # Pure modules: no event loop in them.

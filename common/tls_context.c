@@ -1,0 +1,123 @@
+/* TLS contexts: one identity, never edited. See tls.h. */
+#include "common/mem.h"
+#include "common/pem.h"
+#include "common/tls_internal.h"
+
+#include <pthread.h>
+
+#define CIPHERS "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384:TLS13-CHACHA20-POLY1305-SHA256"
+
+static pthread_once_t wolf_once = PTHREAD_ONCE_INIT;
+
+static void wolf_start(void)
+{
+    (void)wolfSSL_Init(); /* fails only for lack of memory; wolfSSL_CTX_new then fails too */
+}
+
+/* wolfSSL wants PEM to take leaf and intermediates in one go. */
+static err_t load_chain(WOLFSSL_CTX *wolf, const struct identity *identity, struct why *why)
+{
+    struct slice certs[SVID_CHAIN_MAX];
+    size_t count = 0;
+    struct buf pem;
+    buf_init(&pem, 1u << 20);
+    err_t err = x509_split(identity_chain(identity), certs, SVID_CHAIN_MAX, &count, why);
+    for (size_t i = 0; err == ERR_OK && i < count; i++)
+        err = pem_write(&pem, "CERTIFICATE", certs[i]);
+    if (err == ERR_OK) {
+        int code = wolfSSL_CTX_use_certificate_chain_buffer(wolf, pem.data, (long)pem.len);
+        if (code != WOLFSSL_SUCCESS)
+            err = why_set(why, ERR_CERT_MALFORMED, "certificate chain of %.*s: %s",
+                          SLICE_ARG(identity_id(identity)->text), tls_reason_text(code));
+    }
+    buf_done(&pem);
+    return err;
+}
+
+static err_t load_key(WOLFSSL_CTX *wolf, const struct identity *identity, struct why *why)
+{
+    struct slice key = identity_key_pkcs8(identity);
+    int code =
+        wolfSSL_CTX_use_PrivateKey_buffer(wolf, key.data, (long)key.len, WOLFSSL_FILETYPE_ASN1);
+    if (code != WOLFSSL_SUCCESS)
+        return why_set(why, ERR_KEY, "private key of %.*s: %s",
+                       SLICE_ARG(identity_id(identity)->text), tls_reason_text(code));
+    return ERR_OK;
+}
+
+static err_t configure(WOLFSSL_CTX *wolf, enum tls_side side, enum tls_client_auth auth,
+                       struct why *why)
+{
+    int groups[] = {WOLFSSL_X25519MLKEM768, WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1};
+    int mode = WOLFSSL_VERIFY_PEER;
+    if (side == TLS_SERVER && auth == TLS_CLIENT_REQUIRED)
+        mode |= WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+    if (side == TLS_SERVER && auth == TLS_CLIENT_NONE)
+        mode = WOLFSSL_VERIFY_NONE;
+    if (wolfSSL_CTX_set_cipher_list(wolf, CIPHERS) != WOLFSSL_SUCCESS ||
+        wolfSSL_CTX_set_groups(wolf, groups, (int)(sizeof groups / sizeof groups[0])) !=
+            WOLFSSL_SUCCESS)
+        return why_set(why, ERR_INTERNAL, "wolfSSL lacks a cipher suite or group that we build in");
+    /* Tickets stay off until resumption re-checks bundle and policy (X5-21). */
+    if (side == TLS_SERVER && wolfSSL_CTX_no_ticket_TLSv13(wolf) != 0)
+        return why_set(why, ERR_INTERNAL, "wolfSSL does not turn tickets off");
+    wolfSSL_CTX_set_session_cache_mode(wolf, WOLFSSL_SESS_CACHE_OFF);
+    wolfSSL_CTX_set_verify(wolf, mode, tls_judge);
+    wolfSSL_CTX_SetIORecv(wolf, tls_pull);
+    wolfSSL_CTX_SetIOSend(wolf, tls_push);
+    return ERR_OK;
+}
+
+err_t tls_context_new(enum tls_side side, enum tls_client_auth auth, struct identity *identity,
+                      struct tls_context **ret, struct why *why)
+{
+    pthread_once(&wolf_once, wolf_start);
+    struct tls_context *ctx = mem_alloc(sizeof *ctx);
+    if (ctx == NULL)
+        return why_set(why, ERR_NO_MEMORY, "TLS context");
+    ctx->refs = 1;
+    ctx->side = side;
+    ctx->auth = auth;
+    ctx->identity = identity_ref(identity);
+    ctx->wolf = wolfSSL_CTX_new(side == TLS_SERVER ? wolfTLSv1_3_server_method()
+                                                   : wolfTLSv1_3_client_method());
+    err_t err = ctx->wolf != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "TLS context");
+    if (err == ERR_OK)
+        err = configure(ctx->wolf, side, auth, why);
+    if (err == ERR_OK)
+        err = load_chain(ctx->wolf, identity, why);
+    if (err == ERR_OK)
+        err = load_key(ctx->wolf, identity, why);
+    if (err != ERR_OK) {
+        tls_context_unref(ctx);
+        return err;
+    }
+    *ret = ctx;
+    return ERR_OK;
+}
+
+struct tls_context *tls_context_ref(struct tls_context *ctx)
+{
+    ctx->refs++;
+    return ctx;
+}
+
+void tls_context_unref(struct tls_context *ctx)
+{
+    if (ctx == NULL || --ctx->refs > 0)
+        return;
+    wolfSSL_CTX_free(ctx->wolf);
+    identity_unref(ctx->identity);
+    mem_free(ctx);
+}
+
+const struct identity *tls_context_identity(const struct tls_context *ctx)
+{
+    return ctx->identity;
+}
+
+bool tls_context_trusts(const struct tls_context *ctx, struct slice der)
+{
+    return wolfSSL_CertManagerVerifyBuffer(wolfSSL_CTX_GetCertManager(ctx->wolf), der.data,
+                                           (long)der.len, WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
+}
