@@ -1,7 +1,9 @@
 #include "common/file_watch.h"
 
+#include "common/log.h"
 #include "common/mem.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -14,8 +16,9 @@
 #define READS_PER_HINT 16 /* a folder busier than that gives its next hint a moment later */
 
 struct file_watch {
-    int inotify; /* owned */
-    uv_poll_t poll;
+    int inotify;    /* owned; -1: none, the tick alone looks */
+    uv_poll_t poll; /* open while there is an inotify */
+    bool blind;     /* and the log has said so */
     uv_timer_t settle, tick;
     char *folders[FILE_WATCH_PATHS_MAX]; /* owned */
     size_t folder_count;
@@ -55,12 +58,56 @@ static bool is_known(const struct file_watch *w, const char *folder)
     return false;
 }
 
+/* The tick goes on looking; said once, until it is over. `error`: of the call that failed. */
+static void set_blind(struct file_watch *w, const char *call, int error)
+{
+    if (w->blind == (error != 0))
+        return;
+    w->blind = error != 0;
+    const char *folder = w->folder_count > 0 ? w->folders[0] : "";
+    if (w->blind)
+        log_warn("file_watch_degraded", log_str("folder", folder), log_str("call", call),
+                 log_str("cause", strerror(error)),
+                 log_str("next", "changed files are seen within 10 s instead of at once; raise "
+                                 "fs.inotify.max_user_instances and max_user_watches"));
+    else
+        log_info("file_watch_restored", log_str("folder", folder));
+}
+
+/* 0, or the errno of what stands in the way. */
+static int open_inotify(struct file_watch *w)
+{
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    if (uv_poll_init(w->tick.loop, &w->poll, fd) != 0) {
+        close(fd);
+        return ENOMEM;
+    }
+    w->poll.data = w;
+    w->open_handles++;
+    w->inotify = fd;
+    return 0;
+}
+
+static bool is_exhausted(int error)
+{
+    return error == ENOSPC || error == ENOMEM;
+}
+
 /* Watches anew: a folder may have come or been replaced since. One that is not there is left to the
  * next tick; adding one twice changes nothing. */
 static void arm(struct file_watch *w)
 {
+    int error = w->inotify < 0 ? open_inotify(w) : 0;
+    if (error != 0) {
+        set_blind(w, "inotify_init1", error);
+        return;
+    }
     for (size_t i = 0; i < w->folder_count; i++)
-        (void)inotify_add_watch(w->inotify, w->folders[i], EVENTS);
+        if (inotify_add_watch(w->inotify, w->folders[i], EVENTS) < 0 && is_exhausted(errno))
+            error = errno;
+    set_blind(w, "inotify_add_watch", error);
     (void)uv_poll_start(&w->poll, UV_READABLE, on_event); /* if not, the tick still looks */
 }
 
@@ -79,19 +126,6 @@ static err_t add_folders(struct file_watch *w, const char *const *paths, size_t 
     return ERR_OK;
 }
 
-static err_t open_inotify(struct file_watch *w, uv_loop_t *loop, struct why *why)
-{
-    w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (w->inotify < 0)
-        return why_errno(why, ERR_IO, "inotify");
-    int code = uv_poll_init(loop, &w->poll, w->inotify);
-    if (code != 0) {
-        close(w->inotify);
-        return why_set(why, ERR_IO, "inotify: %s", uv_strerror(code));
-    }
-    return ERR_OK;
-}
-
 err_t file_watch_open(uv_loop_t *loop, const char *const *paths, size_t count,
                       void (*on_hint)(void *arg), void *arg, struct file_watch **ret,
                       struct why *why)
@@ -104,16 +138,12 @@ err_t file_watch_open(uv_loop_t *loop, const char *const *paths, size_t count,
         return why_set(why, ERR_NO_MEMORY, "no memory for a file watch");
     w->on_hint = on_hint;
     w->arg = arg;
-    err_t err = open_inotify(w, loop, why);
-    if (err != ERR_OK) {
-        mem_free(w);
-        return err;
-    }
+    w->inotify = -1;
     uv_timer_init(loop, &w->settle); /* timers never fail to init */
     uv_timer_init(loop, &w->tick);
-    w->poll.data = w->settle.data = w->tick.data = w;
-    w->open_handles = 3;
-    err = add_folders(w, paths, count, why);
+    w->settle.data = w->tick.data = w;
+    w->open_handles = 2;
+    err_t err = add_folders(w, paths, count, why);
     if (err != ERR_OK) {
         file_watch_close(w, NULL, NULL);
         return err;
@@ -145,8 +175,10 @@ void file_watch_close(struct file_watch *w, void (*done)(void *arg), void *arg)
     w->closing = true;
     w->done = done;
     w->done_arg = arg;
-    uv_close((uv_handle_t *)&w->poll, on_closed);
-    close(w->inotify);
+    if (w->inotify >= 0) {
+        uv_close((uv_handle_t *)&w->poll, on_closed);
+        close(w->inotify);
+    }
     uv_close((uv_handle_t *)&w->settle, on_closed);
     uv_close((uv_handle_t *)&w->tick, on_closed);
 }

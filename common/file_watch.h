@@ -1,7 +1,9 @@
 /* Says that something may have changed about a few files: inotify on their folders (so that a
  * rename over a file and Kubernetes' swap of its `..data` link are seen), gathered for a moment,
  * plus a slow tick for what inotify cannot tell (folders that come later, network file systems).
- * Only a hint: the owner reads the files and compares. Loop thread only. */
+ * Where the kernel has no inotify instance or watch left for this user (fs.inotify.*), the tick
+ * alone looks: one line in the log says so, another when inotify is back. Only a hint: the owner
+ * reads the files and compares. Loop thread only. */
 #ifndef SPINDLE_COMMON_FILE_WATCH_H
 #define SPINDLE_COMMON_FILE_WATCH_H
 
@@ -15,8 +17,8 @@
 
 struct file_watch; /* opaque */
 
-/* `paths` are copied; on_hint is called from the loop, never from here. A path that is a folder
- * itself is watched as such. */
+/* ERR_NO_MEMORY, ERR_LIMIT for too many paths. `paths` are copied; on_hint is called from the loop,
+ * never from here. A path that is a folder itself is watched as such. */
 err_t file_watch_open(uv_loop_t *loop, const char *const *paths, size_t count,
                       void (*on_hint)(void *arg), void *arg, struct file_watch **ret,
                       struct why *why) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* Logging: one event, one line, on stderr; text or JSON. Thread-safe. Never blocks: when stderr
  * cannot take a line it is dropped and counted (log_dropped()). Never pass keys or tokens.
- * Peer-chosen bytes are escaped. Libraries do not log above debug: they return `why`.
+ * Peer-chosen bytes are escaped. Libraries return `why`; the few in common that log above
+ * debug (audit, report, file_watch) have nobody to return it to.
  *
  *   log_warn("handshake_failed", log_str("peer", addr), log_err("reason", err), log_int("n", 3));
  *   2026-11-21T08:00:00.123Z WARN handshake_failed peer=10.0.0.7:4410 reason=cert_expired n=3 */

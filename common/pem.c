@@ -7,7 +7,22 @@
 #define DASHES "-----"
 #define LINE_LEN 64
 
-/* Takes one line without its end; LF, CRLF and CR end lines. */
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Editors write a byte order mark (RFC 3629 section 6) in front of a file, and `cat` puts it in the
+ * middle: it says nothing at the start of a line. */
+static struct slice skip_marks(struct slice line)
+{
+    size_t n = 0;
+    while (line.len - n >= 3 && memcmp(line.data + n, "\xef\xbb\xbf", 3) == 0)
+        n += 3;
+    return slice_of(line.data + n, line.len - n);
+}
+
+/* Takes one line without its end and the blanks around it; LF, CRLF and CR end lines. */
 static struct slice take_line(struct slice *text)
 {
     size_t n = 0;
@@ -18,7 +33,10 @@ static struct slice take_line(struct slice *text)
         n++;
     n += n < text->len ? 1 : 0;
     *text = slice_of(text->data + n, text->len - n);
-    while (line.len > 0 && (line.data[line.len - 1] == ' ' || line.data[line.len - 1] == '\t'))
+    line = skip_marks(line);
+    while (line.len > 0 && is_blank(line.data[0]))
+        line = slice_of(line.data + 1, line.len - 1);
+    while (line.len > 0 && is_blank(line.data[line.len - 1]))
         line.len--;
     return line;
 }
@@ -78,8 +96,7 @@ static err_t decode_line(struct decoder *d, struct slice line)
 {
     err_t err = ERR_OK;
     for (size_t i = 0; i < line.len && err == ERR_OK; i++) {
-        bool blank = line.data[i] == ' ' || line.data[i] == '\t';
-        if (!blank)
+        if (!is_blank(line.data[i]))
             err = d->chars == 4 ? ERR_PARSE : decode_char(d, line.data[i]);
     }
     return err;
@@ -127,17 +144,42 @@ static err_t read_block(struct slice *text, struct slice label, struct buf *der,
                    label.len < 64 ? (int)label.len : 64, (const char *)label.data);
 }
 
+/* Would a reader take it for the start of a block, though it is none? A comment may hold one. */
+static bool is_spoiled_begin(struct slice line)
+{
+    return line.len > 0 && line.data[0] != '#' &&
+           memmem(line.data, line.len, BEGIN, strlen(BEGIN)) != NULL;
+}
+
+/* Advances *text behind the next BEGIN line. */
+static err_t find_begin(struct slice *text, struct slice *ret_label, struct why *why)
+{
+    bool utf16 = text->len >= 2 &&
+                 (memcmp(text->data, "\xff\xfe", 2) == 0 || memcmp(text->data, "\xfe\xff", 2) == 0);
+    if (utf16)
+        return why_set(why, ERR_PARSE, "it is UTF-16 text: save it as UTF-8 or ASCII");
+    while (text->len > 0) {
+        struct slice line = take_line(text);
+        if (boundary(line, BEGIN, ret_label))
+            return ERR_OK;
+        if (is_spoiled_begin(line))
+            return why_set(why, ERR_PARSE,
+                           "a line holds \"-----BEGIN \" with other text around it: expected "
+                           "\"-----BEGIN LABEL-----\" alone on the line, found \"%.*s\"",
+                           line.len < 64 ? (int)line.len : 64, (const char *)line.data);
+    }
+    return why_set(why, ERR_NOT_FOUND, "no PEM block (\"-----BEGIN ...\") found");
+}
+
 err_t pem_next(struct slice *text, struct slice *ret_label, struct buf *der, struct why *why)
 {
     struct slice rest = *text;
     struct slice label;
-    bool found = false;
-    while (rest.len > 0 && !found)
-        found = boundary(take_line(&rest), BEGIN, &label);
-    if (!found)
-        return why_set(why, ERR_NOT_FOUND, "no PEM block (\"-----BEGIN ...\") found");
+    err_t err = find_begin(&rest, &label, why);
+    if (err != ERR_OK)
+        return err;
     size_t before = der->len;
-    err_t err = read_block(&rest, label, der, why);
+    err = read_block(&rest, label, der, why);
     if (err != ERR_OK) {
         if (der->len > before)
             mem_wipe(der->data + before, der->len - before);

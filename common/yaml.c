@@ -194,32 +194,61 @@ static err_t on_event(struct reader *r, const yaml_event_t *event)
     }
 }
 
-static err_t syntax_error(struct reader *r, const yaml_parser_t *parser)
+static err_t syntax_error(struct reader *r, const yaml_parser_t *parser, size_t offset)
 {
     const char *problem = parser->problem != NULL ? parser->problem : "it cannot be read";
     if (parser->error == YAML_MEMORY_ERROR)
         return why_set(r->why, ERR_NO_MEMORY, "reading %s", r->name);
     if (parser->error == YAML_READER_ERROR)
         return why_set(r->why, ERR_CONFIG, "%s: not UTF-8 text at byte %zu: %s", r->name,
-                       parser->problem_offset + 1, problem);
+                       offset + parser->problem_offset + 1, problem);
     return why_set(r->why, ERR_CONFIG, "%s:%zu: not valid YAML: %s%s%s", r->name,
                    parser->problem_mark.line + 1, problem, parser->context != NULL ? " " : "",
                    parser->context != NULL ? parser->context : "");
 }
 
+static bool starts_with(struct slice text, size_t at, const char *mark)
+{
+    size_t len = strlen(mark);
+    return text.len >= at + len && memcmp(text.data + at, mark, len) == 0;
+}
+
+/* Editors write a byte order mark in front of UTF-8 text; it says nothing and is passed over. Of
+ * files written one behind the other it stands at the start of a line and would be part of the key.
+ * The marks of other encodings are told apart from mere rubbish. Returns the length of the mark. */
+static err_t skip_mark(struct reader *r, struct slice text, size_t *ret_len)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    unsigned line = 1;
+    if (starts_with(text, 0, "\xff\xfe") || starts_with(text, 0, "\xfe\xff"))
+        return why_set(r->why, ERR_CONFIG, "%s: is UTF-16 text: save it as UTF-8", r->name);
+    size_t len = starts_with(text, 0, mark) ? strlen(mark) : 0;
+    for (size_t i = len; i < text.len; i++) {
+        bool first = i == len || text.data[i - 1] == '\n';
+        line += i > len && first ? 1 : 0;
+        if (first && starts_with(text, i, mark))
+            return fail(r, line, "a byte order mark (U+FEFF) in front of the line: remove it");
+    }
+    *ret_len = len;
+    return ERR_OK;
+}
+
 static err_t read_events(struct reader *r, struct slice text)
 {
+    size_t mark = 0;
+    err_t err = skip_mark(r, text, &mark);
+    if (err != ERR_OK)
+        return err;
     yaml_parser_t parser;
-    err_t err = ERR_OK;
     bool more = true;
     if (yaml_parser_initialize(&parser) == 0)
         return why_set(r->why, ERR_NO_MEMORY, "reading %s", r->name);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, text.data, text.len);
+    yaml_parser_set_input_string(&parser, text.data + mark, text.len - mark);
     while (err == ERR_OK && more) {
         yaml_event_t event;
         if (yaml_parser_parse(&parser, &event) == 0) {
-            err = syntax_error(r, &parser);
+            err = syntax_error(r, &parser, mark);
             break;
         }
         more = event.type != YAML_STREAM_END_EVENT;

@@ -1,10 +1,14 @@
 /* File watch: a rename over a file and Kubernetes' link swap are seen through inotify, at once. */
 #include "common/file_watch.h"
+#include "common/log.h"
 #include "tests/support/runner.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct fixture {
@@ -167,6 +171,74 @@ START_TEST(test_a_folder_that_is_not_there_is_no_failure)
 }
 END_TEST
 
+/* What the kernel may refuse a user who has used up inotify: each call by itself. */
+static int init_error, add_error;
+
+int inotify_init1(int flags)
+{
+    if (init_error != 0) {
+        errno = init_error;
+        return -1;
+    }
+    return (int)syscall(SYS_inotify_init1, flags);
+}
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+    if (add_error != 0) {
+        errno = add_error;
+        return -1;
+    }
+    return (int)syscall(SYS_inotify_add_watch, fd, path, mask);
+}
+
+static unsigned degraded, restored;
+
+static void on_line(void *arg, const char *line)
+{
+    (void)arg;
+    degraded += strstr(line, "file_watch_degraded") != NULL ? 1 : 0;
+    restored += strstr(line, "file_watch_restored") != NULL ? 1 : 0;
+}
+
+/* The tick comes after ten seconds; the timer is the first of the loop that is not settling. */
+static void hurry_tick(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (handle->type == UV_TIMER && uv_timer_get_repeat((uv_timer_t *)handle) > 1)
+        ck_assert_int_eq(
+            uv_timer_start((uv_timer_t *)handle, ((uv_timer_t *)handle)->timer_cb, 1, 1), 0);
+}
+
+static const struct {
+    int init, add;
+} exhausted[] = {{EMFILE, 0}, {ENFILE, 0}, {ENOMEM, 0}, {0, ENOSPC}, {0, ENOMEM}};
+
+START_TEST(test_without_inotify_the_tick_looks_and_the_log_says_so_once)
+{
+    struct fixture f;
+    setup(&f);
+    log_capture(on_line, NULL);
+    degraded = restored = 0;
+    init_error = exhausted[_i].init;
+    add_error = exhausted[_i].add;
+    put(&f, "a", "1");
+    watch(&f, "a");
+    uv_walk(&f.loop, hurry_tick, NULL);
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    ck_assert_uint_ge(f.hints, 2);
+    ck_assert_uint_eq(degraded, 1);
+    init_error = add_error = 0;
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    ck_assert_uint_eq(restored, 1);
+    ck_assert_uint_eq(degraded, 1);
+    log_capture(NULL, NULL);
+    finish(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("file_watch");
@@ -175,6 +247,8 @@ int main(void)
     tcase_add_test(t, test_kubernetes_link_swap_gives_a_hint);
     tcase_add_test(t, test_a_log_that_is_written_beside_the_file_gives_no_hint);
     tcase_add_test(t, test_a_folder_that_is_not_there_is_no_failure);
+    tcase_add_loop_test(t, test_without_inotify_the_tick_looks_and_the_log_says_so_once, 0,
+                        (int)(sizeof exhausted / sizeof exhausted[0]));
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -17,6 +17,8 @@ static void stop(void)
     buf_wipe(&der);
 }
 
+#define MARK "\xef\xbb\xbf"
+
 static const struct {
     const char *text, *bytes;
 } good[] = {
@@ -27,6 +29,13 @@ static const struct {
     {"-----BEGIN X-----\nSGVsbA==\n-----END X-----\n", "Hell"},
     {"-----BEGIN X-----\nSGVsbA=\n=\n-----END X-----\n", "Hell"},
     {"-----BEGIN X-----\n-----END X-----\n", ""},
+    {MARK "-----BEGIN X-----\nSGVsbG8=\n-----END X-----\n", "Hello"},
+    {"text\n" MARK MARK "  -----BEGIN X-----\nSGVsbG8=\n-----END X-----\n", "Hello"},
+    {"  -----BEGIN X-----\n  SGVsbG8=\n  -----END X-----\n", "Hello"},
+    {"\t-----BEGIN X-----\r\n\tSGVs\r\n bG8=\r\n\t -----END X-----\r\n", "Hello"},
+    {"# -----BEGIN Y-----\n# QQ==\n# -----END Y-----\n"
+     "-----BEGIN X-----\nSGVsbG8=\n-----END X-----\n",
+     "Hello"},
 };
 
 START_TEST(test_a_block_is_read_in_every_common_layout)
@@ -53,6 +62,14 @@ static const struct {
     {"-----BEGIN X-----\nSGVs\n====\n-----END X-----\n", "not base64"},
     {"-----BEGIN X-----\nSGVs\nSG-s\n-----END X-----\n", "line 3"},
     {"-----BEGIN X-----\nSGVs\n-----BEGIN X-----\nSGVs\n-----END X-----\n", "line 3"},
+    {"x -----BEGIN X-----\nSGVs\n-----END X-----\n", "found \"x -----BEGIN X-----\""},
+    {"-----BEGIN X----\nSGVs\n-----END X-----\n", "alone on the line"},
+    {"-----BEGIN X----- y\nSGVs\n-----END X-----\n", "alone on the line"},
+    {"\xc2\xa0-----BEGIN X-----\nSGVs\n-----END X-----\n", "alone on the line"},
+    {"-----BEGIN -----\nSGVs\n-----END X-----\n", "alone on the line"},
+    {"-----BEGIN X-----\nSG" MARK "Vs\n-----END X-----\n", "not base64"},
+    {"\xff\xfe-", "UTF-16"},
+    {"\xfe\xff-", "UTF-16"},
     {"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n\nSGVs\n-----END X-----\n", "encrypted"},
 };
 

@@ -50,6 +50,17 @@ START_TEST(test_tree_has_kinds_lines_keys_and_text)
 }
 END_TEST
 
+#define MARK "\xef\xbb\xbf"
+
+START_TEST(test_a_byte_order_mark_in_front_is_passed_over)
+{
+    struct yaml *doc = parse(MARK "a: 1\nb: 2\n");
+    ck_assert(slice_eq_str(yaml_get(yaml_root(doc), "a")->text, "1"));
+    ck_assert_uint_eq(yaml_get(yaml_root(doc), "b")->line, 2);
+    yaml_close(doc);
+}
+END_TEST
+
 static const struct bad_case {
     const char *text, *want;
 } bad[] = {
@@ -77,6 +88,17 @@ static const struct bad_case {
                        "while scanning a plain scalar"},
     {"a: 1\n b: 2\n", "x.yaml:2: not valid YAML: mapping values are not allowed in this context"},
     {"a: \xff\n", "x.yaml: not UTF-8 text at byte 4: invalid leading UTF-8 octet"},
+    {MARK "a: \xff\n", "x.yaml: not UTF-8 text at byte 7: invalid leading UTF-8 octet"},
+    {MARK, "x.yaml: is empty: expected a mapping of keys"},
+    {"a: 1\n" MARK "b: 2\n",
+     "x.yaml:2: a byte order mark (U+FEFF) in front of the line: remove it"},
+    {MARK MARK "a: 1\n", "x.yaml:1: a byte order mark (U+FEFF) in front of the line: remove it"},
+    {"\xff\xfe"
+     "a",
+     "x.yaml: is UTF-16 text: save it as UTF-8"},
+    {"\xfe\xff"
+     "a",
+     "x.yaml: is UTF-16 text: save it as UTF-8"},
     {"[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "x.yaml:1: nested deeper than 16 levels"},
 };
 
@@ -218,6 +240,7 @@ int main(void)
     Suite *s = suite_create("yaml");
     TCase *t = tcase_create("yaml");
     tcase_add_test(t, test_tree_has_kinds_lines_keys_and_text);
+    tcase_add_test(t, test_a_byte_order_mark_in_front_is_passed_over);
     tcase_add_loop_test(t, test_what_is_not_strict_is_refused_with_file_and_line, 0, COUNT(bad));
     tcase_add_test(t, test_nul_and_utf16_bytes_are_refused);
     tcase_add_test(t, test_bare_value_may_be_anything_even_nothing);
