@@ -1,6 +1,12 @@
+#include "common/process_guard.h"
 #include "sidecar/commands.h"
 
 int main(int argc, char **argv)
 {
+    struct why why = {0};
+    if (process_guard_enter(&why) != ERR_OK) {
+        fprintf(stderr, "%s: %s\n", sidecar_program.name, why_text(&why));
+        return COMMAND_FAILED;
+    }
     return command_main(&sidecar_program, argc, argv, stdout, stderr);
 }
