@@ -502,7 +502,6 @@ static err_t open_signals(struct agent *a, struct why *why)
 {
     static const int numbers[AGENT_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
     (void)why;
-    signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < AGENT_SIGNALS; i++) {
         int rc = uv_signal_init(&a->loop, &a->signals[i]);
         assert(rc == 0);

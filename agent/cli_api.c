@@ -14,10 +14,11 @@
 #include <stdlib.h>
 
 #define ANSWER_TIMEOUT_MS 10000
+#define READER_LOOK_MS 500 /* of a watch: does anybody still read? */
 
 struct session {
     uv_loop_t loop;
-    uv_timer_t timeout;
+    uv_timer_t timeout; /* of a watch: looks after the reader */
     uv_signal_t interrupt, terminate;
     struct address socket;
     FILE *out, *err;
@@ -56,6 +57,14 @@ static void on_timeout(uv_timer_t *timer)
 {
     struct session *s = timer->data;
     finish(s, cli_explain_rpc(&s->socket, RPC_DEADLINE_EXCEEDED, "", s->why));
+}
+
+/* Nothing may have to be written for half a certificate's life: that long nobody would notice. */
+static void on_reader_look(uv_timer_t *timer)
+{
+    struct session *s = timer->data;
+    if (command_reader_left(s->out))
+        finish(s, ERR_IO);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -114,6 +123,8 @@ static void on_svids(void *arg, const struct workload_svids *svids)
         svid_text_line(s->out, clock_wall_s(), svids);
     if (err == ERR_OK && s->once && s->write_dir != NULL && !s->json)
         fprintf(s->out, "\nWritten to %s\n", s->write_dir);
+    if (err == ERR_OK && ferror(s->out) != 0) /* a full disk, say: nothing to go on for */
+        err = ERR_IO;
     if (err != ERR_OK || s->once)
         finish(s, err);
 }
@@ -154,6 +165,7 @@ static err_t watch(struct session *s, uint64_t timeout_ms, struct why *why)
     if (err == ERR_OK && !s->once) {
         uv_signal_start(&s->interrupt, on_signal, SIGINT);
         uv_signal_start(&s->terminate, on_signal, SIGTERM);
+        uv_timer_start(&s->timeout, on_reader_look, READER_LOOK_MS, READER_LOOK_MS);
     }
     return session_run(s);
 }

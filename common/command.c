@@ -3,6 +3,7 @@
 #include "common/nearest.h"
 
 #include <assert.h>
+#include <poll.h>
 
 #define FLAG_COLUMN 26
 
@@ -275,10 +276,18 @@ static err_t check_line(const struct command_line *line, struct why *why)
     return check_count(line, why);
 }
 
+/* Asked of the descriptor, as the errno of a write that failed may be long gone. */
+bool command_reader_left(FILE *out)
+{
+    struct pollfd p = {.fd = fileno(out)};
+    return p.fd >= 0 && poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 static int finish(const struct command_line *line, err_t err, const struct why *why)
 {
     if (fflush(line->out) != 0 || ferror(line->out) != 0) {
-        fprintf(line->err, "%s: the output could not be written\n", line->program->name);
+        if (!command_reader_left(line->out))
+            fprintf(line->err, "%s: the output could not be written\n", line->program->name);
         return COMMAND_FAILED;
     }
     if (err == ERR_OK)
@@ -366,7 +375,9 @@ void command_docs(const struct command_program *p, FILE *out)
 {
     fprintf(out, "<!-- Made by `%s docs commands`; edit the tables, not this page. -->\n", p->name);
     fprintf(out, "# %s: commands\n\n%s %s\n\n", p->name, p->name, p->about);
-    fputs("Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration.\n", out);
+    fputs("Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration. When whoever "
+          "reads the output\nleaves (`| head`), the command ends with 1, without a word.\n",
+          out);
     for (size_t i = 0; i < p->command_count; i++) {
         const struct command *c = &p->commands[i];
         fprintf(out, "\n## %s %s%s%s\n\n%s\n", p->name, c->words,

@@ -71,6 +71,10 @@ void command_flag_values(const struct command_line *line, const char *name,
 err_t command_output_json(const struct command_line *line, bool *ret_json,
                           struct why *why) MUST_CHECK;
 
+/* Has whoever reads `out` (a pipe, a socket, a terminal) gone? A command that goes on for long asks
+ * now and then, and ends; the engine then exits with 1, without a word. */
+bool command_reader_left(FILE *out);
+
 /* The reference page, markdown. */
 void command_docs(const struct command_program *p, FILE *out);
 /* The table of errors, markdown. */

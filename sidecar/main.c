@@ -1,9 +1,12 @@
-#include "common/process_guard.h"
 #include "sidecar/commands.h"
+
+#include "common/inherited.h"
+#include "common/process_guard.h"
 
 int main(int argc, char **argv)
 {
     struct why why = {0};
+    inherited_settle(argv);
     if (process_guard_enter(&why) != ERR_OK) {
         fprintf(stderr, "%s: %s\n", sidecar_program.name, why_text(&why));
         return COMMAND_FAILED;

@@ -2,7 +2,9 @@
 #include "common/command.h"
 #include "tests/support/runner.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define COUNT(a) (int)(sizeof(a) / sizeof((a)[0]))
 
@@ -201,6 +203,28 @@ START_TEST(test_output_that_cannot_be_written_is_a_failure)
 }
 END_TEST
 
+START_TEST(test_output_that_nobody_reads_any_more_ends_without_a_word)
+{
+    char *argv[] = {(char *)"prog", (char *)"show", (char *)"a", NULL};
+    char *text = NULL;
+    size_t len = 0;
+    int fds[2];
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN); /* as inherited_settle leaves it */
+    FILE *err = open_memstream(&text, &len);
+    ck_assert_int_eq(pipe(fds), 0);
+    FILE *out = fdopen(fds[1], "we");
+    ck_assert(!command_reader_left(out));
+    close(fds[0]);
+    ck_assert(command_reader_left(out));
+    ck_assert_int_eq(command_main(&program, 3, argv, out, err), 1);
+    fclose(out);
+    fclose(err);
+    signal(SIGPIPE, before);
+    ck_assert_str_eq(text, "");
+    free(text);
+}
+END_TEST
+
 START_TEST(test_reference_page_lists_each_command_and_its_options)
 {
     char *text = NULL;
@@ -223,6 +247,7 @@ int main(void)
     tcase_add_loop_test(t, test_call_gives_its_output_and_exit_code, 0, COUNT(cases));
     tcase_add_test(t, test_too_many_words_or_flags_are_refused);
     tcase_add_test(t, test_output_that_cannot_be_written_is_a_failure);
+    tcase_add_test(t, test_output_that_nobody_reads_any_more_ends_without_a_word);
     tcase_add_test(t, test_reference_page_lists_each_command_and_its_options);
     suite_add_tcase(s, t);
     return run_suite(s);

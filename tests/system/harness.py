@@ -173,9 +173,10 @@ class Program:
         self.log_path = folder / f"{name}.log"
         self.stopped = False  # by the test: an exit code from a signal is no surprise then
         with open(self.log_path, "ab") as log:
+            # Python ignores SIGPIPE and its children must not inherit that: it would hide who dies of it.
             self.process = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
-                env={**os.environ, **(env or {})}, start_new_session=True)
+                env={**os.environ, **(env or {})}, start_new_session=True, restore_signals=True)
 
     @property
     def pid(self):
@@ -333,6 +334,7 @@ class Site:
         self.dir.chmod(0o755)
         self.programs = []
         self.closers = []
+        self.inherit = []  # options of env: the signals that what is started from now on is left with
 
     # ---- files
 
@@ -392,7 +394,8 @@ class Site:
     def start(self, name, program, *args, uid=None, env=None, kind=Program):
         """Starts a program that stays; it is stopped with the test. Names are unique."""
         assert all(p.name != name or not p.running for p in self.programs), f"{name} runs already"
-        started = kind(name, self.argv(program, args, uid), self.dir, env)
+        left = ["env", *self.inherit] if self.inherit else []
+        started = kind(name, [*left, *self.argv(program, args, uid)], self.dir, env)
         self.programs.append(started)
         return started
 
