@@ -106,7 +106,8 @@ err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_so
                                       .route_count = sizeof routes / sizeof routes[0],
                                       .arg = a,
                                       .socket_mode = 0600,
-                                      .owner_only = true};
+                                      .owner_only = true,
+                                      .metrics = sources->metrics};
     struct address listen;
     err_t err = address_parse(slice_str(socket_path), &listen, why);
     if (err == ERR_OK)

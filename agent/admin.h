@@ -23,6 +23,7 @@ struct admin_sources {
     struct record *record;        /* borrowed */
     struct revoker *revoker;      /* borrowed */
     struct attest_unix *attest;   /* borrowed */
+    struct metrics *metrics;      /* borrowed */
     struct explain_jobs *explain; /* admin_open makes it */
 };
 

@@ -469,7 +469,8 @@ static err_t open_admin(struct agent *a, struct why *why)
                                     .minter = a->minter,
                                     .record = a->record,
                                     .revoker = a->revoker,
-                                    .attest = a->attest};
+                                    .attest = a->attest,
+                                    .metrics = a->metrics};
     err_t err = admin_open(&a->loop, a->config->admin_socket, &sources, &a->admin, why);
     if (err == ERR_OK)
         log_info("listening", log_str("kind", "admin"),

@@ -1,9 +1,9 @@
 #include "agent/listener.h"
 
+#include "common/acceptor.h"
 #include "common/mem.h"
 #include "common/unix_socket.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,14 +12,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_TURN = 64, PAUSE_MS = 100 };
-
 struct listener {
-    struct unix_socket socket; /* its fd is ours */
-    uv_poll_t poll;
-    uv_timer_t pause;
+    struct unix_socket socket; /* its fd is the acceptor's */
+    struct acceptor *acceptor;
     struct listener_options opt;
-    int handles;
     void (*done)(void *arg);
     void *done_arg;
 };
@@ -61,40 +57,19 @@ err_t listener_make_folder(const char *path, struct why *why)
 
 /* --- accept ----------------------------------------------------------------------------------- */
 
-static void on_readable(uv_poll_t *h, int status, int events);
-
-static void on_pause_over(uv_timer_t *h)
+static void on_accept(void *arg, int fd, const struct sockaddr_storage *from)
 {
-    struct listener *l = h->data;
-    uv_poll_start(&l->poll, UV_READABLE, on_readable);
+    struct listener *l = arg;
+    (void)from; /* the socket's peer says who it is */
+    l->opt.on_accept(l->opt.arg, fd);
 }
 
-/* The connections wait in the kernel's queue meanwhile. */
-static void pause_for(struct listener *l, int cause)
+static void on_error(void *arg, err_t err, const struct why *why)
 {
-    struct why why = {.err = ERR_OK};
-    errno = cause;
-    err_t err = why_errno(&why, ERR_IO, "accept on %s", l->socket.path);
-    l->opt.on_error(l->opt.arg, err, &why);
-    uv_poll_stop(&l->poll);
-    uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
-}
-
-static void on_readable(uv_poll_t *h, int status, int events)
-{
-    struct listener *l = h->data;
-    (void)events;
-    for (int i = 0; status == 0 && i < ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(l->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd >= 0)
-            l->opt.on_accept(l->opt.arg, fd);
-        else if (errno == EAGAIN)
-            return;
-        else if (errno != ECONNABORTED && errno != EINTR) {
-            pause_for(l, errno);
-            return;
-        }
-    }
+    struct listener *l = arg;
+    struct why here = *why;
+    why_add(&here, err, "accept on %s", l->socket.path);
+    l->opt.on_error(l->opt.arg, err, &here);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -113,42 +88,34 @@ err_t listener_open(uv_loop_t *loop, const struct listener_options *opt, struct 
         mem_free(l);
         return err;
     }
-    int rc = uv_poll_init(loop, &l->poll, l->socket.fd);
-    if (rc != 0) {
+    struct acceptor_options accepts = {
+        .fd = l->socket.fd, .on_accept = on_accept, .on_error = on_error, .arg = l};
+    err = acceptor_open(loop, &accepts, &l->acceptor, why);
+    if (err != ERR_OK) {
         unix_socket_unlink(&l->socket);
         close(l->socket.fd);
         mem_free(l);
-        return why_set(why, ERR_IO, "%s: %s", opt->path, uv_strerror(rc));
+        return why_add(why, err, "%s", opt->path);
     }
-    rc = uv_timer_init(loop, &l->pause);
-    assert(rc == 0);
-    l->handles = 2;
-    l->poll.data = l->pause.data = l;
-    rc = uv_poll_start(&l->poll, UV_READABLE, on_readable);
-    assert(rc == 0);
     *ret = l;
     return ERR_OK;
 }
 
-static void on_handle_closed(uv_handle_t *h)
+static void on_acceptor_closed(void *arg)
 {
-    struct listener *l = h->data;
-    if (--l->handles > 0)
-        return;
+    struct listener *l = arg;
     void (*done)(void *arg) = l->done;
-    void *arg = l->done_arg;
-    close(l->socket.fd);
+    void *done_arg = l->done_arg;
     mem_free(l);
-    done(arg);
+    done(done_arg);
 }
 
 void listener_close(struct listener *l, void (*done)(void *arg), void *arg)
 {
-    if (uv_is_closing((uv_handle_t *)&l->poll))
+    if (l->done != NULL)
         return;
     l->done = done;
     l->done_arg = arg;
     unix_socket_unlink(&l->socket);
-    uv_close((uv_handle_t *)&l->poll, on_handle_closed);
-    uv_close((uv_handle_t *)&l->pause, on_handle_closed);
+    acceptor_close(l->acceptor, on_acceptor_closed, l);
 }

@@ -24,7 +24,7 @@ struct http_parser {
     size_t field_len;
     enum header header;
     int status; /* of HTTP_PARSER_BAD; 0: none yet */
-    bool complete;
+    bool has_head, complete;
     bool keep_alive;
 };
 
@@ -103,6 +103,7 @@ static int on_headers_complete(llhttp_t *l)
         return refuse(p, 400);
     if ((l->flags & F_CONTENT_LENGTH) != 0 && l->content_length > HTTP_BODY_MAX)
         return refuse(p, 413);
+    p->has_head = true;
     return 0;
 }
 
@@ -162,7 +163,7 @@ void http_parser_reset(struct http_parser *p)
     p->head = p->wire = p->hosts = p->field_len = 0;
     p->header = HEADER_OTHER;
     p->status = 0;
-    p->complete = p->keep_alive = false;
+    p->has_head = p->complete = p->keep_alive = false;
 }
 
 enum http_progress http_parser_feed(struct http_parser *p, struct slice in, size_t *ret_used)
@@ -222,6 +223,11 @@ bool http_parser_keep_alive(const struct http_parser *p)
 int http_parser_status(const struct http_parser *p)
 {
     return p->status;
+}
+
+bool http_parser_has_head(const struct http_parser *p)
+{
+    return p->has_head;
 }
 
 bool http_parser_started(const struct http_parser *p)

@@ -29,6 +29,8 @@ bool http_parser_keep_alive(const struct http_parser *p);
 int http_parser_status(const struct http_parser *p);
 /* Some bytes of the request have come. */
 bool http_parser_started(const struct http_parser *p);
+/* Request line and headers have come. */
+bool http_parser_has_head(const struct http_parser *p);
 void http_parser_reset(struct http_parser *p);
 
 #endif

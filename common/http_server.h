@@ -1,6 +1,8 @@
 /* A small HTTP/1.1 server on libuv: metrics, probes, admin. TCP or Unix socket; keep-alive, HEAD.
- * Bounded: connections (at the cap an idle one makes room), header and body size (431, 413), time
- * for a request (408) and for taking the answer. Answers 404 and 405 itself. Loop thread only. */
+ * Bounded: connections, header and body size (431, 413), time for a request (408) and for taking
+ * the answer, bytes of answers not taken. Whoever comes gets a place: one between requests makes
+ * room, else the one that takes longest to send its request, else to take its answer; out of
+ * descriptors it has one kept back. Answers 404 and 405 itself. Loop thread only. */
 #ifndef SPINDLE_COMMON_HTTP_SERVER_H
 #define SPINDLE_COMMON_HTTP_SERVER_H
 
@@ -31,6 +33,7 @@ struct http_route {
     const char *path;
     http_handler handler;
 };
+struct metrics;
 struct http_server_options {
     const struct http_route *routes; /* borrowed for life; GET answers HEAD too */
     size_t route_count;
@@ -38,9 +41,11 @@ struct http_server_options {
     unsigned socket_mode;   /* Unix sockets: 0600 for admin */
     bool owner_only;        /* Unix sockets: refuse peers that are neither root nor our own uid */
     size_t max_connections; /* 0: 64 */
-    /* Milliseconds, 0 for the default: between requests (75 s), for one request from its first byte
-     * (10 s), for a deferred answer to come, and for the peer to take an answer (30 s each). */
-    uint64_t idle_ms, request_ms, answer_ms;
+    /* Milliseconds, 0 for the default: between requests (75 s); for the head of one, from its first
+     * byte, of the first one from accept (2 s); for its body (10 s); for a deferred answer to come,
+     * and for the peer to take an answer (30 s each). */
+    uint64_t idle_ms, head_ms, body_ms, answer_ms;
+    struct metrics *metrics; /* borrowed; counts who is cut off; may be NULL */
 };
 
 struct http_server;   /* opaque */

@@ -25,12 +25,15 @@ static const char *const component_values[] = {METRICS_COMPONENT};
 static const char *const tls_library_values[] = {"wolfSSL " LIBWOLFSSL_VERSION_STRING};
 static const char *const result_values[] = {
     [RESULT_SUCCESS] = "success", [RESULT_FAILURE] = "failure"};
+static const char *const http_cut_values[] = {
+    [HTTP_CUT_ROOM] = "room", [HTTP_CUT_TIME] = "time", [HTTP_CUT_DESCRIPTORS] = "descriptors"};
 
 #define L_VERSION METRIC_VALUES("version", version_values)
 #define L_REVISION METRIC_VALUES("revision", revision_values)
 #define L_COMPONENT METRIC_VALUES("component", component_values)
 #define L_TLS_LIBRARY METRIC_VALUES("tls", tls_library_values)
 #define L_RESULT METRIC_VALUES("result", result_values)
+#define L_HTTP_CUT METRIC_VALUES("reason", http_cut_values)
 #define L_TRUST_DOMAIN METRIC_OPEN("trust_domain")
 
 #define NO_BUCKETS .buckets = NULL

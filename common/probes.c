@@ -64,7 +64,8 @@ err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
     const struct http_server_options server = {.routes = routes,
                                                .route_count = sizeof routes / sizeof routes[0],
                                                .arg = p,
-                                               .socket_mode = 0666};
+                                               .socket_mode = 0666,
+                                               .metrics = opt->metrics};
     err_t err = http_server_open(loop, listen_on, &server, &p->server, why);
     if (err != ERR_OK) {
         mem_free(p);

@@ -15,6 +15,13 @@ enum common_metric {
 /* Values of the label `result`. */
 enum result { RESULT_SUCCESS, RESULT_FAILURE };
 
+/* Why the metrics or the admin socket cut a client off. */
+enum http_cut {
+    HTTP_CUT_ROOM,        /* for another one: it took longest */
+    HTTP_CUT_TIME,        /* its request, or its taking of the answer, took too long */
+    HTTP_CUT_DESCRIPTORS, /* for another one, as there was no descriptor left */
+};
+
 struct process_metrics; /* opaque */
 
 /* Sets what never changes and hooks the rest into each scrape; reads /proc/self only, by

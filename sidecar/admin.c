@@ -72,7 +72,7 @@ static const struct http_route routes[] = {
 };
 
 err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sidecar *s,
-                         struct http_server **ret, struct why *why)
+                         struct metrics *m, struct http_server **ret, struct why *why)
 {
     struct address address;
     struct http_server_options options = {
@@ -81,6 +81,7 @@ err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sideca
         .arg = s,
         .socket_mode = 0600,
         .owner_only = true,
+        .metrics = m,
     };
     err_t err = address_parse(slice_str(socket_path), &address, why);
     if (err == ERR_OK)

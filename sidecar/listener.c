@@ -1,26 +1,21 @@
 #include "sidecar/listener.h"
 
+#include "common/acceptor.h"
 #include "common/mem.h"
 #include "common/unix_socket.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
 
 #define BACKLOG 4096
-#define ACCEPTS_PER_TURN 64 /* so that one busy listener does not starve the live connections */
-#define PAUSE_MS 100
 
 struct listener {
     struct worker *worker;
     size_t route;
-    int fd; /* owned */
-    uv_poll_t poll;
-    uv_timer_t pause;
-    unsigned closing;
+    struct acceptor *acceptor;
 };
 
 /* --- binding ---------------------------------------------------------------------------------- */
@@ -103,54 +98,21 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *fro
     }
 }
 
-/* No descriptor or memory for the next one: it stays in the kernel's queue, we come back. */
-static void pause_accepting(struct listener *l);
-
-static void accept_some(struct listener *l)
+static void on_accept(void *arg, int fd, const struct sockaddr_storage *from)
 {
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        struct sockaddr_storage from = {0};
-        socklen_t len = sizeof from;
-        int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            admit(l, fd, &from);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            say_refused(l, ERR_LIMIT, "out of descriptors or memory: accepting again in 100 ms");
-            pause_accepting(l);
-            return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
-            return; /* EAGAIN: all taken */
-        }
-    }
+    admit(arg, fd, from);
 }
 
-static void on_acceptable(uv_poll_t *poll, int status, int events)
+static void on_error(void *arg, err_t err, const struct why *why)
 {
-    (void)status; /* accept4 names the error */
-    (void)events;
-    accept_some(poll->data);
-}
-
-static void on_pause_over(uv_timer_t *timer)
-{
-    struct listener *l = timer->data;
-    if (uv_poll_start(&l->poll, UV_READABLE, on_acceptable) != 0)
-        pause_accepting(l);
-}
-
-static void pause_accepting(struct listener *l)
-{
-    uv_poll_stop(&l->poll);
-    uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
+    say_refused(arg, err, why_text(why));
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void on_closed(uv_handle_t *handle)
+static void on_closed(void *arg)
 {
-    struct listener *l = handle->data;
-    if (--l->closing == 0)
-        mem_free(l);
+    mem_free(arg);
 }
 
 err_t listener_open(struct worker *w, size_t route, int fd, struct listener **ret, struct why *why)
@@ -160,26 +122,19 @@ err_t listener_open(struct worker *w, size_t route, int fd, struct listener **re
         return why_set(why, ERR_NO_MEMORY, "listener");
     l->worker = w;
     l->route = route;
-    l->fd = fd;
-    int code = uv_poll_init(w->loop, &l->poll, fd);
-    if (code != 0) {
+    struct acceptor_options accepts = {
+        .fd = fd, .on_accept = on_accept, .on_error = on_error, .arg = l};
+    err_t err = acceptor_open(w->loop, &accepts, &l->acceptor, why);
+    if (err != ERR_OK) {
         mem_free(l);
-        return why_set(why, ERR_IO, "cannot watch a listening socket: %s", uv_strerror(code));
+        return err;
     }
-    uv_timer_init(w->loop, &l->pause);
-    l->poll.data = l->pause.data = l;
-    if (uv_poll_start(&l->poll, UV_READABLE, on_acceptable) != 0)
-        pause_accepting(l);
     *ret = l;
     return ERR_OK;
 }
 
 void listener_close(struct listener *l)
 {
-    if (l == NULL)
-        return;
-    l->closing = 2;
-    uv_close((uv_handle_t *)&l->poll, on_closed);
-    uv_close((uv_handle_t *)&l->pause, on_closed);
-    close(l->fd);
+    if (l != NULL)
+        acceptor_close(l->acceptor, on_closed, l);
 }

@@ -517,7 +517,7 @@ static err_t start(struct sidecar *s, struct why *why)
     if (err == ERR_OK)
         err = sockets_open(s->config, &sockets, why);
     if (err == ERR_OK && s->config->admin_socket != NULL) {
-        err = sidecar_admin_open(&s->loop, s->config->admin_socket, s, &s->admin, why);
+        err = sidecar_admin_open(&s->loop, s->config->admin_socket, s, s->metrics, &s->admin, why);
         err = option_blame(s->config->origins, "admin.socket", err, why);
     }
     if (err == ERR_OK && s->config_path != NULL) {

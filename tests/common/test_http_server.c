@@ -225,91 +225,6 @@ START_TEST(test_a_handler_may_close_the_server_and_still_answer)
 }
 END_TEST
 
-/* --- bounds ----------------------------------------------------------------------------------- */
-
-START_TEST(test_a_slow_request_is_cut_off)
-{
-    struct client c;
-    struct http_server_options opt = options();
-    opt.request_ms = 50;
-    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
-    client_open(&c);
-    client_send(&c, "GET /hello HTTP/1.1\r\nHos");
-    wait_eof(&c);
-    ck_assert_ptr_nonnull(strstr(text_of(&c), "HTTP/1.1 408 Request Timeout\r\n"));
-    client_close(&c);
-    client_open(&c); /* says nothing at all */
-    wait_eof(&c);
-    ck_assert_uint_eq(c.got.len, 0);
-    client_close(&c);
-}
-END_TEST
-
-START_TEST(test_an_idle_connection_ends)
-{
-    struct client c;
-    struct http_server_options opt = options();
-    opt.idle_ms = 50;
-    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
-    client_open(&c);
-    client_send(&c, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
-    wait_eof(&c);
-    ck_assert_uint_eq(times_in(&c, "HTTP/1.1 "), 1);
-    client_close(&c);
-}
-END_TEST
-
-START_TEST(test_a_peer_that_takes_no_answer_is_cut_off)
-{
-    struct client c, other;
-    struct http_server_options opt = options();
-    opt.answer_ms = 50;
-    opt.max_connections = 1;
-    large = HTTP_RESPONSE_MAX;
-    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
-    client_open(&c);
-    uv_poll_stop(&c.poll);
-    client_send(&c, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
-    large = 10;
-    for (;;) { /* the one place is taken until then */
-        client_open(&other);
-        (void)send(other.fd, "GET /large HTTP/1.0\r\n\r\n", 23, MSG_NOSIGNAL);
-        wait_eof(&other);
-        bool answered = other.got.len > 0;
-        client_close(&other);
-        if (answered)
-            break;
-    }
-    client_close(&c);
-}
-END_TEST
-
-START_TEST(test_at_the_cap_an_idle_connection_makes_room)
-{
-    struct client first, second, third;
-    struct http_server_options opt = options();
-    opt.max_connections = 2;
-    ck_assert_int_eq(open_at(tcp_any(), opt, NULL), ERR_OK);
-    client_open(&first);
-    client_send(&first, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
-    wait_for(&first, "hello", 1);
-    client_open(&second);
-    client_send(&second, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\nGET");
-    wait_for(&second, "hello", 1);
-    client_open(&third);
-    wait_eof(&first);
-    client_send(&third, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\nGET");
-    wait_for(&third, "hello", 1);
-    client_close(&first);
-    client_open(&first); /* both places are in a request now */
-    wait_eof(&first);
-    ck_assert_uint_eq(first.got.len, 0);
-    client_close(&first);
-    client_close(&second);
-    client_close(&third);
-}
-END_TEST
-
 START_TEST(test_without_memory_a_request_fails_and_the_next_one_is_served)
 {
     struct client c;
@@ -467,10 +382,6 @@ int main(void)
     tcase_add_test(t, test_bad_requests_get_their_status_and_an_end);
     tcase_add_test(t, test_a_large_answer_arrives_whole);
     tcase_add_test(t, test_a_handler_may_close_the_server_and_still_answer);
-    tcase_add_test(t, test_a_slow_request_is_cut_off);
-    tcase_add_test(t, test_an_idle_connection_ends);
-    tcase_add_test(t, test_a_peer_that_takes_no_answer_is_cut_off);
-    tcase_add_test(t, test_at_the_cap_an_idle_connection_makes_room);
     tcase_add_test(t, test_without_memory_a_request_fails_and_the_next_one_is_served);
     tcase_add_test(t, test_a_port_that_is_taken_is_named);
     tcase_add_test(t, test_a_unix_socket_has_its_mode_and_goes_with_the_server);

@@ -10,5 +10,8 @@ int memory_file(const char *content);
 int sealed_file(const void *bytes, size_t len);
 /* Of this process, below 1024. */
 size_t open_descriptors(void);
+/* Lowers the limit so far that none can be opened; back to what it was. One at a time. */
+void leave_no_descriptor(void);
+void give_descriptors_back(void);
 
 #endif
