@@ -6,7 +6,9 @@
 #include "common/option_type.h"
 #include "common/yaml.h"
 
+#include <limits.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #define KEY_LEN 256
 #define SETS_MAX 128
@@ -30,14 +32,22 @@ struct loader {
 struct scope {
     const struct option_table *table;
     const char *prefix;           /* "" or "inbound[0]." */
-    const struct yaml_node *item; /* NULL: the root, whose values come from all sources */
-    bool by_set;                  /* the item was written by --set */
+    const struct yaml_node *item; /* the item as one source wrote it; NULL: by --set of its keys */
+    size_t source;                /* of the item; newer ones set single keys of it */
 };
 
 /* A value and who wrote it. */
 struct found {
     const struct yaml_node *node;
+    size_t source;
     bool by_set;
+};
+
+/* What a --set names: a key of the root's table, or of the item of a list of sections. */
+struct target {
+    const struct option_table *table;
+    char prefix[KEY_LEN]; /* "" or "inbound[0]." */
+    const char *key;      /* behind the prefix; "" is the item itself */
 };
 
 /* A line about a node: its own line, not that of the key it belongs to. */
@@ -163,20 +173,34 @@ static const struct yaml_node *walk(const struct yaml_node *node, const char *pa
     return node;
 }
 
+static struct found found_in(const struct loader *l, size_t source, const struct yaml_node *node)
+{
+    return (struct found){
+        .node = node, .source = source, .by_set = l->sources[source].at[0] != '\0'};
+}
+
+/* What one source says of a full key, NULL: nothing. */
+static const struct yaml_node *value_in(const struct source *source, const char *full)
+{
+    size_t len = strlen(source->at);
+    if (len == 0)
+        return walk(yaml_root(source->doc), full);
+    const char *rest = strcmp(full, source->at) == 0 ? "" : option_below(full, source->at, len);
+    return rest != NULL ? walk(yaml_root(source->doc), rest) : NULL;
+}
+
 static struct found find_value(const struct loader *l, const struct scope *s, const char *key)
 {
-    if (s->item != NULL)
-        return (struct found){.node = walk(s->item, key), .by_set = s->by_set};
-    for (size_t i = l->source_count; i > 0; i--) {
-        const struct source *source = &l->sources[i - 1];
-        const char *rest = key;
-        if (source->at[0] != '\0')
-            rest = strcmp(key, source->at) == 0 ? ""
-                                                : option_below(key, source->at, strlen(source->at));
-        const struct yaml_node *node = rest != NULL ? walk(yaml_root(source->doc), rest) : NULL;
+    char full[KEY_LEN * 2];
+    snprintf(full, sizeof full, "%s%s", s->prefix, key);
+    size_t oldest = s->item != NULL ? s->source + 1 : 0;
+    for (size_t i = l->source_count; i > oldest; i--) {
+        const struct yaml_node *node = value_in(&l->sources[i - 1], full);
         if (node != NULL)
-            return (struct found){.node = node, .by_set = source->at[0] != '\0'};
+            return found_in(l, i - 1, node);
     }
+    if (s->item != NULL)
+        return found_in(l, s->source, walk(s->item, key));
     return (struct found){.node = NULL};
 }
 
@@ -216,41 +240,83 @@ static void load_list(struct loader *l, const struct option *o, const char *key,
 
 static void load_rows(struct loader *l, const struct scope *s, void *config);
 
+/* The index in "KEY[7]..." of a --set, and what is behind the bracket; false: it has none. */
+static bool item_index(const char *at, const char *key, size_t *ret_index, const char **ret_rest)
+{
+    size_t len = strlen(key), index = 0;
+    if (strncmp(at, key, len) != 0 || at[len] != '[')
+        return false;
+    const char *digits = at + len + 1;
+    size_t n = strspn(digits, "0123456789");
+    if (n == 0 || n > 4 || digits[n] != ']')
+        return false;
+    for (size_t i = 0; i < n; i++)
+        index = index * 10 + (size_t)(digits[i] - '0');
+    *ret_index = index;
+    *ret_rest = digits + n + 1;
+    return true;
+}
+
+/* The items that the list has, and those that a --set of their keys adds behind them. */
+static size_t count_items(struct loader *l, const char *key, const struct found *list)
+{
+    size_t count = yaml_count(list->node), index;
+    const char *rest;
+    for (size_t i = list->node != NULL ? list->source + 1 : 0; i < l->source_count; i++) {
+        if (!item_index(l->sources[i].at, key, &index, &rest))
+            continue;
+        if (index > count)
+            problem(l, true, 0, l->sources[i].at, "there are %zu before it: the next is %s[%zu]",
+                    count, key, count);
+        else if (index == count)
+            count++;
+    }
+    return count;
+}
+
+static void load_item(struct loader *l, const struct option *o, const char *name,
+                      const struct yaml_node *node, const struct found *list, void *field)
+{
+    char prefix[KEY_LEN], shown[YAML_SHOW_LEN];
+    snprintf(prefix, sizeof prefix, "%.240s.", name);
+    struct scope item = {.table = o->items, .prefix = prefix, .item = node, .source = list->source};
+    if (node != NULL && node->kind != YAML_MAPPING) {
+        problem(l, list->by_set, node->line, name, "expected a mapping of keys, found %s",
+                yaml_show(node, shown));
+        return;
+    }
+    note_origin(l, name, node == NULL || list->by_set, node != NULL ? node->line : 0);
+    check_keys(l, &item, "", node, list->by_set);
+    load_rows(l, &item, field);
+}
+
 static void load_items(struct loader *l, const struct option *o, const char *key,
                        const struct found *f, struct option_items *field)
 {
-    char shown[YAML_SHOW_LEN];
-    size_t count = yaml_count(f->node);
-    if (f->node->kind != YAML_LIST) {
+    char shown[YAML_SHOW_LEN], name[KEY_LEN];
+    if (f->node != NULL && f->node->kind != YAML_LIST) {
         problem(l, f->by_set, f->node->line, key, "expected a list of sections, found %s",
                 yaml_show(f->node, shown));
         return;
     }
+    size_t count = count_items(l, key, f);
     if (count > LIST_MAX) {
         problem(l, f->by_set, f->node->line, key, "more than %d sections", LIST_MAX);
         return;
     }
+    if (f->node == NULL && count > 0)
+        note_origin(l, key, true, 0);
     field->items = mem_array(count, o->items->size);
     if (field->items == NULL) {
         option_set_err(&l->err, ERR_NO_MEMORY);
         return;
     }
     field->count = count;
-    size_t i = 0;
-    for (const struct yaml_node *n = yaml_first(f->node); n != NULL && !stopped(l); n = n->next) {
-        char name[KEY_LEN], prefix[KEY_LEN];
+    const struct yaml_node *n = yaml_first(f->node);
+    for (size_t i = 0; i < count && !stopped(l); i++) {
         snprintf(name, sizeof name, "%.200s[%zu]", key, i);
-        snprintf(prefix, sizeof prefix, "%.240s.", name);
-        struct scope item = {.table = o->items, .prefix = prefix, .item = n, .by_set = f->by_set};
-        if (n->kind != YAML_MAPPING) {
-            problem(l, f->by_set, n->line, name, "expected a mapping of keys, found %s",
-                    yaml_show(n, shown));
-        } else {
-            note_origin(l, name, f->by_set, n->line);
-            check_keys(l, &item, "", n, f->by_set);
-            load_rows(l, &item, (char *)field->items + i * o->items->size);
-        }
-        i++;
+        load_item(l, o, name, n, f, (char *)field->items + i * o->items->size);
+        n = n != NULL ? n->next : NULL;
     }
 }
 
@@ -287,20 +353,48 @@ static void load_missing(struct loader *l, const struct option *o, const char *k
                        option_expected(o, expected));
 }
 
+/* A relative path counts from the folder of the file that holds it, one of --set from where the
+ * program was started; from here on it is whole, so that every message shows where it leads. */
+static err_t resolve_path(const struct loader *l, bool by_set, char **field, struct why *why)
+{
+    char folder[PATH_MAX] = "", whole[2 * PATH_MAX];
+    const char *file = by_set ? "" : option_origins_file(l->origins);
+    const char *slash = strrchr(file, '/');
+    int dir = slash != NULL ? (int)(slash - file) + 1 : 0;
+    if ((*field)[0] == '/')
+        return ERR_OK;
+    const char *path = *field + (strncmp(*field, "./", 2) == 0 ? 2 : 0);
+    if (file[0] != '/' && getcwd(folder, sizeof folder) == NULL)
+        return why_errno(why, ERR_CONFIG, "\"%s\" is no whole path, and where we are", *field);
+    snprintf(whole, sizeof whole, "%s%s%.*s%s", folder, folder[0] != '\0' ? "/" : "", dir, file,
+             path);
+    char *copy = mem_strdup(whole);
+    if (copy == NULL)
+        return ERR_NO_MEMORY;
+    mem_free(*field);
+    *field = copy;
+    return ERR_OK;
+}
+
 static void load_row(struct loader *l, const struct scope *s, const struct option *o, void *field)
 {
     char key[KEY_LEN];
     struct why why = {0};
     snprintf(key, sizeof key, "%s%s", s->prefix, o->key);
     struct found f = find_value(l, s, o->key);
-    if (f.node == NULL) {
-        load_missing(l, o, key, field);
-    } else if (o->type == OPTION_ITEMS) {
+    if (f.node != NULL && f.by_set &&
+        s->prefix[0] != '\0') /* over what the item's own source said */
+        note_origin(l, key, true, 0);
+    if (o->type == OPTION_ITEMS) {
         load_items(l, o, key, &f, field);
+    } else if (f.node == NULL) {
+        load_missing(l, o, key, field);
     } else if (!option_is_scalar(o)) {
         load_list(l, o, key, &f, field);
     } else {
         err_t err = option_value_read(o, f.node, field, &why);
+        if (err == ERR_OK && o->type == OPTION_PATH)
+            err = resolve_path(l, f.by_set, field, &why);
         if (err == ERR_NO_MEMORY)
             option_set_err(&l->err, err);
         else if (err != ERR_OK)
@@ -346,6 +440,23 @@ static void read_file(struct loader *l, const struct option_table *t, const char
         add_source(l, doc, "");
 }
 
+/* Finds the table that the key of a --set is in; an index that is none is left in the key. */
+static struct target target_of(const struct option_table *t, const char *full)
+{
+    struct target target = {.table = t, .prefix = "", .key = full};
+    for (size_t i = 0; i < t->count; i++) {
+        size_t index;
+        const char *rest;
+        if (t->rows[i].type != OPTION_ITEMS || !item_index(full, t->rows[i].key, &index, &rest) ||
+            (*rest != '.' && *rest != '\0'))
+            continue;
+        target.table = t->rows[i].items;
+        target.key = *rest == '.' ? rest + 1 : rest;
+        snprintf(target.prefix, sizeof target.prefix, "%.*s.", (int)(rest - full), full);
+    }
+    return target;
+}
+
 /* The value of a --set is YAML, so that lists and mappings can be given; where the key takes one
  * word, text that is no YAML scalar ([::1]:80, a#b) is taken as it stands. */
 static void read_set(struct loader *l, const struct option_table *t, const char *set)
@@ -354,16 +465,17 @@ static void read_set(struct loader *l, const struct option_table *t, const char 
     char key[KEY_LEN], text[128];
     struct yaml *doc = NULL;
     struct why why = {0};
-    struct scope root = {.table = t, .prefix = ""};
     if (set[len] == '\0' || len == 0 || len >= sizeof key || l->source_count > SETS_MAX) {
         snprintf(text, sizeof text, "--set: expected KEY=VALUE, found \"%.64s\"", set);
         plain_problem(l, text);
         return;
     }
     snprintf(key, sizeof key, "%.*s", (int)len, set);
-    const struct option *o = find_row(t, key);
-    if (o == NULL && !is_section(t, key)) {
-        unknown_key(l, &root, true, 0, key);
+    struct target target = target_of(t, key);
+    struct scope scope = {.table = target.table, .prefix = target.prefix};
+    const struct option *o = find_row(target.table, target.key);
+    if (o == NULL && target.key[0] != '\0' && !is_section(target.table, target.key)) {
+        unknown_key(l, &scope, true, 0, target.key);
         return;
     }
     struct slice value = slice_str(set + len + 1);
@@ -384,18 +496,19 @@ static void read_set(struct loader *l, const struct option_table *t, const char 
 
 static void check_sources(struct loader *l, const struct option_table *t)
 {
-    struct scope root = {.table = t, .prefix = ""};
     char shown[YAML_SHOW_LEN];
     for (size_t i = 0; i < l->source_count && !stopped(l); i++) {
         const struct source *s = &l->sources[i];
         const struct yaml_node *node = yaml_root(s->doc);
+        struct target target = target_of(t, s->at);
+        struct scope scope = {.table = target.table, .prefix = target.prefix};
         bool by_set = s->at[0] != '\0';
         if (by_set)
             note_origin(l, s->at, true, 0);
-        if (by_set && find_row(t, s->at) != NULL)
+        if (by_set && find_row(target.table, target.key) != NULL)
             continue;
         if (node->kind == YAML_MAPPING)
-            check_keys(l, &root, s->at, node, by_set);
+            check_keys(l, &scope, target.key, node, by_set);
         else
             problem(l, by_set, node->line, s->at, "expected a mapping of keys, found %s",
                     yaml_show(node, shown));

@@ -5,6 +5,7 @@
 #include "tests/support/runner.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define COUNT(a) (int)(sizeof(a) / sizeof((a)[0]))
 
@@ -16,7 +17,7 @@ struct sample {
     int64_t size, number;
     char **words;
     struct option_items leaves;
-    char *deep;
+    char *deep, *file;
 };
 
 /* clang-format off: rows end in a comma of their own */
@@ -38,7 +39,8 @@ static const struct option rows[] = {
             OPTION("leaves", OPTION_SECTIONS(leaf_table), leaves, OPTION_DEFAULT(""), NULL, RELOAD,
                    "0.1", "Sections of a kind.")
                 OPTION("a.b.c", OPTION_STRING, deep, OPTION_OPTIONAL, NULL, RELOAD, "0.1",
-                       "Something far down.")};
+                       "Something far down.") OPTION("file", OPTION_PATH, file, OPTION_OPTIONAL,
+                                                     NULL, RELOAD, "0.1", "Where it is.")};
 #undef OPTION_STRUCT
 /* clang-format on */
 static const struct option_table table = {rows, COUNT(rows), sizeof(struct sample)};
@@ -117,7 +119,145 @@ static const struct config_case cases[] = {
      "x.yaml:2: leaves[0].bufer: unknown key, did you mean leaves[0].buffer?\n",
      ERR_CONFIG},
     {"size: 1B\n", {"a.b={c: x}", "a.b.c=y", "words=[]"}, "", ERR_OK},
+    {"size: 1B\n",
+     {"leaves[1].name=b"},
+     "--set: leaves[1].name: there are 0 before it: the next is "
+     "leaves[0]\n",
+     ERR_CONFIG},
+    {"size: 1B\n",
+     {"leaves[0].buffer.size=1KiB"},
+     "--set: leaves[0].name: is missing: expected text\n",
+     ERR_CONFIG},
+    {"leaves: [{name: a}]\n",
+     {"leaves[0].nam=b"},
+     "--set: leaves[0].nam: unknown key, did you mean "
+     "leaves[0].name?\n",
+     ERR_CONFIG},
+    {"leaves: [{name: a}]\n",
+     {"leaves[0].buffer={sise: 1KiB}"},
+     "--set: leaves[0].buffer.sise: unknown key, did you mean leaves[0].buffer.size?\n"
+     "--set: leaves[0].buffer.size: is missing: expected a size such as 512B, 64KiB or 1MiB\n",
+     ERR_CONFIG},
+    {"leaves: [{name: a}]\n",
+     {"leaves[0]=b"},
+     "--set: leaves[0]: expected a mapping of keys, found "
+     "\"b\"\n",
+     ERR_CONFIG},
+    {"leaves: [{name: a}]\n",
+     {"leaves[x].name=b"},
+     "--set: leaves[x].name: unknown key; `config check --help` lists the known ones\n",
+     ERR_CONFIG},
+    {"leaves: [{name: a}]\n",
+     {"leaves[0]name=b"},
+     "--set: leaves[0]name: unknown key; `config check --help` lists the known ones\n",
+     ERR_CONFIG},
+    {"leaves: [{name: a}]\n",
+     {"leaves[99999].name=b"},
+     "--set: leaves[99999].name: unknown key; `config check --help` lists the known ones\n",
+     ERR_CONFIG},
+    {"leaves: 3\n",
+     {"leaves[0].name=b"},
+     "x.yaml:1: leaves: expected a list of sections, found \"3\"\n",
+     ERR_CONFIG},
 };
+
+/* What the sections are after the file and the settings: "name/size name/size". */
+static const struct {
+    const char *text, *set[4], *leaves, *key, *where;
+} indexed[] = {
+    {"leaves: [{name: a}, {name: b}]\n",
+     {"leaves[1].name=c"},
+     "a/0 c/0",
+     "leaves[1].name",
+     "--set"},
+    {"leaves: [{name: a}, {name: b}]\n",
+     {"leaves[0].buffer.size=1KiB"},
+     "a/1024 b/0",
+     "leaves[0].name",
+     "x.yaml:1"},
+    {"leaves: [{name: a, buffer: {size: 2KiB}}]\n",
+     {"leaves[0]={name: c}"},
+     "c/2048",
+     "leaves[0].name",
+     "--set"},
+    {"leaves: [{name: a}]\n",
+     {"leaves[1].name=b", "leaves[2]={name: c}"},
+     "a/0 b/0 c/0",
+     "leaves[2]",
+     "--set"},
+    {"size: 1B\n",
+     {"leaves[0].name=a", "leaves[0].buffer.size=1KiB"},
+     "a/1024",
+     "leaves[0].buffer.size",
+     "--set"},
+    {"leaves: [{name: a}]\n",
+     {"leaves[0].name=b", "leaves[0].name=c"},
+     "c/0",
+     "leaves[0].name",
+     "--set"},
+    {"leaves: [{name: a}]\n", {"leaves[0].name=b", "leaves=[{name: d}]"}, "d/0", "leaves", "--set"},
+    {"leaves: [{name: a}]\n",
+     {"leaves=[{name: d}]", "leaves[0].name=b"},
+     "b/0",
+     "leaves[0].name",
+     "--set"},
+};
+
+START_TEST(test_a_setting_reaches_one_key_of_one_section)
+{
+    struct config_case c = {.text = indexed[_i].text, .want = ""};
+    struct sample s = {0};
+    struct buf report;
+    struct option_origins *origins = NULL;
+    char got[256] = "", where[OPTION_WHERE_LEN];
+    memcpy(c.set, indexed[_i].set, sizeof c.set);
+    buf_init(&report, 4096);
+    config_case_check(&c, load(&c, &s, &report, &origins), &report);
+    const struct leaf *leaves = s.leaves.items;
+    for (size_t i = 0; i < s.leaves.count; i++)
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s/%ld", i > 0 ? " " : "",
+                 leaves[i].name, (long)leaves[i].size);
+    ck_assert_str_eq(got, indexed[_i].leaves);
+    ck_assert(option_given(origins, "leaves"));
+    ck_assert_ptr_nonnull(strstr(option_where(origins, indexed[_i].key, where), indexed[_i].where));
+    unload(&s, origins, &report);
+}
+END_TEST
+
+START_TEST(test_a_relative_path_counts_from_the_file_and_of_a_setting_from_here)
+{
+    struct buf report;
+    char here[512], whole[1024];
+    buf_init(&report, 4096);
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    static const struct {
+        const char *file, *text, *set, *below;
+    } rows_[] = {{"x.yaml", "file: a/b.pem\n", NULL, "a/b.pem"},
+                 {"./x.yaml", "file: ../b.pem\n", NULL, "./../b.pem"},
+                 {"x.yaml", "file: /b.pem\n", NULL, NULL},
+                 {"./x.yaml", "file: a\n", "file=c/d", "c/d"}};
+    for (size_t i = 0; i < sizeof rows_ / sizeof rows_[0]; i++) {
+        const char *sets[] = {rows_[i].set, NULL};
+        struct sample s = {0};
+        struct option_origins *origins = NULL;
+        config_case_file("x.yaml", rows_[i].text, 0644);
+        ck_assert_int_eq(option_load(&table, rows_[i].file, sets, &s, &report, &origins, NULL),
+                         ERR_OK);
+        snprintf(whole, sizeof whole, "%s/%s", here, rows_[i].below);
+        ck_assert_str_eq(s.file, rows_[i].below != NULL ? whole : "/b.pem");
+        snprintf(whole, sizeof whole, "%s/x.yaml", here); /* a whole name of the file as well */
+        option_free(&table, &s);
+        option_origins_free(origins);
+        origins = NULL;
+        s = (struct sample){0};
+        ck_assert_int_eq(option_load(&table, whole, NULL, &s, &report, &origins, NULL), ERR_OK);
+        ck_assert_int_eq(s.file[0], '/');
+        option_free(&table, &s);
+        option_origins_free(origins);
+    }
+    buf_done(&report);
+}
+END_TEST
 
 START_TEST(test_each_mistake_is_one_line)
 {
@@ -245,6 +385,8 @@ int main(void)
     TCase *t = tcase_create("option");
     tcase_add_test(t, test_sizes_numbers_lists_and_sections_are_read);
     tcase_add_loop_test(t, test_each_mistake_is_one_line, 0, COUNT(cases));
+    tcase_add_loop_test(t, test_a_setting_reaches_one_key_of_one_section, 0, COUNT(indexed));
+    tcase_add_test(t, test_a_relative_path_counts_from_the_file_and_of_a_setting_from_here);
     tcase_add_test(t, test_lists_are_bounded);
     tcase_add_test(t, test_full_report_keeps_its_first_lines);
     tcase_add_test(t, test_only_what_an_io_error_spoiled_is_blamed_on_a_key);

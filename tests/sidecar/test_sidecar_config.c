@@ -443,12 +443,13 @@ START_TEST(test_check_finds_files_that_cannot_be_used)
     struct config_case c = {
         .text = "identity:\n  files:\n    certificate: missing.crt\n    key: loose.key\n    "
                 "bundle: .\n" OUT,
-        .want =
-            "x.yaml:3: identity.files.certificate: missing.crt cannot be read: No such file or "
-            "directory\n"
-            "x.yaml:4: identity.files.key: loose.key holds a key and is open to others: expected "
-            "mode 0600, found 0644\n"
-            "x.yaml:5: identity.files.bundle: . is no file\n",
+        .want = "x.yaml:3: identity.files.certificate: $HERE/missing.crt cannot be read: No such "
+                "file or "
+                "directory\n"
+                "x.yaml:4: identity.files.key: $HERE/loose.key holds a key and is open to others: "
+                "expected "
+                "mode 0600, found 0644\n"
+                "x.yaml:5: identity.files.bundle: $HERE/. is no file\n",
         .err = ERR_CONFIG};
     struct sidecar_config *s = NULL;
     struct buf report;
@@ -459,7 +460,7 @@ START_TEST(test_check_finds_files_that_cannot_be_used)
     buf_clear(&report);
     config_case_file("loose.key", "", 0600);
     config_case_file("missing.crt", "", 0644);
-    c.want = "x.yaml:5: identity.files.bundle: . is no file\n";
+    c.want = "x.yaml:5: identity.files.bundle: $HERE/. is no file\n";
     config_case_check(&c, sidecar_config_check_files(s, &report), &report);
     sidecar_config_unref(s);
     buf_done(&report);

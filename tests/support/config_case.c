@@ -3,6 +3,7 @@
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -46,14 +47,26 @@ void config_case_write(const struct config_case *c)
         unlink("x.yaml");
 }
 
+/* Writes `want` with each $HERE as the working folder's name. */
+static void expand(const char *want, char *out, size_t size)
+{
+    char here[4096];
+    size_t len = 0;
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    for (const char *at; (at = strstr(want, "$HERE")) != NULL; want = at + 5)
+        len += (size_t)snprintf(out + len, size - len, "%.*s%s", (int)(at - want), want, here);
+    snprintf(out + len, size - len, "%s", want);
+}
+
 void config_case_check(const struct config_case *c, err_t err, const struct buf *report)
 {
-    char text[16384];
+    char text[16384], want[16384];
+    expand(c->want, want, sizeof want);
     ck_assert_uint_lt(report->len, sizeof text);
     if (report->len > 0)
         memcpy(text, report->data, report->len);
     text[report->len] = '\0';
-    ck_assert_msg(strcmp(text, c->want) == 0, "expected\n%sfound\n%s", c->want, text);
+    ck_assert_msg(strcmp(text, want) == 0, "expected\n%sfound\n%s", want, text);
     ck_assert_msg(err == c->err, "expected %s, found %s\n%s", err_name(c->err), err_name(err),
                   text);
 }

@@ -8,7 +8,7 @@
 struct config_case {
     const char *text;   /* of x.yaml; NULL: there is no such file */
     const char *set[4]; /* --set, NULL-terminated */
-    const char *want;   /* the report; "" for none */
+    const char *want;   /* the report; "" for none; $HERE stands for the working folder */
     err_t err;
 };
 

@@ -118,7 +118,7 @@ def test_a_key_file_open_to_others_is_refused(site):
     files = {"certificate": "tls.crt", "key": "tls.key", "bundle": "ca.crt"}
     site.write_yaml("x.yaml", site.sidecar_config("web", identity={"files": files}, outbound=ROUTE))
     refuse(check(site, "spindle-sidecar", None),
-           "x.yaml:4: identity.files.key: tls.key holds a key and is open to others: expected mode "
+           f"x.yaml:4: identity.files.key: {site.dir}/tls.key holds a key and is open to others: expected mode "
            "0600, found 0640")
 
 
