@@ -4,8 +4,7 @@
 #ifndef SPINDLE_COMMON_KEY_H
 #define SPINDLE_COMMON_KEY_H
 
-#include "common/buf.h"
-#include "common/why.h"
+#include "common/pem.h"
 
 enum key_kind { KEY_EC_P256, KEY_EC_P384, KEY_RSA_2048, KEY_RSA_3072, KEY_RSA_4096, KEY_ED25519 };
 
@@ -14,8 +13,10 @@ struct key; /* opaque, heap */
 err_t key_generate(enum key_kind kind, struct key **ret_key, struct why *why) MUST_CHECK;
 /* Unencrypted PKCS#8 DER (also SEC1 or PKCS#1, as files have them). */
 err_t key_parse(struct slice der, struct key **ret_key, struct why *why) MUST_CHECK;
-/* From a PEM or DER file. Refuses a file that group or others may read (ERR_FILE_MODE). */
-err_t key_read_file(const char *path, struct key **ret_key, struct why *why) MUST_CHECK;
+/* From a PEM or DER file: the first private key in it; other blocks go to `unused` (may be NULL).
+ * Refuses a file that group or others may read (ERR_FILE_MODE). */
+err_t key_read_file(const char *path, struct pem_unused *unused, struct key **ret_key,
+                    struct why *why) MUST_CHECK;
 /* Wipes, then frees. NULL is fine. */
 void key_free(struct key *key);
 

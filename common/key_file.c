@@ -61,27 +61,36 @@ static bool ends_with(struct slice label, const char *word)
     return label.len >= n && memcmp(label.data + label.len - n, word, n) == 0;
 }
 
-/* The first block that is a private key; certificates and EC parameters before it are skipped. */
-static err_t parse_pem(struct slice text, struct key **ret_key, struct why *why)
+/* Goes through all blocks, so that those behind the key are noted too. */
+static err_t parse_pem(const char *path, struct slice text, struct pem_unused *unused,
+                       struct key **ret_key, struct why *why)
 {
+    struct key *key = NULL;
     struct buf der;
+    err_t err;
     buf_init(&der, KEY_FILE_MAX);
     for (;;) {
         struct slice label;
         buf_clear(&der);
-        err_t err = pem_next(&text, &label, &der, why);
-        if (err == ERR_NOT_FOUND)
-            err = why_set(why, ERR_KEY, "no PEM block \"PRIVATE KEY\" in it");
-        else if (err == ERR_OK && !ends_with(label, "PRIVATE KEY"))
-            continue;
+        err = pem_next(&text, &label, &der, why);
+        if (err == ERR_OK && key == NULL && ends_with(label, "PRIVATE KEY"))
+            err = key_parse(buf_slice(&der), &key, why);
         else if (err == ERR_OK)
-            err = key_parse(buf_slice(&der), ret_key, why);
-        buf_wipe(&der);
-        return err;
+            pem_unused_add(unused, path, label);
+        if (err != ERR_OK)
+            break;
     }
+    buf_wipe(&der);
+    if (err == ERR_NOT_FOUND && key != NULL) {
+        *ret_key = key;
+        return ERR_OK;
+    }
+    key_free(key);
+    return err != ERR_NOT_FOUND ? err : why_set(why, ERR_KEY, "no PEM block \"PRIVATE KEY\" in it");
 }
 
-err_t key_read_file(const char *path, struct key **ret_key, struct why *why)
+err_t key_read_file(const char *path, struct pem_unused *unused, struct key **ret_key,
+                    struct why *why)
 {
     int fd = -1;
     err_t err = open_private(path, &fd, why);
@@ -92,7 +101,7 @@ err_t key_read_file(const char *path, struct key **ret_key, struct why *why)
     err = read_all(fd, path, &text, why);
     close(fd);
     if (err == ERR_OK) {
-        err = is_pem(buf_slice(&text)) ? parse_pem(buf_slice(&text), ret_key, why)
+        err = is_pem(buf_slice(&text)) ? parse_pem(path, buf_slice(&text), unused, ret_key, why)
                                        : key_parse(buf_slice(&text), ret_key, why);
         if (err != ERR_OK)
             err = why_add(why, err, "key file %s", path);

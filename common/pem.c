@@ -2,6 +2,8 @@
 
 #include "common/mem.h"
 
+#include <stdio.h>
+
 #define BEGIN "-----BEGIN "
 #define END "-----END "
 #define DASHES "-----"
@@ -220,4 +222,14 @@ err_t pem_write(struct buf *out, const char *label, struct slice der)
     if (err == ERR_OK)
         err = write_base64(out, der);
     return err == ERR_OK ? buf_printf(out, END "%s" DASHES "\n", label) : err;
+}
+
+void pem_unused_add(struct pem_unused *u, const char *path, struct slice label)
+{
+    if (u == NULL)
+        return;
+    size_t len = strlen(u->text);
+    snprintf(u->text + len, sizeof u->text - len, "%s%s: %.*s", len > 0 ? ", " : "", path,
+             label.len < 64 ? (int)label.len : 64, (const char *)label.data);
+    u->count++;
 }

@@ -15,4 +15,13 @@ err_t pem_next(struct slice *text, struct slice *ret_label, struct buf *der,
                struct why *why) MUST_CHECK;
 err_t pem_write(struct buf *out, const char *label, struct slice der) MUST_CHECK;
 
+/* Blocks that a reader of a file passed over, to be told once to who wrote it. Zeroed before. */
+struct pem_unused {
+    unsigned count;
+    char text[400]; /* "/etc/tls.crt: PRIVATE KEY, /etc/tls.key: EC PARAMETERS", cut where it is
+                       full */
+};
+/* `u` may be NULL. */
+void pem_unused_add(struct pem_unused *u, const char *path, struct slice label);
+
 #endif

@@ -1,4 +1,5 @@
 /* What `config check` looks at in this program. */
+#include "common/clock.h"
 #include "sidecar/commands.h"
 #include "sidecar/config.h"
 
@@ -9,7 +10,7 @@ err_t sidecar_config_check(const char *path, const char *const *sets, struct buf
     err_t err = sidecar_config_load(path, sets, report, &c, why);
     if (err != ERR_OK)
         return err;
-    err = sidecar_config_check_files(c, report);
+    err = sidecar_config_check_files(c, clock_wall_s(), report);
     sidecar_config_unref(c);
     return err;
 }

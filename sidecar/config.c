@@ -4,14 +4,10 @@
 #include "common/mem.h"
 #include "common/share_message.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const struct option_word protocols[] = {
     {"tcp", PROTOCOL_TCP, true}, {"http", PROTOCOL_HTTP, false}, {NULL, 0, false}};
@@ -301,33 +297,6 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
     else
         sidecar_config_unref(c);
     return err;
-}
-
-static void check_file(struct checks *c, const char *key, const char *path, bool secret)
-{
-    struct stat st;
-    if (path == NULL)
-        return;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        PROBLEM(c, key, "%s cannot be read: %s", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        PROBLEM(c, key, "%s is no file", path);
-    } else if (secret && (st.st_mode & 077) != 0) {
-        PROBLEM(c, key, "%s holds a key and is open to others: expected mode 0600, found %04o",
-                path, (unsigned)(st.st_mode & 07777));
-    }
-    if (fd >= 0)
-        close(fd);
-}
-
-err_t sidecar_config_check_files(const struct sidecar_config *c, struct buf *report)
-{
-    struct checks checks = {.config = c, .origins = c->origins, .report = report};
-    check_file(&checks, "identity.files.certificate", c->file_certificate, false);
-    check_file(&checks, "identity.files.key", c->file_key, true);
-    check_file(&checks, "identity.files.bundle", c->file_bundle, false);
-    return checks.err;
 }
 
 err_t sidecar_config_check_reload(const struct sidecar_config *now,

@@ -80,9 +80,11 @@ err_t sidecar_config_check_reload(const struct sidecar_config *now,
 #define ROUTE_KEY_LEN 64
 const char *sidecar_route_key(const struct sidecar_config *c, size_t route, const char *key,
                               char out[static ROUTE_KEY_LEN]);
-/* What `config check` looks at beyond the file itself, reading only: certificate, key and bundle
- * can be read, the key by its owner alone. */
-err_t sidecar_config_check_files(const struct sidecar_config *c, struct buf *report) MUST_CHECK;
+/* What `config check` and the start of `run` look at beyond the file itself, reading only: identity
+ * files that can be read, the key by its owner alone, that belong together and that a handshake can
+ * carry. `now`: wall clock, seconds; who is expired is warned of. ERR_CONFIG with a line each. */
+err_t sidecar_config_check_files(const struct sidecar_config *c, int64_t now,
+                                 struct buf *report) MUST_CHECK;
 /* Counted atomically: connections of every worker thread hold one. */
 struct sidecar_config *sidecar_config_ref(struct sidecar_config *c);
 void sidecar_config_unref(struct sidecar_config *c);

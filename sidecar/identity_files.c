@@ -65,8 +65,15 @@ static err_t read_file(const char *path, struct buf *out, struct why *why)
     return err;
 }
 
-/* Appends the DER of every CERTIFICATE block of a file; other blocks are passed over. */
-static err_t read_certificates(const char *path, struct buf *der, struct why *why)
+/* RFC 7468 section 5.1 knows an older word for the same. */
+static bool is_certificate(struct slice label)
+{
+    return slice_eq_str(label, "CERTIFICATE") || slice_eq_str(label, "X509 CERTIFICATE");
+}
+
+/* Appends the DER of every CERTIFICATE block of a file; other blocks are passed over and noted. */
+static err_t read_certificates(const char *path, struct pem_unused *unused, struct buf *der,
+                               struct why *why)
 {
     struct buf text, block;
     buf_init(&text, IDENTITY_FILE_MAX);
@@ -81,8 +88,10 @@ static err_t read_certificates(const char *path, struct buf *der, struct why *wh
         err = pem_next(&rest, &label, &block, why);
         if (err == ERR_NOT_FOUND)
             break;
-        if (err == ERR_OK && slice_eq_str(label, "CERTIFICATE"))
+        if (err == ERR_OK && is_certificate(label))
             err = buf_append(der, block.data, block.len);
+        else if (err == ERR_OK)
+            pem_unused_add(unused, path, label);
         if (err != ERR_OK) {
             why_add(why, err, "%s", path);
             goto out;
@@ -138,8 +147,8 @@ static err_t check_chain(const struct identity *id, int64_t now, struct why *why
     return err;
 }
 
-err_t identity_files_load(const struct identity_files *files, int64_t now, struct identity **ret,
-                          struct why *why)
+err_t identity_files_load(const struct identity_files *files, int64_t now,
+                          struct pem_unused *unused, struct identity **ret, struct why *why)
 {
     struct buf chain, roots;
     struct bundle_set bundles;
@@ -149,11 +158,13 @@ err_t identity_files_load(const struct identity_files *files, int64_t now, struc
     buf_init(&chain, IDENTITY_FILE_MAX);
     buf_init(&roots, IDENTITY_FILE_MAX);
     bundle_set_init(&bundles);
-    err_t err = read_certificates(files->certificate, &chain, why);
+    /* In one file for both each is the other's unused block. */
+    struct pem_unused *noted = strcmp(files->certificate, files->key) == 0 ? NULL : unused;
+    err_t err = read_certificates(files->certificate, noted, &chain, why);
     if (err == ERR_OK)
-        err = read_certificates(files->bundle, &roots, why);
+        err = read_certificates(files->bundle, unused, &roots, why);
     if (err == ERR_OK)
-        err = key_read_file(files->key, &key, why);
+        err = key_read_file(files->key, noted, &key, why);
     if (err != ERR_OK)
         goto out;
     err = leaf_domain(buf_slice(&chain), &domain, why);

@@ -3,6 +3,7 @@
 #define SPINDLE_SIDECAR_IDENTITY_FILES_H
 
 #include "common/identity.h"
+#include "common/pem.h"
 
 #define IDENTITY_FILE_MAX (1024u * 1024u) /* bytes of one PEM file */
 
@@ -22,8 +23,9 @@ bool identity_stamp_eq(const struct identity_stamp *a, const struct identity_sta
 
 /* Reads and checks the set: PEM, key mode (ERR_FILE_MODE), leaf rules, key and leaf belong together
  * (ERR_KEY_MISMATCH), chain and bundle verify at `now`, so that a half-written set is never taken.
- */
-err_t identity_files_load(const struct identity_files *files, int64_t now, struct identity **ret,
+ * Blocks that nobody reads go to `unused` (may be NULL). */
+err_t identity_files_load(const struct identity_files *files, int64_t now,
+                          struct pem_unused *unused, struct identity **ret,
                           struct why *why) MUST_CHECK;
 
 #endif

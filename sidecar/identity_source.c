@@ -19,6 +19,7 @@ struct file_job {
     struct identity_stamp known, stamp;
     bool is_known, unchanged;
     int64_t now;
+    struct pem_unused unused;
     struct identity *id; /* owned until taken */
     err_t err;
     struct why why;
@@ -27,8 +28,9 @@ struct file_job {
 struct identity_source {
     struct identity_source_options opt;
     uv_timer_t expiry;
-    struct identity *current;                    /* shared, or NULL */
-    char problem[sizeof((struct why *)0)->text]; /* last one logged */
+    struct identity *current;                          /* shared, or NULL */
+    char problem[sizeof((struct why *)0)->text];       /* last one logged */
+    char unused[sizeof((struct pem_unused *)0)->text]; /* the same of blocks that are not used */
     bool closing;
     unsigned open_parts;
     void (*done)(void *arg);
@@ -116,6 +118,7 @@ static void report_problem(struct identity_source *s, const struct why *why, con
 static void run_file_job(struct file_job *job)
 {
     job->unchanged = false;
+    job->unused = (struct pem_unused){0};
     job->err = identity_files_stamp(&job->files, &job->stamp, &job->why);
     if (job->err != ERR_OK)
         return;
@@ -123,7 +126,18 @@ static void run_file_job(struct file_job *job)
         job->unchanged = true;
         return;
     }
-    job->err = identity_files_load(&job->files, job->now, &job->id, &job->why);
+    job->err = identity_files_load(&job->files, job->now, &job->unused, &job->id, &job->why);
+}
+
+/* Once for each set of blocks, however often the files are read. */
+static void report_unused(struct identity_source *s, const struct pem_unused *unused)
+{
+    if (unused->count == 0 || strcmp(s->unused, unused->text) == 0)
+        return;
+    snprintf(s->unused, sizeof s->unused, "%s", unused->text);
+    log_warn("pem_blocks_unused", log_int("count", unused->count), log_str("blocks", unused->text),
+             log_str("next", "the rest of the file is in use; remove them, or name the file that "
+                             "should hold them"));
 }
 
 static void finish_file_job(struct identity_source *s)
@@ -131,6 +145,7 @@ static void finish_file_job(struct identity_source *s)
     struct file_job *job = &s->job;
     struct identity *id = job->id;
     job->id = NULL;
+    report_unused(s, &job->unused);
     if (job->err != ERR_OK) {
         job->is_known = false; /* a set that was refused is looked at again at each tick */
         report_problem(s, &job->why, "the files are read again when they change");

@@ -568,11 +568,15 @@ err_t sidecar_run(const char *config_path, const char *const *sets, struct why *
     struct buf report;
     buf_init(&report, 1u << 16);
     err_t err = sidecar_config_load(config_path, sets, &report, &s.config, why);
+    if (err == ERR_OK)
+        err = sidecar_config_check_files(s.config, clock_wall_s(), &report);
     if (report.len > 0)
         (void)fwrite(report.data, 1, report.len, stderr);
     buf_done(&report);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
+        sidecar_config_unref(s.config);
         return err;
+    }
     log_setup(s.config->log_level, s.config->log_format);
     raise_descriptor_limit();
     mem_reuse_large_blocks();

@@ -239,10 +239,18 @@ START_TEST(test_a_file_is_read_as_pem_or_der)
     } else {
         ck_assert_int_eq(pem_write(&out, "EC PARAMETERS", OID("\x06\x00")), ERR_OK);
         ck_assert_int_eq(pem_write(&out, "PRIVATE KEY", key_pkcs8(k)), ERR_OK);
+        ck_assert_int_eq(pem_write(&out, "PRIVATE KEY", OID("second")), ERR_OK);
+        ck_assert_int_eq(pem_write(&out, "CERTIFICATE", OID("c")), ERR_OK);
     }
     write_file(buf_slice(&out), _i == 0 ? 0600 : 0400);
-    ck_assert_msg(key_read_file(path, &back, &why) == ERR_OK, "%s", why.text);
+    struct pem_unused unused = {0};
+    char want[512] = "";
+    ck_assert_msg(key_read_file(path, &unused, &back, &why) == ERR_OK, "%s", why.text);
     ck_assert(slice_eq(key_pkcs8(k), key_pkcs8(back)));
+    if (_i > 0)
+        snprintf(want, sizeof want, "%s: EC PARAMETERS, %s: PRIVATE KEY, %s: CERTIFICATE", path,
+                 path, path);
+    ck_assert_str_eq(unused.text, want);
     key_free(k);
     key_free(back);
 }
@@ -253,7 +261,7 @@ START_TEST(test_a_file_that_others_may_use_is_refused_with_the_remedy)
     static const mode_t modes[] = {0640, 0604, 0620, 0666, 0601};
     struct key *k = make(KEY_EC_P256), *back = NULL;
     write_file(key_pkcs8(k), modes[_i]);
-    ck_assert_int_eq(key_read_file(path, &back, &why), ERR_FILE_MODE);
+    ck_assert_int_eq(key_read_file(path, NULL, &back, &why), ERR_FILE_MODE);
     char want[128];
     snprintf(want, sizeof want, "%04o", (unsigned)modes[_i]);
     ck_assert_ptr_nonnull(strstr(why.text, want));
@@ -292,7 +300,7 @@ START_TEST(test_a_file_without_a_usable_key_is_refused_with_its_name)
         want = ERR_IO; /* a directory */
         break;
     }
-    ck_assert_int_eq(key_read_file(path, &back, &why), want);
+    ck_assert_int_eq(key_read_file(path, NULL, &back, &why), want);
     ck_assert_ptr_nonnull(strstr(why.text, path));
     ck_assert_ptr_null(back);
 }
@@ -306,7 +314,7 @@ static err_t use_all(struct slice der)
     err_t err = key_generate(KEY_EC_P256, &made, &why);
     err = err == ERR_OK ? key_parse(der, &parsed, &why) : err;
     err = err == ERR_OK ? key_sign(parsed, der, &sig, &why) : err;
-    err = err == ERR_OK ? key_read_file(path, &from_file, &why) : err;
+    err = err == ERR_OK ? key_read_file(path, NULL, &from_file, &why) : err;
     key_free(made);
     key_free(parsed);
     key_free(from_file);

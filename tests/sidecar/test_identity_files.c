@@ -5,6 +5,8 @@
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
 
+#include <stdio.h>
+
 #define WEB "spiffe://example.org/web"
 
 static struct temp_dir dir;
@@ -66,13 +68,56 @@ START_TEST(test_a_good_set_is_taken)
 {
     struct identity *id = NULL;
     struct why why = {0};
-    err_t err = identity_files_load(&files, CERTS_NOW, &id, &why);
+    err_t err = identity_files_load(&files, CERTS_NOW, NULL, &id, &why);
     ck_assert_msg(err == ERR_OK, "%s", why.text);
     ck_assert(slice_eq_str(identity_id(id)->text, WEB));
     ck_assert(slice_eq(identity_leaf(id)->serial, web->x509.serial));
     ck_assert_uint_eq(identity_bundles(id)->count, 1);
     ck_assert_str_eq(identity_bundles(id)->items[0].trust_domain, "example.org");
     identity_unref(id);
+}
+END_TEST
+
+START_TEST(test_blocks_that_nobody_reads_are_noted)
+{
+    struct identity *id = NULL;
+    struct why why = {0};
+    struct pem_unused unused = {0};
+    struct buf pem;
+    char want[4 * TEMP_PATH_MAX];
+    buf_init(&pem, 1u << 20);
+    ck_assert_int_eq(pem_write(&pem, "X509 CRL", slice_str("x")), ERR_OK);
+    cert_pem(web, &pem);
+    cert_pem(issuer, &pem);
+    cert_key_pem(web, &pem);
+    temp_put(&dir, "tls.crt", buf_slice(&pem), 0600);
+    snprintf(want, sizeof want, "%s: X509 CRL, %s: PRIVATE KEY", files.certificate,
+             files.certificate);
+    ck_assert_int_eq(identity_files_load(&files, CERTS_NOW, &unused, &id, &why), ERR_OK);
+    ck_assert_str_eq(unused.text, want);
+    ck_assert_uint_eq(unused.count, 2);
+    identity_unref(id);
+    /* One file for certificate and key is no mistake. */
+    unused = (struct pem_unused){0};
+    files.key = files.certificate;
+    ck_assert_int_eq(identity_files_load(&files, CERTS_NOW, &unused, &id, &why), ERR_OK);
+    ck_assert_str_eq(unused.text, "");
+    identity_unref(id);
+    buf_wipe(&pem);
+}
+END_TEST
+
+START_TEST(test_both_words_for_a_certificate_are_read)
+{
+    struct identity *id = NULL;
+    struct why why = {0};
+    struct buf pem;
+    buf_init(&pem, 1u << 20);
+    ck_assert_int_eq(pem_write(&pem, "X509 CERTIFICATE", root->x509.der), ERR_OK);
+    temp_put(&dir, "ca.crt", buf_slice(&pem), 0644);
+    ck_assert_int_eq(identity_files_load(&files, CERTS_NOW, NULL, &id, &why), ERR_OK);
+    identity_unref(id);
+    buf_done(&pem);
 }
 END_TEST
 
@@ -152,7 +197,7 @@ START_TEST(test_a_bad_set_is_refused_and_the_file_named)
     struct identity *id = NULL;
     struct why why = {0};
     bad[_i].spoil();
-    err_t err = identity_files_load(&files, CERTS_NOW, &id, &why);
+    err_t err = identity_files_load(&files, CERTS_NOW, NULL, &id, &why);
     ck_assert_msg(err == bad[_i].err, "case %d: %s, %s", _i, err_name(err), why.text);
     ck_assert_msg(strstr(why.text, bad[_i].text) != NULL, "%s", why.text);
     ck_assert_ptr_null(id);
@@ -176,7 +221,7 @@ START_TEST(test_every_failed_allocation_is_an_error)
     for (long n = 0;; n++) {
         struct identity *id = NULL;
         mem_fail_after(n);
-        err_t err = identity_files_load(&files, CERTS_NOW, &id, NULL);
+        err_t err = identity_files_load(&files, CERTS_NOW, NULL, &id, NULL);
         int failed = mem_did_fail();
         mem_fail_after(-1);
         identity_unref(id);
@@ -193,6 +238,8 @@ int main(void)
     TCase *t = tcase_create("identity_files");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_a_good_set_is_taken);
+    tcase_add_test(t, test_blocks_that_nobody_reads_are_noted);
+    tcase_add_test(t, test_both_words_for_a_certificate_are_read);
     tcase_add_loop_test(t, test_a_bad_set_is_refused_and_the_file_named, 0,
                         sizeof bad / sizeof bad[0]);
     tcase_add_test(t, test_the_stamp_changes_with_each_file);

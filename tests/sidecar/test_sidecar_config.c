@@ -456,12 +456,12 @@ START_TEST(test_check_finds_files_that_cannot_be_used)
     buf_init(&report, 4096);
     config_case_file("loose.key", "", 0644);
     ck_assert_int_eq(load(&c, &s, &report), ERR_OK);
-    config_case_check(&c, sidecar_config_check_files(s, &report), &report);
+    config_case_check(&c, sidecar_config_check_files(s, 0, &report), &report);
     buf_clear(&report);
     config_case_file("loose.key", "", 0600);
     config_case_file("missing.crt", "", 0644);
     c.want = "x.yaml:5: identity.files.bundle: $HERE/. is no file\n";
-    config_case_check(&c, sidecar_config_check_files(s, &report), &report);
+    config_case_check(&c, sidecar_config_check_files(s, 0, &report), &report);
     sidecar_config_unref(s);
     buf_done(&report);
 }

@@ -47,8 +47,7 @@ void config_case_write(const struct config_case *c)
         unlink("x.yaml");
 }
 
-/* Writes `want` with each $HERE as the working folder's name. */
-static void expand(const char *want, char *out, size_t size)
+void config_case_expand(const char *want, char *out, size_t size)
 {
     char here[4096];
     size_t len = 0;
@@ -61,7 +60,7 @@ static void expand(const char *want, char *out, size_t size)
 void config_case_check(const struct config_case *c, err_t err, const struct buf *report)
 {
     char text[16384], want[16384];
-    expand(c->want, want, sizeof want);
+    config_case_expand(c->want, want, sizeof want);
     ck_assert_uint_lt(report->len, sizeof text);
     if (report->len > 0)
         memcpy(text, report->data, report->len);

@@ -20,6 +20,8 @@ int config_case_folder_done(int code);
 void config_case_file(const char *name, const char *text, unsigned mode);
 /* Writes the case's file, or sees to it that there is none. */
 void config_case_write(const struct config_case *c);
+/* Writes `want` with the working folder's name for each $HERE. */
+void config_case_expand(const char *want, char *out, size_t size);
 /* Fails the test when error or report are not those of the case. */
 void config_case_check(const struct config_case *c, err_t err, const struct buf *report);
 

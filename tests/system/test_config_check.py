@@ -225,3 +225,21 @@ def test_the_workload_api_listens_on_a_unix_socket_of_this_host_only(site, socke
     site.write("entries.yaml", ENTRY)
     got = check(site, "spindle-agent", agent_text(site, f"workload_api: {{socket: '{socket}'}}\n"))
     assert got.code == 2 and "x.yaml:4: workload_api.socket: expected the absolute path" in got.err, got
+
+
+def test_both_commands_refuse_identity_files_that_no_peer_would_take(site):
+    """The file is named, nothing is opened, the exit code is that of a wrong configuration."""
+    ca, other = site.ca("ca"), site.ca("other")
+    mine, foreign = ca.leaf("spiffe://example.org/web"), ca.leaf("spiffe://example.org/web")
+    for name, files, says in [
+            ("key", {"key": foreign.key}, str(foreign.key)),
+            ("root", {"bundle": other.bundle}, str(other.bundle)),
+            ("certificate", {"certificate": mine.key}, "no \"BEGIN CERTIFICATE\" block"),
+            ("missing", {"certificate": site.path("none.crt")}, f"{site.path('none.crt')} cannot be read")]:
+        whole = {k: str(v) for k, v in {**mine.files(), **files}.items()}
+        path = site.write_yaml(f"{name}.yaml",
+                               site.sidecar_config("web", identity={"files": whole}, outbound=ROUTE))
+        for command in (["config", "check"], ["run"]):
+            got = site.run("spindle-sidecar", *command, "--config", path)
+            assert got.code == 2 and f"{name}.yaml" in got.err and says in got.err, got
+    assert not site.path("web.sock").exists()

@@ -1,0 +1,84 @@
+/* The files that a configuration names, looked at before anything is opened: `config check` and the
+ * start of `run` say the same. */
+#include "common/tls.h"
+#include "sidecar/config.h"
+#include "sidecar/identity_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct looks {
+    const struct sidecar_config *config;
+    struct buf *report;
+    err_t err;
+};
+
+#define PROBLEM(l, ...) option_problem((l)->config->origins, (l)->report, &(l)->err, __VA_ARGS__)
+#define WARNING(l, ...) option_warning((l)->config->origins, (l)->report, &(l)->err, __VA_ARGS__)
+
+static void look_at_file(struct looks *l, const char *key, const char *path, bool secret)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        PROBLEM(l, key, "%s cannot be read: %s", path, strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        PROBLEM(l, key, "%s is no file", path);
+    } else if (secret && (st.st_mode & 077) != 0) {
+        PROBLEM(l, key, "%s holds a key and is open to others: expected mode 0600, found %04o",
+                path, (unsigned)(st.st_mode & 07777));
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Can a handshake carry it, on either side? */
+static err_t look_at_handshake(struct identity *id, struct why *why)
+{
+    err_t err = ERR_OK;
+    for (int side = TLS_SERVER; side <= TLS_CLIENT && err == ERR_OK; side++) {
+        struct tls_context *tls = NULL;
+        err = tls_context_new((enum tls_side)side, TLS_CLIENT_REQUIRED, id, &tls, why);
+        tls_context_unref(tls);
+    }
+    return err;
+}
+
+/* Do the three belong together? */
+static void look_at_identity(struct looks *l, int64_t now)
+{
+    const struct sidecar_config *c = l->config;
+    struct identity_files files = {c->file_certificate, c->file_key, c->file_bundle};
+    struct pem_unused unused = {0};
+    struct identity *id = NULL;
+    struct why why = {0};
+    err_t err = identity_files_load(&files, now, &unused, &id, &why);
+    if (err == ERR_OK)
+        err = look_at_handshake(id, &why);
+    if (err == ERR_CERT_EXPIRED || err == ERR_CERT_NOT_YET_VALID)
+        WARNING(l, "identity.files", "%s; no peer is served until the files are replaced",
+                why_text(&why));
+    else if (err == ERR_NO_MEMORY)
+        l->err = err;
+    else if (err != ERR_OK)
+        PROBLEM(l, "identity.files", "%s", why_text(&why));
+    if (unused.count > 0)
+        WARNING(l, "identity.files", "%u PEM blocks are not used: %s", unused.count, unused.text);
+    identity_unref(id);
+}
+
+err_t sidecar_config_check_files(const struct sidecar_config *c, int64_t now, struct buf *report)
+{
+    struct looks l = {.config = c, .report = report};
+    if (c->file_certificate == NULL || c->file_key == NULL || c->file_bundle == NULL)
+        return ERR_OK;
+    look_at_file(&l, "identity.files.certificate", c->file_certificate, false);
+    look_at_file(&l, "identity.files.key", c->file_key, true);
+    look_at_file(&l, "identity.files.bundle", c->file_bundle, false);
+    if (l.err == ERR_OK)
+        look_at_identity(&l, now);
+    return l.err;
+}
