@@ -130,6 +130,11 @@ struct slice identity_key_pkcs8(const struct identity *id)
     return key_pkcs8(id->key);
 }
 
+enum key_kind identity_key_kind(const struct identity *id)
+{
+    return key_kind(id->key);
+}
+
 const char *identity_hint(const struct identity *id)
 {
     return id->hint;

@@ -24,6 +24,7 @@ size_t identity_cert_count(const struct identity *id); /* leaf included */
 const struct x509 *identity_cert(const struct identity *id, size_t index);
 struct slice identity_chain(const struct identity *id); /* concatenated DER */
 struct slice identity_key_pkcs8(const struct identity *id);
+enum key_kind identity_key_kind(const struct identity *id);
 const char *identity_hint(const struct identity *id); /* "" when none */
 const struct bundle_set *identity_bundles(const struct identity *id);
 /* Same chain, key and bundles. */

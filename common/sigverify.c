@@ -51,11 +51,25 @@ static const struct algorithm {
     {OID_OF(OID_ED25519), SCHEME_ED25519, NULL},
 };
 
+/* What an RSASSA-PSS signature is made with; `hash` NULL in a key: it is bound to none. */
+struct pss {
+    const struct hash *hash, *mgf;
+    uint64_t salt;
+};
+
 struct public_key {
-    enum { PUBLIC_EC, PUBLIC_RSA, PUBLIC_ED25519 } kind;
+    enum { PUBLIC_EC, PUBLIC_RSA, PUBLIC_RSA_PSS, PUBLIC_ED25519 } kind;
     int curve;         /* EC, wolfCrypt's */
     struct slice bits; /* EC: the point; Ed25519: the key */
     struct slice n, e; /* RSA */
+    struct pss pss;    /* RSA that signs with PSS alone (RFC 4055 section 1.2) */
+};
+
+/* One signature's algorithm, with its parameters. */
+struct signing {
+    enum scheme scheme;
+    const struct hash *hash; /* NULL: the scheme hashes by itself */
+    struct pss pss;
 };
 
 static err_t refuse(struct why *why, const char *what)
@@ -109,39 +123,6 @@ static err_t parse_rsa_key(struct public_key *k, struct why *why)
     return usable ? ERR_OK : refuse(why, "RSA key has an unusable public exponent");
 }
 
-static err_t parse_public_key(struct slice spki, struct public_key *k, struct why *why)
-{
-    struct der_reader r = der_reader_of(spki);
-    struct der_reader seq = der_enter(&r, DER_SEQUENCE);
-    struct der_reader algorithm = der_enter(&seq, DER_SEQUENCE);
-    struct slice oid = der_get(&algorithm, DER_OID);
-    k->bits = der_get_octet_bits(&seq);
-    if (!der_at_end(&seq) || !der_at_end(&r))
-        return refuse(why, "public key is malformed");
-    if (OID_IS(oid, OID_EC_KEY)) {
-        struct slice curve = der_get(&algorithm, DER_OID);
-        return der_at_end(&algorithm) ? parse_ec_key(curve, k, why)
-                                      : refuse(why, "EC key does not name its curve");
-    }
-    if (OID_IS(oid, OID_RSA_KEY)) {
-        struct slice null;
-        der_get_optional(&algorithm, DER_NULL, &null);
-        return der_at_end(&algorithm) ? parse_rsa_key(k, why)
-                                      : refuse(why, "RSA key has parameters");
-    }
-    if (OID_IS(oid, OID_ED25519) && der_at_end(&algorithm) && k->bits.len == ED25519_PUB_KEY_SIZE) {
-        k->kind = PUBLIC_ED25519;
-        return ERR_OK;
-    }
-    return refuse(why, "public key is not EC, RSA or Ed25519");
-}
-
-err_t x509_check_public_key(struct slice spki, struct why *why)
-{
-    struct public_key k;
-    return parse_public_key(spki, &k, why);
-}
-
 static const struct hash *find_hash(struct slice oid)
 {
     for (size_t i = 0; i < sizeof hashes / sizeof hashes[0]; i++)
@@ -159,23 +140,81 @@ static const struct hash *read_hash(struct der_reader *r)
     return der_at_end(&algorithm) ? find_hash(oid) : NULL;
 }
 
-/* RFC 4055 3.1, as TLS 1.3 and everybody narrows it: both hashes equal, the salt as long as the
- * hash, nothing left to the (SHA-1) defaults. */
-static const struct hash *parse_pss(struct der_reader *algorithm)
+/* Takes one tagged field of the parameters; false when it is left to its default. */
+static bool enter_field(struct der_reader *p, unsigned number, struct der_reader *ret)
+{
+    if (der_peek(p) != DER_CONTEXT_CONSTRUCTED(number))
+        return false;
+    *ret = der_enter(p, DER_CONTEXT_CONSTRUCTED(number));
+    return true;
+}
+
+#define PSS_SALT_DEFAULT 20u
+
+/* RSASSA-PSS-params, RFC 4055 3.1: any two of our hashes and any length of salt. The defaults of
+ * both hashes are SHA-1, so both must be there. */
+static bool parse_pss(struct der_reader *algorithm, struct pss *ret)
 {
     struct der_reader p = der_enter(algorithm, DER_SEQUENCE);
-    struct der_reader tagged = der_enter(&p, DER_CONTEXT_CONSTRUCTED(0));
-    const struct hash *hash = read_hash(&tagged);
-    struct der_reader mgf_tagged = der_enter(&p, DER_CONTEXT_CONSTRUCTED(1));
-    struct der_reader mgf = der_enter(&mgf_tagged, DER_SEQUENCE);
+    struct der_reader hash, mgf_field, field;
+    if (!enter_field(&p, 0, &hash) || !enter_field(&p, 1, &mgf_field))
+        return false;
+    struct pss pss = {.hash = read_hash(&hash), .salt = PSS_SALT_DEFAULT};
+    struct der_reader mgf = der_enter(&mgf_field, DER_SEQUENCE);
     bool mgf1 = OID_IS(der_get(&mgf, DER_OID), OID_MGF1);
-    const struct hash *mgf_hash = read_hash(&mgf);
-    struct der_reader salt = der_enter(&p, DER_CONTEXT_CONSTRUCTED(2));
-    uint64_t salt_len = der_get_uint(&salt);
-    bool whole = der_at_end(&p) && der_at_end(&tagged) && der_at_end(&mgf_tagged) &&
-                 der_at_end(&mgf) && der_at_end(&salt);
-    bool sound = whole && hash != NULL && hash == mgf_hash && mgf1 && salt_len == hash->len;
-    return sound ? hash : NULL;
+    pss.mgf = read_hash(&mgf);
+    bool whole = der_at_end(&hash) && der_at_end(&mgf_field) && der_at_end(&mgf);
+    if (enter_field(&p, 2, &field)) {
+        pss.salt = der_get_uint(&field);
+        whole = whole && der_at_end(&field);
+    }
+    if (enter_field(&p, 3, &field)) { /* trailerField: 1 is the only one there is */
+        whole = whole && der_get_uint(&field) == 1 && der_at_end(&field);
+    }
+    *ret = pss;
+    return whole && der_at_end(&p) && mgf1 && pss.hash != NULL && pss.mgf != NULL &&
+           pss.salt <= RSA_BITS_MAX / 8;
+}
+
+static err_t parse_public_key(struct slice spki, struct public_key *k, struct why *why)
+{
+    struct der_reader r = der_reader_of(spki);
+    struct der_reader seq = der_enter(&r, DER_SEQUENCE);
+    struct der_reader algorithm = der_enter(&seq, DER_SEQUENCE);
+    struct slice oid = der_get(&algorithm, DER_OID);
+    k->bits = der_get_octet_bits(&seq);
+    k->pss = (struct pss){0};
+    if (!der_at_end(&seq) || !der_at_end(&r))
+        return refuse(why, "public key is malformed");
+    if (OID_IS(oid, OID_EC_KEY)) {
+        struct slice curve = der_get(&algorithm, DER_OID);
+        return der_at_end(&algorithm) ? parse_ec_key(curve, k, why)
+                                      : refuse(why, "EC key does not name its curve");
+    }
+    if (OID_IS(oid, OID_RSA_KEY)) {
+        struct slice null;
+        der_get_optional(&algorithm, DER_NULL, &null);
+        return der_at_end(&algorithm) ? parse_rsa_key(k, why)
+                                      : refuse(why, "RSA key has parameters");
+    }
+    if (OID_IS(oid, OID_RSA_PSS)) {
+        if (!der_at_end(&algorithm) && (!parse_pss(&algorithm, &k->pss) || !der_at_end(&algorithm)))
+            return refuse(why, "RSASSA-PSS key has parameters that are not accepted");
+        err_t err = parse_rsa_key(k, why);
+        k->kind = PUBLIC_RSA_PSS;
+        return err;
+    }
+    if (OID_IS(oid, OID_ED25519) && der_at_end(&algorithm) && k->bits.len == ED25519_PUB_KEY_SIZE) {
+        k->kind = PUBLIC_ED25519;
+        return ERR_OK;
+    }
+    return refuse(why, "public key is not EC, RSA or Ed25519");
+}
+
+err_t x509_check_public_key(struct slice spki, struct why *why)
+{
+    struct public_key k;
+    return parse_public_key(spki, &k, why);
 }
 
 /* Words for the algorithms that people meet, for the error line only. */
@@ -200,7 +239,7 @@ static err_t unknown_algorithm(struct slice oid, struct why *why)
                    word != NULL ? "" : "OID ", word != NULL ? word : hex);
 }
 
-static err_t parse_algorithm(struct slice der, struct algorithm *ret, struct why *why)
+static err_t parse_algorithm(struct slice der, struct signing *ret, struct why *why)
 {
     struct der_reader r = der_reader_of(der);
     struct der_reader algorithm = der_enter(&r, DER_SEQUENCE);
@@ -211,14 +250,20 @@ static err_t parse_algorithm(struct slice der, struct algorithm *ret, struct why
             found = &algorithms[i];
     if (found == NULL || algorithm.bad)
         return unknown_algorithm(oid, why);
-    struct algorithm a = *found;
-    if (a.scheme == SCHEME_RSA_PSS)
-        a.hash = parse_pss(&algorithm);
-    else if (a.scheme == SCHEME_RSA_PKCS1)
+    struct signing s = {.scheme = found->scheme, .hash = found->hash};
+    bool sound = true;
+    if (s.scheme == SCHEME_RSA_PSS)
+        sound = parse_pss(&algorithm, &s.pss);
+    else if (s.scheme == SCHEME_RSA_PKCS1)
         der_get_optional(&algorithm, DER_NULL, &null);
-    if (!der_at_end(&algorithm) || (a.scheme == SCHEME_RSA_PSS && a.hash == NULL))
-        return refuse(why, "signature algorithm has parameters that are not accepted");
-    *ret = a;
+    if (!der_at_end(&algorithm) || !sound)
+        return refuse(why, s.scheme == SCHEME_RSA_PSS
+                               ? "RSASSA-PSS has parameters that are not accepted, only SHA-256, "
+                                 "SHA-384 or SHA-512 for both hashes (left out they are SHA-1)"
+                               : "signature algorithm has parameters that are not accepted");
+    if (s.scheme == SCHEME_RSA_PSS)
+        s.hash = s.pss.hash;
+    *ret = s;
     return ERR_OK;
 }
 
@@ -270,17 +315,22 @@ static int verify_pkcs1(RsaKey *rsa, struct slice sig, const struct hash *hash,
     return 0;
 }
 
-static int verify_pss(RsaKey *rsa, struct slice sig, const struct hash *hash, const uint8_t *digest,
+/* RFC 8017 9.1.2; the bits of the modulus decide how much of the first byte counts. */
+static int verify_pss(RsaKey *rsa, struct slice sig, const struct pss *pss, const uint8_t *digest,
                       int *ret_good)
 {
     uint8_t plain[RSA_BITS_MAX / 8];
-    int rc = wc_RsaPSS_VerifyCheck(sig.data, (word32)sig.len, plain, sizeof plain, digest,
-                                   hash->len, hash->type, hash->mgf, rsa);
-    *ret_good = rc >= 0;
-    return rc >= 0 ? 0 : rc;
+    int rc = wc_RsaPSS_Verify_ex(sig.data, (word32)sig.len, plain, sizeof plain, pss->hash->type,
+                                 pss->mgf->mgf, (int)pss->salt, rsa);
+    if (rc < 0)
+        return rc;
+    rc = wc_RsaPSS_CheckPadding_ex2(digest, pss->hash->len, plain, (word32)rc, pss->hash->type,
+                                    (int)pss->salt, wc_RsaEncryptSize(rsa) * 8, NULL);
+    *ret_good = rc == 0;
+    return rc;
 }
 
-static int verify_rsa(const struct public_key *k, const struct algorithm *a, struct slice sig,
+static int verify_rsa(const struct public_key *k, const struct signing *a, struct slice sig,
                       const uint8_t *digest, int *ret_good)
 {
     RsaKey rsa;
@@ -289,7 +339,7 @@ static int verify_rsa(const struct public_key *k, const struct algorithm *a, str
         return rc;
     rc = wc_RsaPublicKeyDecodeRaw(k->n.data, (word32)k->n.len, k->e.data, (word32)k->e.len, &rsa);
     if (rc == 0)
-        rc = a->scheme == SCHEME_RSA_PSS ? verify_pss(&rsa, sig, a->hash, digest, ret_good)
+        rc = a->scheme == SCHEME_RSA_PSS ? verify_pss(&rsa, sig, &a->pss, digest, ret_good)
                                          : verify_pkcs1(&rsa, sig, a->hash, digest, ret_good);
     wc_FreeRsaKey(&rsa);
     return rc;
@@ -310,46 +360,106 @@ static int verify_ed25519(const struct public_key *k, struct slice sig, struct s
     return rc;
 }
 
-static bool key_fits(const struct public_key *k, enum scheme scheme)
+/* A key that says what it may sign with is held to it (RFC 4055 section 3.3). */
+static bool pss_fits(const struct pss *key, const struct signing *a)
 {
-    switch (scheme) {
-    case SCHEME_ECDSA:
-        return k->kind == PUBLIC_EC;
-    case SCHEME_RSA_PKCS1:
-    case SCHEME_RSA_PSS:
-        return k->kind == PUBLIC_RSA;
-    case SCHEME_ED25519:
-        return k->kind == PUBLIC_ED25519;
+    return a->scheme == SCHEME_RSA_PSS &&
+           (key->hash == NULL ||
+            (key->hash == a->pss.hash && key->mgf == a->pss.mgf && key->salt <= a->pss.salt));
+}
+
+static bool key_fits(const struct public_key *k, const struct signing *a)
+{
+    switch (k->kind) {
+    case PUBLIC_EC:
+        return a->scheme == SCHEME_ECDSA;
+    case PUBLIC_RSA:
+        return a->scheme == SCHEME_RSA_PKCS1 || a->scheme == SCHEME_RSA_PSS;
+    case PUBLIC_RSA_PSS:
+        return pss_fits(&k->pss, a);
+    case PUBLIC_ED25519:
+        return a->scheme == SCHEME_ED25519;
     }
     return false;
 }
 
+static err_t check_message(const struct public_key *k, const struct signing *a,
+                           struct slice message, struct slice sig, struct why *why)
+{
+    if (a->scheme == SCHEME_ECDSA && !ecdsa_is_strict(sig))
+        return bad_signature(why, "ECDSA signature is not DER");
+    uint8_t digest[WC_MAX_DIGEST_SIZE];
+    int rc = 0, good = 0;
+    if (a->hash != NULL)
+        rc = wc_Hash(a->hash->type, message.data, (word32)message.len, digest, a->hash->len);
+    if (rc == 0 && a->scheme == SCHEME_ECDSA)
+        rc = verify_ecdsa(k, sig, digest, a->hash->len, &good);
+    else if (rc == 0 && a->scheme == SCHEME_ED25519)
+        rc = verify_ed25519(k, sig, message, &good);
+    else if (rc == 0)
+        rc = verify_rsa(k, a, sig, digest, &good);
+    if (rc != 0)
+        return crypto_error(why, rc);
+    return good == 1 ? ERR_OK : bad_signature(why, "signature does not verify");
+}
+
 err_t x509_check_signature(const struct x509 *child, struct slice issuer_spki, struct why *why)
 {
-    struct algorithm a;
+    struct signing a;
     struct public_key k;
     err_t err = parse_algorithm(child->signature_algorithm, &a, why);
     if (err == ERR_OK)
         err = parse_public_key(issuer_spki, &k, why);
     if (err != ERR_OK)
         return err;
-    if (!key_fits(&k, a.scheme))
+    if (!key_fits(&k, &a))
         return bad_signature(why, "signature is of another kind than the issuer's key");
-    if (a.scheme == SCHEME_ECDSA && !ecdsa_is_strict(child->signature))
-        return bad_signature(why, "ECDSA signature is not DER");
-    uint8_t digest[WC_MAX_DIGEST_SIZE];
-    int rc = 0, good = 0;
-    if (a.hash != NULL)
-        rc = wc_Hash(a.hash->type, child->tbs.data, (word32)child->tbs.len, digest, a.hash->len);
-    if (rc == 0 && a.scheme == SCHEME_ECDSA)
-        rc = verify_ecdsa(&k, child->signature, digest, a.hash->len, &good);
-    else if (rc == 0 && a.scheme == SCHEME_ED25519)
-        rc = verify_ed25519(&k, child->signature, child->tbs, &good);
-    else if (rc == 0)
-        rc = verify_rsa(&k, &a, child->signature, digest, &good);
-    if (rc != 0)
-        return crypto_error(why, rc);
-    return good == 1 ? ERR_OK : bad_signature(why, "signature does not verify");
+    return check_message(&k, &a, child->tbs, child->signature, why);
+}
+
+/* SignatureScheme of RFC 8446 4.2.3: each goes with one kind of key, ECDSA with one curve. PSS has
+ * a salt as long as its hash. */
+static const struct tls_scheme {
+    unsigned code;
+    int kind, curve; /* of public_key */
+    enum scheme scheme;
+    const struct hash *hash;
+} tls_schemes[] = {
+    {0x0403, PUBLIC_EC, ECC_SECP256R1, SCHEME_ECDSA, &hashes[0]},
+    {0x0503, PUBLIC_EC, ECC_SECP384R1, SCHEME_ECDSA, &hashes[1]},
+    {0x0603, PUBLIC_EC, ECC_SECP521R1, SCHEME_ECDSA, &hashes[2]},
+    {0x0804, PUBLIC_RSA, 0, SCHEME_RSA_PSS, &hashes[0]},
+    {0x0805, PUBLIC_RSA, 0, SCHEME_RSA_PSS, &hashes[1]},
+    {0x0806, PUBLIC_RSA, 0, SCHEME_RSA_PSS, &hashes[2]},
+    {0x0807, PUBLIC_ED25519, 0, SCHEME_ED25519, NULL},
+    {0x0809, PUBLIC_RSA_PSS, 0, SCHEME_RSA_PSS, &hashes[0]},
+    {0x080a, PUBLIC_RSA_PSS, 0, SCHEME_RSA_PSS, &hashes[1]},
+    {0x080b, PUBLIC_RSA_PSS, 0, SCHEME_RSA_PSS, &hashes[2]},
+};
+
+err_t x509_check_tls_proof(struct slice spki, unsigned scheme, struct slice message,
+                           struct slice sig, struct why *why)
+{
+    struct public_key k;
+    err_t err = parse_public_key(spki, &k, why);
+    if (err != ERR_OK)
+        return err;
+    const struct tls_scheme *t = NULL;
+    for (size_t i = 0; i < sizeof tls_schemes / sizeof tls_schemes[0] && t == NULL; i++)
+        if (tls_schemes[i].code == scheme)
+            t = &tls_schemes[i];
+    if (t == NULL)
+        return why_set(why, ERR_CERT_ALGORITHM,
+                       "signature scheme 0x%04x is not accepted in TLS 1.3", scheme);
+    struct signing a = {.scheme = t->scheme, .hash = t->hash};
+    if (t->scheme == SCHEME_RSA_PSS)
+        a.pss = (struct pss){t->hash, t->hash, t->hash->len};
+    bool curve_fits = k.kind != PUBLIC_EC || k.curve == t->curve;
+    if ((int)k.kind != t->kind || !curve_fits || !key_fits(&k, &a))
+        return why_set(why, ERR_CERT_SIGNATURE,
+                       "signature scheme 0x%04x does not go with the key of the certificate",
+                       scheme);
+    return check_message(&k, &a, message, sig, why);
 }
 
 void sha256_of(struct slice bytes, uint8_t out[static SHA256_LEN])

@@ -9,15 +9,13 @@
 struct tls {
     WOLFSSL *wolf;
     struct tls_context *ctx; /* shared */
-    struct tls_events events;
-    struct slice in;    /* borrowed, for the duration of a call */
-    struct buf stash;   /* bytes that came behind the handshake's last flight */
-    struct buf *out;    /* borrowed, for the duration of a call */
-    bool any_in;        /* the first byte has been seen */
-    bool said_close;    /* our close_notify is out: nothing may follow it */
-    bool judged;        /* the verifier has spoken */
-    struct why verdict; /* err is ERR_OK when it accepted */
-    err_t failed;       /* sticky */
+    struct tls_peer peer;
+    struct slice in;  /* borrowed, for the duration of a call */
+    struct buf stash; /* bytes that came behind the handshake's last flight */
+    struct buf *out;  /* borrowed, for the duration of a call */
+    bool any_in;      /* the first byte has been seen */
+    bool said_close;  /* our close_notify is out: nothing may follow it */
+    err_t failed;     /* sticky */
 };
 
 #define STASH_MAX (1u << 20)
@@ -38,10 +36,10 @@ static err_t alert_why(struct tls *t, struct why *why)
  * made of it. */
 static enum tls_progress fail(struct tls *t, int code, struct why *why)
 {
-    if (t->judged && t->verdict.err != ERR_OK) {
+    if (t->peer.verdict.err != ERR_OK) {
         if (why != NULL)
-            *why = t->verdict;
-        t->failed = t->verdict.err;
+            *why = t->peer.verdict;
+        t->failed = t->peer.verdict.err;
     } else if (code == FATAL_ERROR) {
         t->failed = alert_why(t, why);
     } else {
@@ -89,29 +87,6 @@ int tls_push(WOLFSSL *wolf, char *from, int size, void *arg)
     return size;
 }
 
-/* wolfSSL asks for each certificate; the verifier is asked once, with the whole chain, at the first
- * of these calls. wolfSSL adds an intermediate to the context when it had a complaint about it that
- * we overrule, so that is noted and undone after the step. */
-int tls_judge(int preverify, WOLFSSL_X509_STORE_CTX *store)
-{
-    struct tls *t = store->userCtx;
-    (void)preverify;
-    if (store->error_depth > 0)
-        t->ctx->holds_ca = true;
-    if (!t->judged) {
-        struct slice chain[SVID_CHAIN_MAX + 1];
-        size_t count = store->totalCerts > 0 ? (size_t)store->totalCerts : 0;
-        size_t known = count <= SVID_CHAIN_MAX ? count : SVID_CHAIN_MAX + 1;
-        for (size_t i = 0; i < known; i++)
-            chain[i] = slice_of(store->certs[i].buffer, store->certs[i].length);
-        t->judged = true;
-        t->verdict.err = ERR_OK;
-        err_t err = t->events.verify(t->events.arg, chain, known, &t->verdict);
-        t->verdict.err = err;
-    }
-    return t->verdict.err == ERR_OK;
-}
-
 /* --- sessions -------------------------------------------------------------------------------- */
 
 err_t tls_new(struct tls_context *ctx, const struct tls_events *events, struct tls **ret,
@@ -121,14 +96,14 @@ err_t tls_new(struct tls_context *ctx, const struct tls_events *events, struct t
     if (t == NULL)
         return why_set(why, ERR_NO_MEMORY, "TLS session");
     t->ctx = tls_context_ref(ctx);
-    t->events = *events;
+    t->peer.events = *events;
     buf_init(&t->stash, STASH_MAX);
     t->wolf = wolfSSL_new(ctx->wolf);
     bool ok = t->wolf != NULL;
     if (ok) {
         wolfSSL_SetIOReadCtx(t->wolf, t);
         wolfSSL_SetIOWriteCtx(t->wolf, t);
-        wolfSSL_SetCertCbCtx(t->wolf, t);
+        wolfSSL_SetCertCbCtx(t->wolf, &t->peer);
     }
     if (ok && ctx->side == TLS_CLIENT)
         ok = wolfSSL_UseKeyShare(t->wolf, WOLFSSL_X25519MLKEM768) == WOLFSSL_SUCCESS;
@@ -145,6 +120,7 @@ void tls_free(struct tls *t)
     if (t == NULL)
         return;
     wolfSSL_free(t->wolf);
+    tls_peer_done(&t->peer);
     buf_done(&t->stash);
     tls_context_unref(t->ctx);
     mem_free(t);
@@ -160,10 +136,6 @@ static void end(struct tls *t)
 {
     t->in = slice_of(NULL, 0);
     t->out = NULL;
-    if (t->ctx->holds_ca) {
-        wolfSSL_CTX_UnloadCAs(t->ctx->wolf);
-        t->ctx->holds_ca = false;
-    }
 }
 
 /* A TLS peer starts with a handshake record; a server may also start with an alert. */
@@ -179,8 +151,8 @@ static bool looks_like_tls(struct tls *t, struct slice in)
  * need not show a certificate, and did not, is not judged. */
 static bool is_judged(const struct tls *t)
 {
-    if (t->judged)
-        return t->verdict.err == ERR_OK;
+    if (t->peer.judged)
+        return t->peer.verdict.err == ERR_OK && t->peer.proven;
     return t->ctx->side == TLS_SERVER && t->ctx->auth != TLS_CLIENT_REQUIRED;
 }
 
@@ -195,6 +167,7 @@ static enum tls_progress handshake_step(struct tls *t, struct why *why)
         t->failed = why_set(why, ERR_INTERNAL, "handshake without a verdict on the peer");
         return TLS_PROGRESS_ERROR;
     }
+    tls_peer_done(&t->peer); /* its key has done its work */
     if (t->in.len > 0) {
         t->failed = buf_append(&t->stash, t->in.data, t->in.len);
         if (t->failed != ERR_OK) {

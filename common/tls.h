@@ -1,8 +1,8 @@
 /* TLS 1.3 without sockets: bytes in, bytes out. The only user of WOLFSSL objects.
  *
  * A tls_context is made from one identity and never edited; a new identity means a new context, and
- * the old one dies with its last session. Contexts hold no CA: the peer's whole chain goes to the
- * session's `verify`, whose verdict is final (docs/adr/0003).
+ * the old one dies with its last session. Contexts hold no CA and parse no certificate: the peer's
+ * whole chain goes to the session's `verify`, whose verdict is final (docs/adr/0003).
  *
  * A session never blocks and keeps no bytes of the caller's: what tls_put takes is consumed whole.
  * After an error every call returns that error. One thread per context and its sessions. */

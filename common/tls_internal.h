@@ -1,4 +1,5 @@
-/* What the files of the TLS engine share: tls.c (sessions), tls_context.c, tls_reason.c. */
+/* What the files of the TLS engine share: tls.c (sessions), tls_context.c, tls_peer.c (the verdict
+ * on the other end), tls_reason.c. */
 #ifndef SPINDLE_COMMON_TLS_INTERNAL_H
 #define SPINDLE_COMMON_TLS_INTERNAL_H
 
@@ -13,13 +14,26 @@ struct tls_context {
     enum tls_client_auth auth;
     WOLFSSL_CTX *wolf;
     struct identity *identity; /* shared */
-    bool holds_ca;             /* wolfSSL may have kept a peer's intermediate: unload it */
+};
+
+/* The other end of a session; judged once, before it proves its key. */
+struct tls_peer {
+    struct tls_events events;
+    uint8_t *spki; /* owned: the key of the leaf that was judged */
+    size_t spki_len;
+    bool judged;        /* the verifier has spoken */
+    bool proven;        /* CertificateVerify is by that key */
+    struct why verdict; /* err is ERR_OK when it accepted */
 };
 
 /* wolfSSL's callbacks of a session. */
 int tls_pull(WOLFSSL *wolf, char *to, int size, void *arg);
 int tls_push(WOLFSSL *wolf, char *from, int size, void *arg);
-int tls_judge(int preverify, WOLFSSL_X509_STORE_CTX *store);
+/* The argument is a tls_peer. */
+int tls_peer_judge(WOLFSSL *wolf, const WOLFSSL_BUFFER_INFO *certs, int count, void *arg);
+int tls_peer_prove(WOLFSSL *wolf, unsigned scheme, const unsigned char *msg, unsigned msg_len,
+                   const unsigned char *sig, unsigned sig_len, void *arg);
+void tls_peer_done(struct tls_peer *p);
 
 /* What a code of wolfSSL is in our words, and wolfSSL's own. */
 err_t tls_reason_err(int code);

@@ -258,59 +258,202 @@ static void put_hash(struct der_writer *w, struct slice oid)
     der_close(w, seq);
 }
 
-static void write_pss(struct slice hash, struct slice mgf_hash, uint64_t salt, bool trailer)
+/* RSASSA-PSS-params; a salt of PSS_SALT_LEFT_OUT is the default of 20; trailer 0: left out. */
+#define PSS_SALT_LEFT_OUT 20
+static void put_pss(struct der_writer *w, struct slice hash, struct slice mgf_hash, uint64_t salt,
+                    unsigned trailer)
+{
+    size_t parameters = der_open(w, DER_SEQUENCE);
+    size_t zero = der_open(w, DER_CONTEXT_CONSTRUCTED(0));
+    put_hash(w, hash);
+    der_close(w, zero);
+    size_t one = der_open(w, DER_CONTEXT_CONSTRUCTED(1));
+    size_t mgf = der_open(w, DER_SEQUENCE);
+    der_put_oid(w, OID(OID_MGF1));
+    put_hash(w, mgf_hash);
+    der_close(w, mgf);
+    der_close(w, one);
+    if (salt != PSS_SALT_LEFT_OUT) {
+        size_t two = der_open(w, DER_CONTEXT_CONSTRUCTED(2));
+        der_put_uint(w, salt);
+        der_close(w, two);
+    }
+    if (trailer != 0) {
+        size_t three = der_open(w, DER_CONTEXT_CONSTRUCTED(3));
+        der_put_uint(w, trailer);
+        der_close(w, three);
+    }
+    der_close(w, parameters);
+}
+
+static void write_pss(struct slice hash, struct slice mgf_hash, uint64_t salt, unsigned trailer)
 {
     struct der_writer w;
     buf_clear(&alg);
     der_writer_init(&w, &alg);
     size_t seq = der_open(&w, DER_SEQUENCE);
     der_put_oid(&w, OID(OID_RSA_PSS));
-    size_t parameters = der_open(&w, DER_SEQUENCE);
-    size_t zero = der_open(&w, DER_CONTEXT_CONSTRUCTED(0));
-    put_hash(&w, hash);
-    der_close(&w, zero);
-    size_t one = der_open(&w, DER_CONTEXT_CONSTRUCTED(1));
-    size_t mgf = der_open(&w, DER_SEQUENCE);
-    der_put_oid(&w, OID(OID_MGF1));
-    put_hash(&w, mgf_hash);
-    der_close(&w, mgf);
-    der_close(&w, one);
-    size_t two = der_open(&w, DER_CONTEXT_CONSTRUCTED(2));
-    der_put_uint(&w, salt);
-    der_close(&w, two);
-    if (trailer)
-        der_put_raw(&w, OID("\xa3\x03\x02\x01\x02"));
-    der_close(&w, parameters);
+    put_pss(&w, hash, mgf_hash, salt, trailer);
     der_close(&w, seq);
     ck_assert_int_eq(der_writer_end(&w), ERR_OK);
 }
 
-START_TEST(test_rsa_pss_verifies_with_one_hash_and_its_salt_only)
+static void sign_pss(RsaKey *rsa, size_t hash, int mgf, int salt)
+{
+    uint8_t digest[64], out[256];
+    digest_of(hash, digest);
+    int len = wc_RsaPSS_Sign_ex(digest, hashes[hash].len, out, sizeof out, hashes[hash].type, mgf,
+                                salt, rsa, &rng);
+    ck_assert_int_eq(len, sizeof out);
+    buf_clear(&sig);
+    ck_assert_int_eq(buf_append(&sig, out, sizeof out), ERR_OK);
+}
+
+START_TEST(test_rsa_pss_verifies_with_its_own_parameters_only)
 {
     RsaKey rsa;
     struct key *k = rsa_key(&rsa);
     for (size_t h = 0; h < 3; h++) {
-        uint8_t digest[64], out[256];
         struct slice oid = hashes[h].oid, other = hashes[(h + 1) % 3].oid;
-        digest_of(h, digest);
-        int len = wc_RsaPSS_Sign(digest, hashes[h].len, out, sizeof out, hashes[h].type,
-                                 hashes[h].mgf, &rsa, &rng);
-        ck_assert_int_eq(len, sizeof out);
-        buf_clear(&sig);
-        ck_assert_int_eq(buf_append(&sig, out, sizeof out), ERR_OK);
-        write_pss(oid, oid, hashes[h].len, false);
+        sign_pss(&rsa, h, hashes[h].mgf, (int)hashes[h].len);
+        write_pss(oid, oid, hashes[h].len, 0);
         ck_assert_msg(check() == ERR_OK, "%s", why.text);
-        write_pss(oid, oid, hashes[h].len - 1, false);
+        write_pss(oid, oid, hashes[h].len, 1); /* the one trailer there is */
+        ck_assert_msg(check() == ERR_OK, "%s", why.text);
+        write_pss(oid, oid, hashes[h].len - 1, 0);
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        write_pss(oid, other, hashes[h].len, 0);
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        write_pss(other, other, hashes[(h + 1) % 3].len, 0);
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        write_pss(oid, oid, hashes[h].len, 2);
         ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
-        write_pss(oid, other, hashes[h].len, false);
+        write_pss(oid, oid, 513, 0); /* more salt than there is signature */
         ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
-        write_pss(oid, oid, hashes[h].len, true);
+        write_pss(OID("\x2b\x0e\x03\x02\x1a"), OID("\x2b\x0e\x03\x02\x1a"), 20, 0); /* SHA-1 */
         ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
-        write_pss(OID("\x2b\x0e\x03\x02\x1a"), OID("\x2b\x0e\x03\x02\x1a"), 20, false); /* SHA-1 */
-        ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
-        write_pss(other, other, hashes[(h + 1) % 3].len, false);
+        ck_assert_ptr_nonnull(strstr(why.text, "SHA-256"));
+    }
+    wc_FreeRsaKey(&rsa);
+    key_free(k);
+}
+END_TEST
+
+/* RFC 4055 3.1: salts of any length, the length left out, two hashes. */
+START_TEST(test_rsa_pss_may_have_any_salt_and_two_hashes)
+{
+    static const int salts[] = {0, 1, 20, 32, 33, 64, 100};
+    RsaKey rsa;
+    struct key *k = rsa_key(&rsa);
+    for (size_t i = 0; i < sizeof salts / sizeof salts[0]; i++) {
+        size_t h = i % 3, m = i % 2 == 0 ? h : (h + 1) % 3;
+        sign_pss(&rsa, h, hashes[m].mgf, salts[i]);
+        write_pss(hashes[h].oid, hashes[m].oid, (uint64_t)salts[i], 0);
+        ck_assert_msg(check() == ERR_OK, "salt %d: %s", salts[i], why.text);
+        sig.data[20] ^= 1;
         ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
     }
+    wc_FreeRsaKey(&rsa);
+    key_free(k);
+}
+END_TEST
+
+/* RFC 4055 1.2 and 3.3: a key for PSS alone signs nothing else, nor with less than it says. */
+START_TEST(test_a_key_for_pss_alone_is_held_to_what_it_says)
+{
+    RsaKey rsa;
+    struct key *k = rsa_key(&rsa);
+    struct buf bits, parameters;
+    struct der_writer w;
+    buf_init(&bits, 1024);
+    buf_init(&parameters, 1024);
+    ck_assert_int_eq(buf_append(&bits, spki.data + 24, spki.len - 24), ERR_OK);
+    sign_pss(&rsa, 0, WC_MGF1SHA256, 32);
+    write_pss(hashes[0].oid, hashes[0].oid, 32, 0);
+    buf_clear(&spki);
+    write_spki(OID(OID_RSA_PSS), OID(""), buf_slice(&bits));
+    ck_assert_msg(check() == ERR_OK, "%s", why.text);
+    static const struct {
+        size_t hash, mgf;
+        uint64_t salt;
+        err_t want;
+    } rows[] = {
+        {0, 0, 32, ERR_OK},
+        {0, 0, 20, ERR_OK},
+        {0, 0, 33, ERR_CERT_SIGNATURE},
+        {1, 1, 20, ERR_CERT_SIGNATURE},
+        {0, 1, 32, ERR_CERT_SIGNATURE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        buf_clear(&parameters);
+        der_writer_init(&w, &parameters);
+        put_pss(&w, hashes[rows[i].hash].oid, hashes[rows[i].mgf].oid, rows[i].salt, 0);
+        ck_assert_int_eq(der_writer_end(&w), ERR_OK);
+        buf_clear(&spki);
+        write_spki(OID(OID_RSA_PSS), buf_slice(&parameters), buf_slice(&bits));
+        err_t err = check();
+        ck_assert_msg(err == rows[i].want, "row %zu: %s", i, err_name(err));
+    }
+    buf_clear(&alg);
+    write_algorithm(hashes[0].rsa, OID("\x05\x00"));
+    ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+    buf_clear(&spki);
+    write_spki(OID(OID_RSA_PSS), OID("\x05\x00"), buf_slice(&bits));
+    ck_assert_int_eq(check(), ERR_CERT_ALGORITHM);
+    buf_done(&bits);
+    buf_done(&parameters);
+    wc_FreeRsaKey(&rsa);
+    key_free(k);
+}
+END_TEST
+
+/* RFC 8446 4.2.3: of all schemes the one of the key's own curve verifies, whatever the hash that
+ * the signature was really made with. */
+START_TEST(test_a_tls_proof_by_ecdsa_has_the_scheme_of_its_curve)
+{
+    static const unsigned schemes[] = {0x0403, 0x0503, 0x0603};
+    size_t curve = (size_t)_i / 3, hash = (size_t)_i % 3;
+    sign_ecdsa(curve, hash);
+    for (unsigned scheme = 0x0200; scheme < 0x0900; scheme++) {
+        err_t err = x509_check_tls_proof(buf_slice(&spki), scheme, message, buf_slice(&sig), &why);
+        bool good = curve == hash && scheme == schemes[curve];
+        ck_assert_msg((err == ERR_OK) == good, "scheme 0x%04x: %s", scheme, err_name(err));
+        ck_assert(err == ERR_OK || err == ERR_CERT_SIGNATURE || err == ERR_CERT_ALGORITHM);
+    }
+    sig.data[sig.len - 1] ^= 1;
+    ck_assert_int_eq(
+        x509_check_tls_proof(buf_slice(&spki), schemes[curve], message, buf_slice(&sig), &why),
+        ERR_CERT_SIGNATURE);
+}
+END_TEST
+
+/* rsa_pss_rsae_* is for rsaEncryption, rsa_pss_pss_* for RSASSA-PSS; PKCS#1 for neither. */
+START_TEST(test_a_tls_proof_by_rsa_has_a_scheme_of_its_kind_of_key)
+{
+    RsaKey rsa;
+    struct key *k = rsa_key(&rsa);
+    struct buf bits;
+    buf_init(&bits, 1024);
+    ck_assert_int_eq(buf_append(&bits, spki.data + 24, spki.len - 24), ERR_OK);
+    for (unsigned h = 0; h < 3; h++) {
+        for (int pss_only = 0; pss_only < 2; pss_only++) {
+            unsigned good = (pss_only != 0 ? 0x0809 : 0x0804) + h;
+            buf_clear(&spki);
+            write_spki(pss_only != 0 ? OID(OID_RSA_PSS) : OID(OID_RSA_KEY),
+                       pss_only != 0 ? OID("") : OID("\x05\x00"), buf_slice(&bits));
+            sign_pss(&rsa, h, hashes[h].mgf, (int)hashes[h].len);
+            for (unsigned scheme = 0x0401; scheme < 0x0810; scheme++) {
+                err_t err =
+                    x509_check_tls_proof(buf_slice(&spki), scheme, message, buf_slice(&sig), &why);
+                ck_assert_msg((err == ERR_OK) == (scheme == good), "0x%04x: %s", scheme, why.text);
+            }
+            sign_pss(&rsa, h, hashes[h].mgf, (int)hashes[h].len - 1);
+            ck_assert_int_eq(
+                x509_check_tls_proof(buf_slice(&spki), good, message, buf_slice(&sig), &why),
+                ERR_CERT_SIGNATURE);
+        }
+    }
+    buf_done(&bits);
     wc_FreeRsaKey(&rsa);
     key_free(k);
 }
@@ -372,7 +515,11 @@ int main(void)
     tcase_add_loop_test(t, test_ecdsa_on_each_curve_with_each_hash_verifies, 0, 9);
     tcase_add_loop_test(t, test_an_ecdsa_key_or_signature_out_of_form_is_refused, 0, 9);
     tcase_add_test(t, test_rsa_pkcs1_verifies_and_its_digest_info_is_compared_whole);
-    tcase_add_test(t, test_rsa_pss_verifies_with_one_hash_and_its_salt_only);
+    tcase_add_test(t, test_rsa_pss_verifies_with_its_own_parameters_only);
+    tcase_add_test(t, test_rsa_pss_may_have_any_salt_and_two_hashes);
+    tcase_add_test(t, test_a_key_for_pss_alone_is_held_to_what_it_says);
+    tcase_add_loop_test(t, test_a_tls_proof_by_ecdsa_has_the_scheme_of_its_curve, 0, 9);
+    tcase_add_test(t, test_a_tls_proof_by_rsa_has_a_scheme_of_its_kind_of_key);
     tcase_add_test(t, test_rsa_keys_are_bounded_in_size_and_exponent);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -218,6 +218,35 @@ START_TEST(test_a_key_update_behind_our_close_notify_is_taken_and_not_answered)
 }
 END_TEST
 
+/* The client's next session has the key of someone else. */
+static void take_key(struct bare *b, struct key *key)
+{
+    struct slice der = key_pkcs8(key);
+    wolfSSL_free(b->ssl);
+    ck_assert_int_eq(
+        wolfSSL_CTX_use_PrivateKey_buffer(b->ctx, der.data, (long)der.len, WOLFSSL_FILETYPE_ASN1),
+        WOLFSSL_SUCCESS);
+    bare_session(b);
+}
+
+/* The proof is checked with the key of the leaf that was judged: not a neighbour's of the same
+ * kind, not one of another kind. */
+START_TEST(test_a_client_that_shows_anothers_certificate_is_refused)
+{
+    static const enum key_kind kinds[] = {KEY_EC_P256, KEY_EC_P384, KEY_RSA_2048};
+    struct site s;
+    struct key *key = NULL;
+    setup(&s);
+    ck_assert_int_eq(key_generate(kinds[_i], &key, &s.why), ERR_OK);
+    take_key(&s.client, key);
+    ck_assert_int_eq(shake(&s), TLS_PROGRESS_ERROR);
+    ck_assert_msg(s.why.err == ERR_PEER_PROOF, "%s", why_text(&s.why));
+    ck_assert_uint_eq(s.asked, 1);
+    key_free(key);
+    teardown(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tls_peers");
@@ -225,6 +254,7 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, test_a_client_that_offers_resumption_gets_a_full_handshake);
     tcase_add_test(t, test_a_key_update_behind_our_close_notify_is_taken_and_not_answered);
+    tcase_add_loop_test(t, test_a_client_that_shows_anothers_certificate_is_refused, 0, 3);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
