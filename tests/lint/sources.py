@@ -23,14 +23,18 @@ def read(path):
     return (ROOT / path).read_text("utf-8")
 
 
-def code(path):
+def blanked(text):
     """C with comments and the insides of strings blanked; every line stays where it is."""
     def blank(m):
         text = m[0]
         if text[0] in "\"'":
             return text[0] + " " * (len(text) - 2) + text[0]
         return re.sub(r"[^\n]", " ", text)
-    return TOKEN.sub(blank, read(path))
+    return TOKEN.sub(blank, text)
+
+
+def code(path):
+    return blanked(read(path))
 
 
 def matches(pattern, text):
