@@ -1,7 +1,7 @@
 # What we build on. Debian packages but for wolfSSL, which deploy/deps builds with its assembly.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(package libuv gpr grpc libprotobuf-c yaml-0.1 jansson libnghttp2 libseccomp)
+foreach(package libuv gpr grpc libprotobuf-c yaml-0.1 jansson libnghttp2 libseccomp libcares)
   string(MAKE_C_IDENTIFIER ${package} name)
   pkg_check_modules(${name} REQUIRED IMPORTED_TARGET ${package})
 endforeach()

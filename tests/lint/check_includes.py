@@ -10,17 +10,18 @@ INCLUDE = r'^\s*#\s*include\s+([<"])([^>"]+)[>"]'
 THIRD_PARTY = [
     (r"grpc/", r"common/rpc_(server|settings)\.c"),
     (r"nghttp2/", r"common/rpc_session\.c"),
+    (r"ares\.h", r"common/name_lookup\.c"),
     (r"llhttp\.h", r"(common|sidecar)/http\w*\.c"),
     (r"yaml\.h", r"common/yaml\.c"),
     (r"(seccomp|linux/landlock|linux/seccomp)\.h", r"common/sandbox\w*\.c"),
     (r"wolfssl/", r"common/(key|signer|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand|metrics_table)\.[ch]"),
-    (r"pthread\.h", r"common/(audit|rand|rpc_server|mailbox|cell|metric|tls_context)\.[ch]|sidecar/(refusals|worker)\.[ch]"),
+    (r"pthread\.h", r"common/(audit|rand|resolver|rpc_server|mailbox|cell|metric|tls_context)\.[ch]|sidecar/(refusals|worker)\.[ch]"),
     (r"check\.h", r""),
 ]
 # Pure modules: no event loop in them.
 PURE = (r"common/(der|pem|x509\w*|svid_verify|spiffeid|bundle|key|signer|slice|buf|err|why|mem|yaml|quantity|option\w*"
-        r"|backoff|metric|rand)\.[ch]|agent/(rotation|selector|entries|authority|config)\.[ch]"
-        r"|sidecar/(policy|config)\.[ch]")
+        r"|backoff|metric|rand|dns_name|ip_list|name_cache)\.[ch]|agent/(rotation|selector|entries|authority|config)\.[ch]"
+        r"|sidecar/(policy|config|address_order)\.[ch]")
 
 
 def complaint(path, quote, header):
