@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/rand.h"
+#include "common/sigverify.h"
 #include "common/spiffeid.h"
 #include "common/x509_build.h"
 

@@ -14,6 +14,7 @@ static void bundle_done(struct bundle *b)
     mem_free(b->der);
     mem_free(b->roots);
     mem_free(b->key_ids);
+    mem_free(b->skips);
     *b = (struct bundle){0};
 }
 
@@ -50,6 +51,42 @@ static size_t position(const struct bundle_set *set, struct slice name, bool *re
     return low;
 }
 
+static err_t skip_root(struct bundle *b, const struct why *why)
+{
+    if (b->skips == NULL)
+        b->skips = mem_array(BUNDLE_SKIPS_KEPT, sizeof *b->skips);
+    if (b->skips == NULL)
+        return ERR_NO_MEMORY;
+    if (b->skip_count < BUNDLE_SKIPS_KEPT)
+        b->skips[b->skip_count] = *why;
+    b->skip_count++;
+    return ERR_OK;
+}
+
+/* "root 2 of 3, "CN=old root": RSA key of 1024 bits; ..." */
+static void name_root(struct slice der, size_t at, size_t count, struct why *why)
+{
+    struct slice subject = x509_subject_of(der);
+    char name[128];
+    if (subject.len > 0)
+        why_add(why, why->err, "\"%s\"", x509_name_text(subject, name, sizeof name));
+    why_add(why, why->err, "root %zu of %zu", at + 1, count);
+}
+
+static err_t take_root(struct bundle *b, struct slice der, size_t at, size_t count)
+{
+    struct why why = {0};
+    err_t err = x509_parse_anchor(der, &b->roots[b->root_count], &why);
+    if (err == ERR_CERT_MALFORMED || err == ERR_CERT_ALGORITHM) {
+        name_root(der, at, count, &why);
+        return skip_root(b, &why);
+    }
+    if (err == ERR_OK)
+        err = x509_key_id(b->roots[b->root_count].spki, b->key_ids[b->root_count]);
+    b->root_count += err == ERR_OK ? 1 : 0;
+    return err;
+}
+
 static err_t parse_roots(struct bundle *b, struct why *why)
 {
     struct slice ders[BUNDLE_ROOTS_MAX];
@@ -64,18 +101,22 @@ static err_t parse_roots(struct bundle *b, struct why *why)
     if (b->roots == NULL || b->key_ids == NULL)
         return why_set(why, ERR_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < count; i++) {
-        err = x509_parse(ders[i], &b->roots[i], why);
+        err = take_root(b, ders[i], i, count);
         if (err != ERR_OK)
-            return why_add(why, err, "root %zu of %zu", i + 1, count);
-        if (x509_key_id(b->roots[i].spki, b->key_ids[i]) == ERR_INTERNAL)
-            return why_set(why, ERR_INTERNAL, "SHA-1 of a key"); /* malformed: verifies nothing */
+            return why_set(why, err, "%s",
+                           err == ERR_NO_MEMORY ? "out of memory" : "key of a root");
     }
-    b->root_count = count;
     return ERR_OK;
 }
 
+static err_t nothing_left(const struct bundle *b, struct why *why)
+{
+    return why_set(why, b->skips[0].err, "%s%s", why_text(&b->skips[0]),
+                   b->skip_count > 1 ? ", and no other root of it can be used" : "");
+}
+
 static err_t bundle_make(struct bundle *b, struct slice trust_domain, struct slice ders,
-                         struct why *why)
+                         bool may_be_useless, struct why *why)
 {
     *b = (struct bundle){.der_len = ders.len};
     b->trust_domain = mem_alloc(trust_domain.len + 1);
@@ -88,6 +129,8 @@ static err_t bundle_make(struct bundle *b, struct slice trust_domain, struct sli
             memcpy(b->trust_domain, trust_domain.data, trust_domain.len);
         err = parse_roots(b, why);
     }
+    if (err == ERR_OK && b->root_count == 0 && b->skip_count > 0 && !may_be_useless)
+        err = nothing_left(b, why);
     if (err != ERR_OK)
         bundle_done(b);
     return err;
@@ -107,14 +150,14 @@ static err_t insert(struct bundle_set *set, size_t at, const struct bundle *b)
     return ERR_OK;
 }
 
-err_t bundle_set_put(struct bundle_set *set, struct slice trust_domain, struct slice ders,
-                     struct why *why)
+static err_t put(struct bundle_set *set, struct slice trust_domain, struct slice ders,
+                 bool may_be_useless, struct why *why)
 {
     struct bundle made;
     err_t err = trust_domain_check(trust_domain, why);
     if (err != ERR_OK)
         return why_add(why, err, "bundle");
-    err = bundle_make(&made, trust_domain, ders, why);
+    err = bundle_make(&made, trust_domain, ders, may_be_useless, why);
     if (err != ERR_OK)
         return why_add(why, err, "bundle of trust domain \"%.*s\"", SLICE_ARG(trust_domain));
     bool same;
@@ -133,6 +176,18 @@ err_t bundle_set_put(struct bundle_set *set, struct slice trust_domain, struct s
     return ERR_OK;
 }
 
+err_t bundle_set_put(struct bundle_set *set, struct slice trust_domain, struct slice ders,
+                     struct why *why)
+{
+    return put(set, trust_domain, ders, false, why);
+}
+
+err_t bundle_set_put_foreign(struct bundle_set *set, struct slice trust_domain, struct slice ders,
+                             struct why *why)
+{
+    return put(set, trust_domain, ders, true, why);
+}
+
 err_t bundle_set_copy(const struct bundle_set *from, struct bundle_set *ret_copy)
 {
     struct bundle_set copy = {.items = mem_array(from->count, sizeof *copy.items)};
@@ -140,7 +195,7 @@ err_t bundle_set_copy(const struct bundle_set *from, struct bundle_set *ret_copy
     for (size_t i = 0; i < from->count && err == ERR_OK; i++) {
         const struct bundle *b = &from->items[i];
         err = bundle_make(&copy.items[i], slice_str(b->trust_domain), slice_of(b->der, b->der_len),
-                          NULL);
+                          true, NULL);
         copy.count += err == ERR_OK ? 1 : 0;
     }
     if (err == ERR_OK)

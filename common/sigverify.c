@@ -1,5 +1,5 @@
 /* Signatures of certificates over wolfCrypt, and the two hashes certificates need. */
-#include "common/x509.h"
+#include "common/sigverify.h"
 
 #include "common/der.h"
 #include "common/oid.h"

@@ -5,7 +5,8 @@
  * key usage, critical extensions, key kind, extended key usage), trust domain, path (names, CA
  * bits, extensions, path length, name constraints, times, life), signatures last, because they cost
  * most. Of several paths the first that failed is reported; those whose key ids fit are tried
- * first. The times of anchors count too. Work is bounded: 16 signatures, 128 candidate issuers. */
+ * first. Of an anchor count its name, key, name constraints and times, and nothing else it says.
+ * Work is bounded: 16 signatures, 128 candidate issuers. */
 #ifndef SPINDLE_COMMON_SVID_VERIFY_H
 #define SPINDLE_COMMON_SVID_VERIFY_H
 

@@ -80,7 +80,7 @@ static err_t put_mapped(struct bundle_set *set, const char *key, ProtobufCBinary
     if (err == ERR_OK && id.path.len > 0)
         err = why_set(why, ERR_SPIFFE_ID, "expected the ID of a trust domain, without a path");
     if (err == ERR_OK)
-        err = bundle_set_put(set, id.trust_domain, bytes_of(value), why);
+        err = bundle_set_put_foreign(set, id.trust_domain, bytes_of(value), why);
     return err == ERR_OK ? err : why_add(why, err, "bundle of \"%.300s\"", key);
 }
 

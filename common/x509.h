@@ -32,7 +32,7 @@ enum x509_ext_key_usage {
 struct x509 {
     struct slice der;
     struct slice tbs;             /* what is signed, header included */
-    struct slice serial;          /* big-endian, no leading zero */
+    struct slice serial;          /* big-endian, no leading zero; zero is one byte */
     struct slice issuer, subject; /* Name, header included; compared byte for byte */
     int64_t not_before, not_after;
     struct slice spki;                /* SubjectPublicKeyInfo, header included */
@@ -59,6 +59,14 @@ struct x509 {
 /* ERR_CERT_MALFORMED, saying which field. Unknown critical extensions are recorded, not refused. */
 err_t x509_parse(struct slice der, struct x509 *ret_cert, struct why *why) MUST_CHECK;
 
+/* A certificate as a trust anchor, of which little matters: subject, key (of a kind and size that
+ * we accept), name constraints, times; key identifier and names for hints and lines. Whatever else
+ * is odd about it is not looked at. ERR_CERT_MALFORMED, ERR_CERT_ALGORITHM. */
+err_t x509_parse_anchor(struct slice der, struct x509 *ret_cert, struct why *why) MUST_CHECK;
+
+/* The subject of what may be a broken certificate, for error lines; empty when it is not found. */
+struct slice x509_subject_of(struct slice der);
+
 /* First commonName of a Name (header included), or empty. */
 struct slice x509_name_common_name(struct slice name);
 /* "CN=web,O=SPIFFE": for people; escapes, never fails, cuts at `size`. Returns out. */
@@ -67,20 +75,6 @@ const char *x509_name_text(struct slice name, char *out, size_t size);
 const char *x509_describe(const struct x509 *cert, char *out, size_t size);
 /* Lower-case hex of a serial; returns out. */
 const char *x509_serial_text(struct slice serial, char *out, size_t size);
-
-/* Does `child`'s signature verify with `issuer_spki`? ERR_CERT_SIGNATURE, ERR_CERT_ALGORITHM.
- * ECDSA P-256/384/521 and RSA of 2048 to 4096 bits (PKCS#1 v1.5, PSS; also keys for PSS alone) with
- * SHA-256/384/512, Ed25519. (sigverify.c) */
-err_t x509_check_signature(const struct x509 *child, struct slice issuer_spki,
-                           struct why *why) MUST_CHECK;
-
-/* The same for a TLS 1.3 CertificateVerify: does `sig`, of this SignatureScheme, over `message`
- * verify with the key? The scheme must be the one of the key (RFC 8446 4.2.3). */
-err_t x509_check_tls_proof(struct slice spki, unsigned scheme, struct slice message,
-                           struct slice sig, struct why *why) MUST_CHECK;
-
-/* Is this public key of a kind and size that x509_check_signature accepts? ERR_CERT_ALGORITHM. */
-err_t x509_check_public_key(struct slice spki, struct why *why) MUST_CHECK;
 
 /* SHA-1 of the public key's bits as RFC 5280 4.2.1.2 (1). */
 #define X509_KEY_ID_LEN 20

@@ -2,9 +2,12 @@
 
 #include "common/der.h"
 #include "common/oid.h"
+#include "common/sigverify.h"
 
 /* More extensions than any certificate needs; bounds the search for duplicates. */
 #define EXTENSIONS_MAX 64
+#define SERIAL_BYTES_MAX 20 /* RFC 5280 4.1.2.2 */
+#define PATH_LEN_MANY 1000u /* more authorities than any path has */
 
 static err_t malformed(struct why *why, const char *what)
 {
@@ -59,11 +62,11 @@ static err_t parse_basic_constraints(struct x509 *c, struct slice value, struct 
     if (der_peek(&seq) == DER_BOOLEAN)
         c->is_ca = der_get_bool(&seq);
     if (der_peek(&seq) == DER_INTEGER) {
-        uint64_t n = der_get_uint(&seq);
-        c->path_len = n < 1000 ? (unsigned)n : 1000;
-        c->has_path_len = true;
+        struct slice n = der_get_integer(&seq);
+        c->path_len = n.len == 0 ? 0 : n.len == 1 ? n.data[0] : PATH_LEN_MANY;
+        c->has_path_len = c->is_ca; /* beside cA=FALSE it says nothing (RFC 5280 4.2.1.9) */
     }
-    if (!der_at_end(&seq) || !der_at_end(&r) || (c->has_path_len && !c->is_ca))
+    if (!der_at_end(&seq) || !der_at_end(&r))
         return malformed(why, "basicConstraints is broken");
     c->has_basic_constraints = true;
     return ERR_OK;
@@ -74,7 +77,7 @@ static err_t parse_key_usage(struct x509 *c, struct slice value, struct why *why
     struct der_reader r = der_reader_of(value);
     struct slice bits = der_get(&r, DER_BIT_STRING);
     unsigned unused = bits.len > 0 ? bits.data[0] : 8;
-    if (!der_at_end(&r) || unused > 7 || bits.len > 3 || (bits.len == 1 && unused != 0) ||
+    if (!der_at_end(&r) || unused > 7 || (bits.len == 1 && unused != 0) ||
         (bits.len > 1 && (bits.data[bits.len - 1] & ((1u << unused) - 1)) != 0))
         return malformed(why, "keyUsage is broken");
     for (size_t bit = 0; bit < 9 && 1 + bit / 8 < bits.len; bit++)
@@ -246,7 +249,9 @@ static err_t parse_extensions(struct x509 *c, struct slice content, struct why *
             if (slice_eq(seen[i], e.oid))
                 return malformed(why, "an extension is there twice");
         if (count == EXTENSIONS_MAX)
-            return malformed(why, "more than 64 extensions");
+            return why_set(why, ERR_CERT_MALFORMED,
+                           "certificate: more extensions than the %d that are accepted",
+                           EXTENSIONS_MAX);
         seen[count++] = e.oid;
         err_t err = parse_extension(c, &e, why);
         if (err != ERR_OK)
@@ -277,9 +282,17 @@ static err_t parse_tail(struct der_reader *tbs, uint64_t version, struct x509 *c
 
 static err_t parse_serial(struct der_reader *tbs, struct x509 *c, struct why *why)
 {
-    c->serial = der_get_integer(tbs);
-    if (tbs->bad || c->serial.len == 0 || c->serial.len > 20)
-        return malformed(why, "serial number is not a positive integer of at most 20 bytes");
+    struct slice whole = der_get_raw(tbs, DER_INTEGER);
+    struct der_reader r = der_reader_of(whole);
+    c->serial = der_get_integer(&r);
+    if (tbs->bad || r.bad)
+        return malformed(why, "serial number is not a positive integer in DER");
+    if (c->serial.len == 0) /* zero: no authority should, some do; as one byte */
+        c->serial = slice_of(whole.data + whole.len - 1, 1);
+    if (c->serial.len > SERIAL_BYTES_MAX)
+        return why_set(why, ERR_CERT_MALFORMED,
+                       "certificate: serial number of %zu bytes; at most %d are accepted",
+                       c->serial.len, SERIAL_BYTES_MAX);
     return ERR_OK;
 }
 
@@ -290,7 +303,7 @@ static err_t parse_tbs(struct der_reader *tbs, struct x509 *c, struct why *why)
     if (der_get_optional(tbs, DER_CONTEXT_CONSTRUCTED(0), &wrapped)) {
         struct der_reader v = der_reader_of(wrapped);
         version = der_get_uint(&v);
-        if (!der_at_end(&v) || version < 1 || version > 2)
+        if (!der_at_end(&v) || version > 2)
             return malformed(why, "version is not v1, v2 or v3");
     }
     err_t err = parse_serial(tbs, c, why);
@@ -313,15 +326,25 @@ static err_t parse_tbs(struct der_reader *tbs, struct x509 *c, struct why *why)
 
 static const struct x509 empty_cert;
 
-err_t x509_parse(struct slice der, struct x509 *ret_cert, struct why *why)
+static err_t enter_certificate(struct slice der, struct der_reader *ret, struct why *why)
 {
     if (der.len > X509_DER_MAX)
-        return malformed(why, "larger than 64 KiB");
-    struct x509 c = empty_cert;
+        return why_set(why, ERR_CERT_MALFORMED, "certificate: %zu bytes; at most %u are looked at",
+                       der.len, X509_DER_MAX);
     struct der_reader whole = der_reader_of(der);
-    struct der_reader outer = der_enter(&whole, DER_SEQUENCE);
-    if (!der_at_end(&whole))
-        return malformed(why, whole.bad ? "not one DER SEQUENCE" : "bytes after its end");
+    *ret = der_enter(&whole, DER_SEQUENCE);
+    return der_at_end(&whole)
+               ? ERR_OK
+               : malformed(why, whole.bad ? "not one DER SEQUENCE" : "bytes after its end");
+}
+
+err_t x509_parse(struct slice der, struct x509 *ret_cert, struct why *why)
+{
+    struct x509 c = empty_cert;
+    struct der_reader outer;
+    err_t err = enter_certificate(der, &outer, why);
+    if (err != ERR_OK)
+        return err;
     c.der = der;
     c.tbs = der_get_raw(&outer, DER_SEQUENCE);
     c.signature_algorithm = der_get_raw(&outer, DER_SEQUENCE);
@@ -330,10 +353,100 @@ err_t x509_parse(struct slice der, struct x509 *ret_cert, struct why *why)
         return malformed(why, "not tbsCertificate, signatureAlgorithm and signatureValue");
     struct der_reader raw = der_reader_of(c.tbs);
     struct der_reader tbs = der_enter(&raw, DER_SEQUENCE);
-    err_t err = parse_tbs(&tbs, &c, why);
+    err = parse_tbs(&tbs, &c, why);
     if (err == ERR_OK)
         *ret_cert = c;
     return err;
+}
+
+/* ---- trust anchors ---- */
+
+/* Of a root's extensions its name constraints count, and must be understood; its key identifier is
+ * a hint, its names are for people. What else there is says nothing (RFC 5280 6.1.1 (d)). */
+static err_t parse_anchor_extension(struct x509 *c, struct der_reader *list, struct why *why)
+{
+    struct der_reader one = der_enter(list, DER_SEQUENCE);
+    struct extension e = {.oid = der_get(&one, DER_OID)};
+    if (der_peek(&one) == DER_BOOLEAN)
+        der_get(&one, DER_BOOLEAN);
+    e.value = der_get(&one, DER_OCTET_STRING);
+    if (!der_at_end(&one) || e.oid.len == 0)
+        return malformed(why, "an extension is broken");
+    if (OID_IS(e.oid, OID_NAME_CONSTRAINTS))
+        return c->has_name_constraints ? malformed(why, "nameConstraints is there twice")
+                                       : parse_name_constraints(c, e.value, why);
+    struct x509 before = *c;
+    bool known = OID_IS(e.oid, OID_SUBJECT_KEY_ID) || OID_IS(e.oid, OID_SUBJECT_ALT_NAME);
+    err_t err = known ? parse_extension(c, &e, NULL) : ERR_OK;
+    if (err != ERR_OK)
+        *c = before;
+    return ERR_OK;
+}
+
+static err_t parse_anchor_tail(struct der_reader *tbs, struct x509 *c, struct why *why)
+{
+    struct slice skip, extensions;
+    der_get_optional(tbs, DER_CONTEXT(1), &skip);
+    der_get_optional(tbs, DER_CONTEXT(2), &skip);
+    if (der_get_optional(tbs, DER_CONTEXT_CONSTRUCTED(3), &extensions)) {
+        struct der_reader whole = der_reader_of(extensions);
+        struct der_reader list = der_enter(&whole, DER_SEQUENCE);
+        while (!list.bad && list.rest.len > 0) {
+            err_t err = parse_anchor_extension(c, &list, why);
+            if (err != ERR_OK)
+                return err;
+        }
+        if (!der_at_end(&list) || !der_at_end(&whole))
+            return malformed(why, "extensions are broken");
+    }
+    return der_at_end(tbs) ? ERR_OK
+                           : malformed(why, "bytes after the last field of tbsCertificate");
+}
+
+err_t x509_parse_anchor(struct slice der, struct x509 *ret_cert, struct why *why)
+{
+    struct x509 c = empty_cert;
+    struct der_reader outer;
+    err_t err = enter_certificate(der, &outer, why);
+    if (err != ERR_OK)
+        return err;
+    struct slice skip;
+    c.der = der;
+    c.tbs = der_get_raw(&outer, DER_SEQUENCE);
+    struct der_reader raw = der_reader_of(c.tbs);
+    struct der_reader tbs = der_enter(&raw, DER_SEQUENCE);
+    der_get_optional(&tbs, DER_CONTEXT_CONSTRUCTED(0), &skip);
+    c.serial = der_get(&tbs, DER_INTEGER);
+    c.signature_algorithm = der_get_raw(&tbs, DER_SEQUENCE);
+    c.issuer = der_get_raw(&tbs, DER_SEQUENCE);
+    if (outer.bad || tbs.bad)
+        return malformed(why, "not a tbsCertificate with serial, algorithm and issuer");
+    err = parse_validity(&tbs, &c, why);
+    c.subject = der_get_raw(&tbs, DER_SEQUENCE);
+    if (err == ERR_OK && !name_is_well_formed(c.subject))
+        err = malformed(why, "subject name is broken");
+    if (err == ERR_OK)
+        err = parse_spki(&tbs, &c, why);
+    if (err == ERR_OK)
+        err = parse_anchor_tail(&tbs, &c, why);
+    if (err == ERR_OK)
+        err = x509_check_public_key(c.spki, why);
+    if (err == ERR_OK)
+        *ret_cert = c;
+    return err;
+}
+
+struct slice x509_subject_of(struct slice der)
+{
+    struct der_reader whole = der_reader_of(der), outer = der_enter(&whole, DER_SEQUENCE);
+    struct der_reader tbs = der_enter(&outer, DER_SEQUENCE);
+    struct slice skip, subject;
+    der_get_optional(&tbs, DER_CONTEXT_CONSTRUCTED(0), &skip);
+    der_get(&tbs, DER_INTEGER);
+    for (int i = 0; i < 3; i++) /* algorithm, issuer, validity */
+        der_get(&tbs, DER_SEQUENCE);
+    subject = der_get_raw(&tbs, DER_SEQUENCE);
+    return tbs.bad ? slice_of(NULL, 0) : subject;
 }
 
 err_t x509_split(struct slice ders, struct slice *out, size_t max, size_t *ret_count,

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/metric_page.h"
+#include "sidecar/skipped_roots.h"
 
 #include <string.h>
 
@@ -13,6 +14,7 @@ struct gauges {
     int64_t not_before, not_after;
     bool has_certificate; /* ever had */
     uint8_t certificate[SHA256_LEN];
+    struct skipped_roots skipped;
 };
 
 /* --- identity ----------------------------------------------------------------------------------
@@ -78,6 +80,7 @@ void gauges_set_identity(struct gauges *g, const struct identity *id)
     set(g, M_SVID_NOT_AFTER, 0, 0, leaf->not_after);
     set(g, M_ISSUER_NOT_AFTER, 0, 0, issuer_not_after(id));
     set_bundles(g, identity_bundles(id));
+    skipped_roots_tell(&g->skipped, g->metrics, identity_bundles(id));
 }
 
 /* --- clock -------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ struct gauges; /* opaque */
 err_t gauges_open(uv_loop_t *loop, struct metrics *m, struct gauges **ret,
                   struct why *why) MUST_CHECK;
 /* This identity is in use now. A certificate that is another than the last one counts as a
- * rotation, the first one and new bundles alone do not. */
+ * rotation, the first one and new bundles alone do not. Roots that its bundles hold in vain are
+ * told of (skipped_roots.h). */
 void gauges_set_identity(struct gauges *g, const struct identity *id);
 /* Closes the timer; scrapes may still come. NULL is fine, as for the next. */
 void gauges_stop(struct gauges *g);

@@ -1,5 +1,6 @@
 #include "sidecar/identity_files.h"
 
+#include "common/der.h"
 #include "common/mem.h"
 #include "common/pem.h"
 
@@ -71,6 +72,20 @@ static bool is_certificate(struct slice label)
     return slice_eq_str(label, "CERTIFICATE") || slice_eq_str(label, "X509 CERTIFICATE");
 }
 
+/* A block that is not one DER value would make nonsense of those after it: in a SEQUENCE of its own
+ * it is one certificate that cannot be parsed. */
+static err_t append_certificate(struct buf *ders, struct slice block)
+{
+    struct der_reader r = der_reader_of(block);
+    der_get_raw(&r, DER_SEQUENCE);
+    if (der_at_end(&r))
+        return buf_append(ders, block.data, block.len);
+    struct der_writer w;
+    der_writer_init(&w, ders);
+    der_put(&w, DER_SEQUENCE, block);
+    return der_writer_end(&w);
+}
+
 /* Appends the DER of every CERTIFICATE block of a file; other blocks are passed over and noted. */
 static err_t read_certificates(const char *path, struct pem_unused *unused, struct buf *der,
                                struct why *why)
@@ -89,7 +104,7 @@ static err_t read_certificates(const char *path, struct pem_unused *unused, stru
         if (err == ERR_NOT_FOUND)
             break;
         if (err == ERR_OK && is_certificate(label))
-            err = buf_append(der, block.data, block.len);
+            err = append_certificate(der, buf_slice(&block));
         else if (err == ERR_OK)
             pem_unused_add(unused, path, label);
         if (err != ERR_OK) {

@@ -1,6 +1,7 @@
 /* CPU time of one step of certificate work, for who changes it: micro_x509 [seconds per step].
  * Build it in the release preset. */
 #include "common/identity.h"
+#include "common/sigverify.h"
 #include "common/x509_build.h"
 #include "tests/support/certs.h"
 

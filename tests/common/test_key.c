@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "common/oid.h"
 #include "common/pem.h"
+#include "common/sigverify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

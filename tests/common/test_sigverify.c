@@ -2,7 +2,7 @@
 #include "common/der.h"
 #include "common/key.h"
 #include "common/oid.h"
-#include "common/x509.h"
+#include "common/sigverify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

@@ -43,16 +43,16 @@ static struct cert *make_leaf(const struct cert *issuer)
 
 #define LONG_CHAIN 9
 
-/* root <- ca 8 <- ... <- ca 1 <- leaf at [0]. */
+/* root <- ca 8 <- ... <- ca 1 <- leaf at [0]; the first below the root has the path length. */
 static void make_long(struct cert **out, struct cert **ret_root, size_t cas, int path_len)
 {
-    struct cert *above =
-        cert_make(&(struct cert_knobs){.ca = true, .cn = "root", .path_len = path_len}, NULL);
+    struct cert *above = make_ca("root", NULL);
     *ret_root = above;
     for (size_t i = cas; i > 0; i--) {
         char cn[16] = "ca 0";
         cn[3] = (char)('0' + i);
-        out[i] = make_ca(cn, above);
+        out[i] = cert_make(
+            &(struct cert_knobs){.ca = true, .cn = cn, .path_len = i == cas ? path_len : 0}, above);
         above = out[i];
     }
     out[0] = make_leaf(above);
@@ -91,10 +91,10 @@ END_TEST
 START_TEST(test_path_length_counts_the_authorities_between)
 {
     struct cert *chain[LONG_CHAIN], *root;
-    make_long(chain, &root, 3, _i + 1);
+    make_long(chain, &root, 4, _i + 1);
     cert_trust(&bundles, "example.org", root);
-    ck_assert_int_eq(verify(chain, 4), _i >= 3 ? ERR_OK : ERR_CHAIN_PATH_LENGTH);
-    for (size_t i = 0; i < 4; i++)
+    ck_assert_int_eq(verify(chain, 5), _i >= 3 ? ERR_OK : ERR_CHAIN_PATH_LENGTH);
+    for (size_t i = 0; i < 5; i++)
         cert_free(chain[i]);
     cert_free(root);
 }
@@ -103,14 +103,16 @@ END_TEST
 /* RFC 5280 4.2.1.9: a key roll-over certificate does not count. */
 START_TEST(test_self_issued_authorities_do_not_count_for_path_length)
 {
-    struct cert *root =
-        cert_make(&(struct cert_knobs){.ca = true, .cn = "root", .path_len = 1}, NULL);
-    struct cert *rolled = make_ca("root", root);
+    struct cert *root = make_ca("root", NULL);
+    struct cert *top =
+        cert_make(&(struct cert_knobs){.ca = true, .cn = "top", .path_len = 1}, root);
+    struct cert *rolled = make_ca("top", top);
     cert_trust(&bundles, "example.org", root);
-    struct cert *shown[] = {make_leaf(rolled), rolled};
-    ck_assert_int_eq(verify(shown, 2), ERR_OK);
+    struct cert *shown[] = {make_leaf(rolled), rolled, top};
+    ck_assert_int_eq(verify(shown, 3), ERR_OK);
     cert_free(shown[0]);
     cert_free(rolled);
+    cert_free(top);
     cert_free(root);
 }
 END_TEST

@@ -2,7 +2,7 @@
  * cryptography leaves nothing there itself. On a CPU without AVX2 the paths in question are not
  * taken; the first line of the output says so. */
 #include "common/key.h"
-#include "common/x509.h"
+#include "common/sigverify.h"
 #include "tests/support/runner.h"
 #include "tests/support/vector_registers.h"
 

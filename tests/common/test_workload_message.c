@@ -75,6 +75,41 @@ START_TEST(test_a_redacted_bundle_is_not_in_the_result)
 }
 END_TEST
 
+/* Odd roots are left out; of our own trust domain one must be left, another's costs us nothing. */
+START_TEST(test_roots_of_no_use_void_no_bundle)
+{
+    struct cert *useless = cert_make(
+        &(struct cert_knobs){.ca = true,
+                             .cn = "old",
+                             .spki = BYTES("\x30\x0a\x30\x05\x06\x03\x2b\x65\x71\x03\x01\x00")},
+        NULL);
+    struct answer a = good_answer();
+    struct workload_svids svids = {0};
+    struct why cause = {0};
+    struct buf both;
+    buf_init(&both, 1 << 16);
+    ck_assert_int_eq(buf_append(&both, useless->der.data, useless->der.len), ERR_OK);
+    a.svids[0].bundle = buf_slice(&both);
+    ck_assert_int_eq(decode(&a, &svids, &cause), ERR_CERT_ALGORITHM);
+    ck_assert_ptr_nonnull(strstr(cause.text, "svids[0]"));
+    ck_assert_ptr_nonnull(strstr(cause.text, "root 1 of 1"));
+    ck_assert_int_eq(buf_append(&both, root->der.data, root->der.len), ERR_OK);
+    a.svids[0].bundle = buf_slice(&both);
+    a.bundles[0].roots = cert_der(useless);
+    ck_assert_msg(decode(&a, &svids, &cause) == ERR_OK, "%s", cause.text);
+    const struct bundle_set *set = identity_bundles(svids.items[0]);
+    const struct bundle *own = bundle_set_find(set, slice_str("example.org"));
+    const struct bundle *foreign = bundle_set_find(set, slice_str("partner.test"));
+    ck_assert_uint_eq(own->root_count, 1);
+    ck_assert_uint_eq(own->skip_count, 1);
+    ck_assert_uint_eq(foreign->root_count, 0);
+    ck_assert_uint_eq(foreign->skip_count, 1);
+    workload_svids_done(&svids);
+    buf_done(&both);
+    cert_free(useless);
+}
+END_TEST
+
 /* WA-14: of a doubled hint the first counts. WA-15: empty ones may stand side by side. */
 START_TEST(test_of_two_equal_hints_the_first_counts)
 {
@@ -259,6 +294,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_a_good_answer_becomes_identities_in_its_order);
     tcase_add_test(t, test_a_redacted_bundle_is_not_in_the_result);
+    tcase_add_test(t, test_roots_of_no_use_void_no_bundle);
     tcase_add_test(t, test_of_two_equal_hints_the_first_counts);
     tcase_add_loop_test(t, test_a_bad_answer_is_discarded_whole, 0, sizeof bad / sizeof bad[0]);
     tcase_add_test(t, test_bytes_that_are_no_message_are_refused);

@@ -139,6 +139,40 @@ START_TEST(test_ends_of_leaf_authority_and_bundles_are_absolute)
 }
 END_TEST
 
+/* A bundle with a root of no use is told of once, whatever else changes about the identity. */
+START_TEST(test_roots_of_no_use_are_counted_once_for_each_new_bundle)
+{
+    struct cert *first = leaf_of(WEB), *second = leaf_of(WEB), *good = late_root;
+    struct cert *useless = cert_make(
+        &(struct cert_knobs){.ca = true,
+                             .cn = "old",
+                             .spki = BYTES("\x30\x0a\x30\x05\x06\x03\x2b\x65\x71\x03\x01\x00")},
+        NULL);
+    use(first, 2);
+    ck_assert_uint_eq(metric_read(m, M_ROOTS_SKIPPED, 0, 0, 0), 0);
+    struct buf both;
+    buf_init(&both, 1 << 16);
+    ck_assert_int_eq(buf_append(&both, good->der.data, good->der.len), ERR_OK);
+    ck_assert_int_eq(buf_append(&both, useless->der.data, useless->der.len), ERR_OK);
+    struct buf kept = late_root->der;
+    late_root->der = both; /* two roots where there was one, in two bundles */
+    use(first, 2);
+    ck_assert_uint_eq(metric_read(m, M_ROOTS_SKIPPED, 0, 0, 0), 2);
+    use(second, 2);
+    ck_assert_uint_eq(metric_read(m, M_ROOTS_SKIPPED, 0, 0, 0), 2);
+    late_root->der = kept;
+    use(second, 2);
+    late_root->der = both;
+    use(second, 2);
+    ck_assert_uint_eq(metric_read(m, M_ROOTS_SKIPPED, 0, 0, 0), 4);
+    late_root->der = kept;
+    buf_done(&both);
+    cert_free(useless);
+    cert_free(first);
+    cert_free(second);
+}
+END_TEST
+
 /* Nobody scrapes the sidecar itself. */
 START_TEST(test_the_page_is_kept_fresh_by_a_timer)
 {
@@ -181,6 +215,7 @@ int main(void)
     tcase_add_test(t, test_each_new_certificate_is_a_rotation_but_the_first);
     tcase_add_test(t, test_ages_follow_the_clock_at_each_scrape);
     tcase_add_test(t, test_ends_of_leaf_authority_and_bundles_are_absolute);
+    tcase_add_test(t, test_roots_of_no_use_are_counted_once_for_each_new_bundle);
     tcase_add_test(t, test_the_page_is_kept_fresh_by_a_timer);
     tcase_add_test(t, test_every_failed_allocation_is_an_error);
     suite_add_tcase(s, t);

@@ -121,6 +121,37 @@ START_TEST(test_both_words_for_a_certificate_are_read)
 }
 END_TEST
 
+/* Roots of no use: a key that we do not know, and bytes that are no certificate. */
+START_TEST(test_roots_of_no_use_leave_the_others_standing)
+{
+    static const struct cert_knobs ed448 = {
+        .ca = true, .cn = "old", .spki = BYTES("\x30\x0a\x30\x05\x06\x03\x2b\x65\x71\x03\x01\x00")};
+    struct identity *id = NULL;
+    struct why why = {0};
+    struct buf pem;
+    struct cert *useless = cert_make(&ed448, NULL);
+    buf_init(&pem, 1u << 20);
+    cert_pem(useless, &pem);
+    ck_assert_int_eq(pem_write(&pem, "CERTIFICATE", slice_str("no DER")), ERR_OK);
+    temp_put(&dir, "ca.crt", buf_slice(&pem), 0644);
+    err_t err = identity_files_load(&files, CERTS_NOW, NULL, &id, &why);
+    ck_assert_int_eq(err, ERR_CERT_ALGORITHM); /* nothing is left */
+    ck_assert_ptr_nonnull(strstr(why.text, "ca.crt"));
+    ck_assert_ptr_nonnull(strstr(why.text, "root 1 of 2: \"CN=old\""));
+    cert_pem(root, &pem);
+    temp_put(&dir, "ca.crt", buf_slice(&pem), 0644);
+    ck_assert_msg(identity_files_load(&files, CERTS_NOW, NULL, &id, &why) == ERR_OK, "%s",
+                  why.text);
+    const struct bundle *b = &identity_bundles(id)->items[0];
+    ck_assert_uint_eq(b->root_count, 1);
+    ck_assert_uint_eq(b->skip_count, 2);
+    ck_assert_ptr_nonnull(strstr(b->skips[1].text, "root 2 of 3"));
+    identity_unref(id);
+    buf_done(&pem);
+    cert_free(useless);
+}
+END_TEST
+
 static void no_certificate(void)
 {
     files.certificate = "/nonexistent/tls.crt";
@@ -240,6 +271,7 @@ int main(void)
     tcase_add_test(t, test_a_good_set_is_taken);
     tcase_add_test(t, test_blocks_that_nobody_reads_are_noted);
     tcase_add_test(t, test_both_words_for_a_certificate_are_read);
+    tcase_add_test(t, test_roots_of_no_use_leave_the_others_standing);
     tcase_add_loop_test(t, test_a_bad_set_is_refused_and_the_file_named, 0,
                         sizeof bad / sizeof bad[0]);
     tcase_add_test(t, test_the_stamp_changes_with_each_file);
