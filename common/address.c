@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/un.h>
 
 #define UNIX_PATH_MAX_LEN (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
@@ -140,6 +141,21 @@ static err_t parse_inet(struct slice text, bool names, struct address *ret, stru
     return ERR_OK;
 }
 
+/* "https://web.example:8443/" -> what would have been right. */
+static err_t refuse_scheme(struct slice text, struct why *why)
+{
+    const uint8_t *colon = memmem(text.data, text.len, "://", 3);
+    struct slice scheme = slice_of(text.data, (size_t)(colon - text.data));
+    struct slice rest = skip(text, scheme.len + 3);
+    size_t host = 0;
+    while (host < rest.len && rest.data[host] != '/' && rest.data[host] != '?')
+        host++;
+    bool port = host > 0 && rest.data[host - 1] != ']' && memchr(rest.data, ':', host) != NULL;
+    return why_set(why, ERR_CONFIG, "an address has no scheme (%.*s://) and no path: write %.*s%s",
+                   scheme.len < 16 ? (int)scheme.len : 16, (const char *)scheme.data,
+                   host < 128 ? (int)host : 128, (const char *)rest.data, port ? "" : ":PORT");
+}
+
 err_t address_parse(struct slice text, struct address *ret, struct why *why)
 {
     if (text.len == 0)
@@ -150,6 +166,8 @@ err_t address_parse(struct slice text, struct address *ret, struct why *why)
         return parse_unix(text, ret, why);
     if (starts_with(text, "unix://"))
         return parse_unix(skip(text, 7), ret, why);
+    if (memmem(text.data, text.len, "://", 3) != NULL)
+        return refuse_scheme(text, why);
     return parse_inet(text, true, ret, why);
 }
 
@@ -213,6 +231,35 @@ err_t address_sockaddr(const struct address *a, struct sockaddr_storage *ret, so
     *ret = ss;
     *ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
     return ERR_OK;
+}
+
+static bool is_localhost(const char *name)
+{
+    static const char localhost[] = "localhost";
+    size_t len = strlen(name), tail = sizeof localhost - 1;
+    len -= len > 0 && name[len - 1] == '.' ? 1 : 0;
+    return len >= tail && strncasecmp(name + len - tail, localhost, tail) == 0 &&
+           (len == tail || name[len - tail - 1] == '.');
+}
+
+bool address_is_loopback(const struct address *a)
+{
+    struct in6_addr v6;
+    struct in_addr v4;
+    switch (a->kind) {
+    case ADDRESS_UNIX:
+        return true;
+    case ADDRESS_NAME:
+        return is_localhost(a->host);
+    case ADDRESS_IP:
+        break;
+    }
+    if (inet_pton(AF_INET, a->host, &v4) == 1)
+        return (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
+    if (inet_pton(AF_INET6, a->host, &v6) != 1)
+        return false;
+    return IN6_IS_ADDR_LOOPBACK(&v6) ||
+           (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == IN_LOOPBACKNET);
 }
 
 const char *address_text(const struct address *a, char out[static ADDRESS_TEXT_LEN])

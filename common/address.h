@@ -19,6 +19,9 @@ err_t address_parse(struct slice text, struct address *ret, struct why *why) MUS
 /* ADDRESS_IP and ADDRESS_UNIX only. */
 err_t address_sockaddr(const struct address *a, struct sockaddr_storage *ret,
                        socklen_t *ret_len) MUST_CHECK;
+/* Does it lead to this machine and nowhere else? 127.0.0.0/8, ::1, the same as IPv4-mapped, a Unix
+ * socket, `localhost` and names below it (RFC 6761 section 6.3). */
+bool address_is_loopback(const struct address *a);
 /* "127.0.0.1:80", "[::1]:80", "unix:/path"; returns out. */
 #define ADDRESS_TEXT_LEN 280
 const char *address_text(const struct address *a, char out[static ADDRESS_TEXT_LEN]);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static const struct option_word protocols[] = {
     {"tcp", PROTOCOL_TCP, true}, {"http", PROTOCOL_HTTP, false}, {NULL, 0, false}};
@@ -133,9 +132,7 @@ static bool is_any(const struct address *a)
 
 static bool is_local(const struct address *a)
 {
-    if (a->kind == ADDRESS_NAME)
-        return strcasecmp(a->host, "localhost") == 0;
-    return is_any(a) || strncmp(a->host, "127.", 4) == 0 || strcmp(a->host, "::1") == 0;
+    return is_any(a) || address_is_loopback(a);
 }
 
 /* Does who connects to `to` arrive at `listen`, as far as the file alone tells? */
@@ -191,6 +188,10 @@ static void check_routes(struct checks *c)
         bool in = r->direction == ROUTE_INBOUND;
         check_listen(c, sidecar_route_key(config, i, "listen", key), &r->listen, i);
         check_loop(c, i);
+        if (!in && r->listen.host[0] != '\0' && !address_is_loopback(&r->listen))
+            WARNING(c, sidecar_route_key(config, i, "listen", key),
+                    "takes plain connections from other machines, and speaks for them with this "
+                    "identity: expected a loopback address or a Unix socket");
         if (r->peers != NULL && r->peers[0] == NULL)
             WARNING(c, sidecar_route_key(config, i, in ? "allow" : "expect", key),
                     "is empty and admits nobody");

@@ -82,7 +82,8 @@ const char *sidecar_route_key(const struct sidecar_config *c, size_t route, cons
                               char out[static ROUTE_KEY_LEN]);
 /* What `config check` and the start of `run` look at beyond the file itself, reading only: identity
  * files that can be read, the key by its owner alone, that belong together and that a handshake can
- * carry. `now`: wall clock, seconds; who is expired is warned of. ERR_CONFIG with a line each. */
+ * carry. `now`: wall clock, seconds; who is expired is warned of, so is an app off this machine.
+ * ERR_CONFIG with a line each. */
 err_t sidecar_config_check_files(const struct sidecar_config *c, int64_t now,
                                  struct buf *report) MUST_CHECK;
 /* Counted atomically: connections of every worker thread hold one. */

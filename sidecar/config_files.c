@@ -1,11 +1,13 @@
-/* The files that a configuration names, looked at before anything is opened: `config check` and the
- * start of `run` say the same. */
+/* The files and addresses that a configuration names, looked at on this machine before anything is
+ * opened: `config check` and the start of `run` say the same. */
 #include "common/tls.h"
 #include "sidecar/config.h"
 #include "sidecar/identity_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,11 +72,57 @@ static void look_at_identity(struct looks *l, int64_t now)
     identity_unref(id);
 }
 
+/* Is it an address of one of this machine's interfaces? */
+static bool is_own(const struct address *a, const struct ifaddrs *interfaces)
+{
+    struct sockaddr_storage want;
+    socklen_t len;
+    if (address_sockaddr(a, &want, &len) != ERR_OK)
+        return false;
+    const struct sockaddr_in *want4 = (const struct sockaddr_in *)&want;
+    const struct sockaddr_in6 *want6 = (const struct sockaddr_in6 *)&want;
+    for (const struct ifaddrs *i = interfaces; i != NULL; i = i->ifa_next) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)i->ifa_addr;
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)i->ifa_addr;
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != want.ss_family)
+            continue;
+        if (want.ss_family == AF_INET && v4->sin_addr.s_addr == want4->sin_addr.s_addr)
+            return true;
+        if (want.ss_family == AF_INET6 &&
+            memcmp(&v6->sin6_addr, &want6->sin6_addr, sizeof v6->sin6_addr) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* An app on another machine is reached in plain text. */
+static void look_at_forwards(struct looks *l)
+{
+    const struct sidecar_config *c = l->config;
+    struct ifaddrs *interfaces = NULL;
+    char key[ROUTE_KEY_LEN], text[ADDRESS_TEXT_LEN];
+    if (getifaddrs(&interfaces) != 0)
+        return; /* then nobody can say */
+    for (size_t i = 0; i < c->route_count; i++) {
+        const struct address *to = &c->routes[i].forward;
+        bool any = strcmp(to->host, "0.0.0.0") == 0 || strcmp(to->host, "::") == 0;
+        if (c->routes[i].direction != ROUTE_INBOUND || address_is_loopback(to) || any ||
+            is_own(to, interfaces))
+            continue;
+        WARNING(l, sidecar_route_key(c, i, "forward", key),
+                "%s %s: what arrives over mutual TLS goes on in plain text from here",
+                address_text(to, text),
+                to->kind == ADDRESS_NAME ? "may lead off this machine" : "is not of this machine");
+    }
+    freeifaddrs(interfaces);
+}
+
 err_t sidecar_config_check_files(const struct sidecar_config *c, int64_t now, struct buf *report)
 {
     struct looks l = {.config = c, .report = report};
+    look_at_forwards(&l);
     if (c->file_certificate == NULL || c->file_key == NULL || c->file_bundle == NULL)
-        return ERR_OK;
+        return l.err;
     look_at_file(&l, "identity.files.certificate", c->file_certificate, false);
     look_at_file(&l, "identity.files.key", c->file_key, true);
     look_at_file(&l, "identity.files.bundle", c->file_bundle, false);

@@ -52,6 +52,37 @@ START_TEST(test_socket_address_has_the_same_text)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    bool loopback;
+} places[] = {
+    {"127.0.0.1:1", true},
+    {"127.255.255.254:1", true},
+    {"126.0.0.1:1", false},
+    {"128.0.0.1:1", false},
+    {"0.0.0.0:1", false},
+    {"[::1]:1", true},
+    {"[::2]:1", false},
+    {"[::]:1", false},
+    {"[::ffff:127.0.0.1]:1", true},
+    {"[::ffff:10.0.0.1]:1", false},
+    {"localhost:1", true},
+    {"LocalHost.:1", true},
+    {"app.localhost:1", true},
+    {"app.localhost.:1", true},
+    {"notlocalhost:1", false},
+    {"localhost.example:1", false},
+    {"/run/app.sock", true},
+};
+
+START_TEST(test_loopback_is_this_machine_and_nothing_else)
+{
+    struct address a = {0};
+    ck_assert_int_eq(address_parse(slice_str(places[_i].text), &a, NULL), ERR_OK);
+    ck_assert_msg(address_is_loopback(&a) == places[_i].loopback, "%s", places[_i].text);
+}
+END_TEST
+
 static const struct bad_case {
     const char *text, *because;
 } bad[] = {
@@ -80,7 +111,12 @@ static const struct bad_case {
     {"web-:80", "neither an IP address"},
     {"web-.x:80", "neither an IP address"},
     {"web x:80", "neither an IP address"},
-    {"http://web:80", "in brackets"},
+    {"http://web:80", "no scheme (http://) and no path: write web:80"},
+    {"https://web.example/", "write web.example:PORT"},
+    {"https://web.example:8443/a?b", "write web.example:8443"},
+    {"tcp://[::1]:80", "write [::1]:80"},
+    {"http://[::1]/x", "write [::1]:PORT"},
+    {"grpc://web?x", "write web:PORT"},
     {"web\n:80", "control character"},
     {"unix://run/app.sock", "must be absolute"},
     {"unix://", "must be absolute"},
@@ -202,6 +238,7 @@ int main(void)
 {
     Suite *s = suite_create("address");
     TCase *t = tcase_create("address");
+    tcase_add_loop_test(t, test_loopback_is_this_machine_and_nothing_else, 0, COUNT(places));
     tcase_add_loop_test(t, test_address_is_read_and_written_again, 0, COUNT(good));
     tcase_add_loop_test(t, test_socket_address_has_the_same_text, 0, COUNT(good));
     tcase_add_loop_test(t, test_bad_address_says_what_is_wrong, 0, COUNT(bad));

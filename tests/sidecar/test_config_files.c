@@ -6,6 +6,7 @@
 #include "tests/support/config_case.h"
 #include "tests/support/runner.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -111,6 +112,46 @@ START_TEST(test_a_set_that_no_peer_would_take_is_one_line_with_its_file)
 }
 END_TEST
 
+static const struct {
+    const char *forward, *want; /* NULL: nothing to say */
+} forwards[] = {
+    {"127.0.0.1:1", NULL},
+    {"[::1]:1", NULL},
+    {"localhost:1", NULL},
+    {"/run/app.sock", NULL},
+    {"0.0.0.0:1", NULL},
+    {"192.0.2.7:1", "192.0.2.7:1 is not of this machine"}, /* RFC 5737: nobody's */
+    {"[2001:db8::7]:1", "[2001:db8::7]:1 is not of this machine"},
+    {"app.internal:1", "app.internal:1 may lead off this machine"},
+};
+
+START_TEST(test_an_app_off_this_machine_is_a_warning)
+{
+    char text[512], want[512] = "";
+    struct sidecar_config *config = NULL;
+    struct buf report;
+    struct why why = {0};
+    buf_init(&report, 1u << 14);
+    snprintf(text, sizeof text,
+             "identity: {workload_api: 'unix:///x'}\n"
+             "inbound: [{listen: '0.0.0.0:2', forward: '%s', allow: ['" WEB "']}]\n"
+             "outbound: [{listen: '127.0.0.1:3', forward: '192.0.2.7:1', expect: ['" WEB "']}]\n",
+             forwards[_i].forward);
+    if (forwards[_i].want != NULL)
+        snprintf(
+            want, sizeof want,
+            "x.yaml:2: inbound[0].forward: warning: %s: what arrives over mutual TLS goes on in "
+            "plain text from here\n",
+            forwards[_i].want);
+    config_case_file("x.yaml", text, 0600);
+    ck_assert_int_eq(sidecar_config_load("x.yaml", NULL, &report, &config, &why), ERR_OK);
+    ck_assert_int_eq(sidecar_config_check_files(config, CERTS_NOW, &report), ERR_OK);
+    ck_assert_msg(slice_eq_str(buf_slice(&report), want), "%.*s", (int)report.len, report.data);
+    sidecar_config_unref(config);
+    buf_done(&report);
+}
+END_TEST
+
 int main(void)
 {
     config_case_folder();
@@ -119,6 +160,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_a_set_that_no_peer_would_take_is_one_line_with_its_file, 0,
                         COUNT(sets));
+    tcase_add_loop_test(t, test_an_app_off_this_machine_is_a_warning, 0, COUNT(forwards));
     suite_add_tcase(s, t);
     return config_case_folder_done(run_suite(s));
 }

@@ -244,11 +244,17 @@ static const struct config_case cases[] = {
      ERR_CONFIG},
     {ID "outbound:\n- {listen: '0.0.0.0:1', forward: 127.0.0.1:1, expect: ['spiffe://td/w']}\n",
      {0},
-     "x.yaml:3: outbound[0].forward: is its own listen address\n",
+     "x.yaml:3: outbound[0].forward: is its own listen address\n"
+     "x.yaml:3: outbound[0].listen: warning: takes plain connections from other machines, and "
+     "speaks "
+     "for them with this identity: expected a loopback address or a Unix socket\n",
      ERR_CONFIG},
     {ID "outbound:\n- {listen: '[::]:1', forward: 'localhost:1', expect: ['spiffe://td/w']}\n",
      {0},
-     "x.yaml:3: outbound[0].forward: is its own listen address\n",
+     "x.yaml:3: outbound[0].forward: is its own listen address\n"
+     "x.yaml:3: outbound[0].listen: warning: takes plain connections from other machines, and "
+     "speaks "
+     "for them with this identity: expected a loopback address or a Unix socket\n",
      ERR_CONFIG},
     {ID "inbound:\n- {listen: '0.0.0.0:1', forward: 127.0.0.1:2, allow: ['spiffe://td/w']}\n"
         "outbound:\n- {listen: 127.0.0.1:2, forward: 'localhost:1', expect: ['spiffe://td/w']}\n",
