@@ -2,6 +2,7 @@
 #include "agent/commands.h"
 #include "agent/config.h"
 #include "agent/entries.h"
+#include "agent/reload.h"
 
 static err_t worse(err_t a, err_t b)
 {
@@ -17,8 +18,7 @@ err_t agent_config_check(const char *path, const char *const *sets, struct buf *
     if (err != ERR_OK)
         return err;
     err = agent_config_check_files(c, report);
-    if (c->entries != NULL)
-        err = worse(err, entries_load(c->entries, c->trust_domain, report, &entries, why));
+    err = worse(err, reload_read_entries(c, report, &entries, why));
     entries_free(entries);
     agent_config_free(c);
     return err;

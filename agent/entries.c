@@ -165,8 +165,12 @@ static err_t finish(struct entry_reader *r, struct entry_set **ret)
         return err;
     }
     set->items = r->items;
+    set->origins = r->origins;
+    set->files = r->files;
     set->count = r->count;
     r->items = NULL;
+    r->origins = NULL;
+    r->files = NULL;
     r->count = 0;
     for (size_t i = 0; i < set->count; i++)
         for (size_t k = 0; k < set->items[i].selectors.count; k++)
@@ -298,7 +302,7 @@ err_t entries_load(const char *path, const char *trust_domain, struct buf *repor
                    struct entry_set **ret, struct why *why)
 {
     struct entry_reader r = {.trust_domain = trust_domain, .report = report};
-    char **paths = NULL; /* the reader's origins borrow them */
+    char **paths = NULL;
     err_t err = ERR_OK;
     struct stat st;
     if (stat(path, &st) != 0) {
@@ -323,6 +327,8 @@ void entries_free(struct entry_set *set)
     for (size_t i = 0; i < set->count; i++)
         entry_done(&set->items[i]);
     mem_free(set->items);
+    mem_free(set->origins);
+    list_free(set->files);
     mem_free(set);
 }
 

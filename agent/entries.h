@@ -23,9 +23,17 @@ struct entry {
     char *hint;                    /* "" when none */
     char **federates_with;         /* NULL-terminated, may be NULL */
 };
+/* Where an entry was written. */
+struct entry_origin {
+    const char *file; /* borrowed from the set's files */
+    unsigned line;
+    size_t position; /* in its file */
+};
 struct entry_index;
 struct entry_set {
-    struct entry *items; /* owned */
+    struct entry *items;          /* owned */
+    struct entry_origin *origins; /* owned, one an entry */
+    char **files;                 /* owned; NULL-terminated */
     size_t count;
     unsigned kinds_used;       /* SELECTOR_KIND_* of costly kinds that some entry uses */
     struct entry_index *index; /* owned */

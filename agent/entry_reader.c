@@ -408,11 +408,26 @@ static const struct yaml_node *entry_list(struct entry_reader *r, const char *fi
     return list;
 }
 
-err_t entry_reader_read(struct entry_reader *r, const char *file, const struct yaml *doc)
+/* Keeps a copy of the name for the origins of its entries. */
+static err_t keep_name(struct entry_reader *r, const char *file)
 {
+    char **files = mem_resize(r->files, (r->file_count + 2) * sizeof *files);
+    if (files == NULL)
+        return ERR_NO_MEMORY;
+    r->files = files;
+    files[r->file_count] = mem_strdup(file);
+    files[r->file_count + 1] = NULL;
+    return files[r->file_count] != NULL ? ERR_OK : ERR_NO_MEMORY;
+}
+
+err_t entry_reader_read(struct entry_reader *r, const char *name, const struct yaml *doc)
+{
+    err_t err = keep_name(r, name);
+    if (err != ERR_OK)
+        return err;
+    const char *file = r->files[r->file_count++];
     struct place p = {.reader = r, .file = file};
     const struct yaml_node *list = entry_list(r, file, yaml_root(doc));
-    err_t err = ERR_OK;
     if (list == NULL || list->kind != YAML_LIST)
         return ERR_OK;
     for (const struct yaml_node *n = yaml_first(list); n != NULL && err == ERR_OK; n = n->next) {
@@ -439,5 +454,8 @@ void entry_reader_done(struct entry_reader *r)
         entry_done(&r->items[i]);
     mem_free(r->items);
     mem_free(r->origins);
+    for (size_t i = 0; i < r->file_count && r->files != NULL; i++)
+        mem_free(r->files[i]);
+    mem_free(r->files);
     *r = (struct entry_reader){0};
 }

@@ -6,25 +6,19 @@
 #include "agent/entries.h"
 #include "common/yaml.h"
 
-/* Where an entry was written. */
-struct entry_origin {
-    const char *file; /* borrowed from the caller of entry_reader_read */
-    unsigned line;
-    size_t position;
-};
-
 /* What has been read so far, of all files. Embedded; zero it to begin. */
 struct entry_reader {
     const char *trust_domain;     /* borrowed */
     struct buf *report;           /* borrowed */
     struct entry *items;          /* owned */
     struct entry_origin *origins; /* owned, one an entry */
-    size_t count, cap;
+    char **files;                 /* owned; NULL-terminated */
+    size_t count, cap, file_count;
     size_t problems;
 };
 
 /* Appends the entries of the document. ERR_OK also when there were problems: they are counted.
- * ERR_NO_MEMORY else. `file` must outlive the reader. */
+ * ERR_NO_MEMORY else. */
 err_t entry_reader_read(struct entry_reader *r, const char *file,
                         const struct yaml *doc) MUST_CHECK;
 /* Counts a problem and writes its line: "FILE:LINE: WHERE: ..."; a full report stays as it is. */

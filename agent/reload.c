@@ -1,5 +1,6 @@
 #include "agent/reload.h"
 
+#include "agent/entry_advice.h"
 #include "common/file_watch.h"
 #include "common/mem.h"
 
@@ -91,7 +92,10 @@ err_t reload_read_entries(const struct agent_config *c, struct buf *report, stru
     if (c->entries == NULL)
         return entries_parse("entries", slice_str("entries: []\n"), c->trust_domain, report, ret,
                              why);
-    return entries_load(c->entries, c->trust_domain, report, ret, why);
+    err_t err = entries_load(c->entries, c->trust_domain, report, ret, why);
+    if (err == ERR_OK)
+        entry_advise(*ret, &(struct entry_advice){.issuer_ttl_s = c->issuer_ttl_s}, report);
+    return err;
 }
 
 static void reading_free(struct reading *g)

@@ -42,15 +42,33 @@ void cli_wrap(FILE *out, const char *text, const char *before, size_t width)
     fputc('\n', out);
 }
 
+err_t cli_config_path(const struct command_line *line, const char **ret, struct why *why)
+{
+    const struct program_facts *facts = line->program->facts;
+    const char *path = command_flag_value(line, "config");
+    if (path == NULL && access(facts->config_default, F_OK) == 0)
+        path = facts->config_default;
+    if (path == NULL && command_flag_value(line, "set") == NULL)
+        return why_set(why, ERR_CONFIG,
+                       "no configuration: %s does not exist; name a file with --config PATH, or give "
+                       "keys with --set KEY=VALUE",
+                       facts->config_default);
+    *ret = path;
+    return ERR_OK;
+}
+
 err_t cli_config_check(const struct command_line *line, struct why *why)
 {
     const struct program_facts *facts = line->program->facts;
     const char *sets[COMMAND_FLAGS_MAX + 1];
-    const char *path = command_flag_value(line, "config");
+    const char *path = NULL;
     struct buf report;
+    err_t err = cli_config_path(line, &path, why);
+    if (err != ERR_OK)
+        return err;
     command_flag_values(line, "set", sets);
     buf_init(&report, REPORT_MAX);
-    err_t err = facts->check(path != NULL ? path : facts->config_default, sets, &report, why);
+    err = facts->check(path, sets, &report, why);
     if (report.len > 0)
         fwrite(report.data, 1, report.len, line->err);
     if (err == ERR_CONFIG && report.len > 0)

@@ -1,12 +1,13 @@
 /* The command that runs the program. */
+#include "common/cli_common.h"
 #include "sidecar/commands.h"
-#include "sidecar/config.h"
 #include "sidecar/sidecar.h"
 
 err_t cli_run(const struct command_line *line, struct why *why)
 {
     const char *sets[COMMAND_FLAGS_MAX + 1];
-    const char *path = command_flag_value(line, "config");
+    const char *path = NULL;
+    err_t err = cli_config_path(line, &path, why);
     command_flag_values(line, "set", sets);
-    return sidecar_run(path != NULL ? path : SIDECAR_CONFIG_DEFAULT, sets, why);
+    return err == ERR_OK ? sidecar_run(path, sets, why) : err;
 }

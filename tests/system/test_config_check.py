@@ -243,3 +243,28 @@ def test_both_commands_refuse_identity_files_that_no_peer_would_take(site):
             got = site.run("spindle-sidecar", *command, "--config", path)
             assert got.code == 2 and f"{name}.yaml" in got.err and says in got.err, got
     assert not site.path("web.sock").exists()
+
+
+@pytest.mark.parametrize("program", ["spindle-agent", "spindle-sidecar"])
+@pytest.mark.parametrize("command", [["run"], ["config", "check"]])
+def test_without_any_configuration_the_flag_is_named(site, program, command):
+    default = f"/etc/spindle/{program.removeprefix('spindle-')}.yaml"
+    if os.path.exists(default):
+        pytest.skip(f"{default} exists here")
+    got = site.run(program, *command)
+    assert (got.code, got.out) == (2, ""), got
+    assert default in got.err and "--config PATH" in got.err and got.err.count("\n") == 1, got
+
+
+def test_a_sidecar_runs_on_settings_alone(site):
+    """One key of one route at a time; and a route that the file has gets another port."""
+    settings = ["identity.workload_api=unix:///nowhere/api.sock", "outbound[0].listen=127.0.0.1:0",
+                "outbound[0].forward=127.0.0.1:1", "outbound[0].expect=[spiffe://td/web]",
+                "metrics.listen=127.0.0.1:0", *(["sandbox=false"] if harness.SANDBOX else [])]
+    if os.path.exists("/etc/spindle/sidecar.yaml"):
+        pytest.skip("/etc/spindle/sidecar.yaml exists here")
+    flags = [word for s in settings for word in ("--set", s)]
+    assert site.run("spindle-sidecar", "config", "check", *flags).code == 0
+    web = site.start("web", "spindle-sidecar", "run", *flags, kind=harness.Sidecar)
+    assert web.outbound()[1] != 0
+    assert web.stop() == 0
