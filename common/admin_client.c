@@ -20,6 +20,9 @@ static err_t ask(const struct command_line *line, const struct address *socket, 
     if (err == ERR_PEER_CLOSED)
         return why_set(why, err, "%s; only root and the user %s runs as may ask", why_text(&cause),
                        line->program->name);
+    if (err == ERR_PARSE)
+        return why_set(why, err, "%s; --admin wants the admin socket, this is another",
+                       why_text(&cause));
     if (err != ERR_OK)
         return why_set(why, err, "%s", why_text(&cause));
     if (answer.status == 400 || answer.status == 404 || answer.status == 409) {

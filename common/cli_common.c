@@ -49,10 +49,11 @@ err_t cli_config_path(const struct command_line *line, const char **ret, struct 
     if (path == NULL && access(facts->config_default, F_OK) == 0)
         path = facts->config_default;
     if (path == NULL && command_flag_value(line, "set") == NULL)
-        return why_set(why, ERR_CONFIG,
-                       "no configuration: %s does not exist; name a file with --config PATH, or give "
-                       "keys with --set KEY=VALUE",
-                       facts->config_default);
+        return why_set(
+            why, ERR_CONFIG,
+            "no configuration: %s does not exist; name a file with --config PATH, or give "
+            "keys with --set KEY=VALUE",
+            facts->config_default);
     *ret = path;
     return ERR_OK;
 }

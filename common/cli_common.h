@@ -28,7 +28,8 @@ err_t cli_unix_socket(const char *text, struct address *ret, struct why *why) MU
 
 /* The configuration file that a command is to read: --config, else the program's own place for it;
  * NULL when there is none and --set says it all. ERR_CONFIG when there is nothing to read. */
-err_t cli_config_path(const struct command_line *line, const char **ret, struct why *why) MUST_CHECK;
+err_t cli_config_path(const struct command_line *line, const char **ret,
+                      struct why *why) MUST_CHECK;
 
 /* A paragraph: new lines of at most `width` where words allow it, each after `before`. */
 void cli_wrap(FILE *out, const char *text, const char *before, size_t width);

@@ -23,7 +23,7 @@ struct conn {
     uv_write_t write;
     struct buf out; /* what the running write sends */
     int failed;     /* a uv error met where no callback may be made */
-    bool connected, writing, closing;
+    bool connected, heard, writing, closing;
 };
 
 struct rpc_client {
@@ -76,6 +76,23 @@ static void conn_fail(struct conn *conn, const char *what, const char *cause)
     snprintf(text, sizeof text, "%s %s: %s", what, address_text(&conn->client->address, where),
              cause);
     conn_end(conn, RPC_UNAVAILABLE, text);
+}
+
+/* What the socket of another purpose answers is worth a word. */
+static const char *connect_cause(int rc)
+{
+    if (rc == UV_EPROTOTYPE)
+        return "it is no stream socket, so not the Workload API's: share.sock beside it is for "
+               "sidecars alone";
+    return uv_strerror(rc);
+}
+
+/* The admin socket and /metrics speak HTTP/1. */
+static bool is_http1(struct conn *conn, struct slice first)
+{
+    bool begins = !conn->heard;
+    conn->heard = true;
+    return begins && first.len >= 5 && memcmp(first.data, "HTTP/", 5) == 0;
 }
 
 static void pump(struct conn *conn)
@@ -219,7 +236,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct rpc_client *c = timer->data;
     if (c->conn != NULL && c->conn->failed != 0)
-        conn_fail(c->conn, "connecting to", uv_strerror(c->conn->failed));
+        conn_fail(c->conn, "connecting to", connect_cause(c->conn->failed));
     if (c->conn != NULL)
         rpc_session_expire(c->conn->session, uv_now(c->loop));
     if (c->conn != NULL)
@@ -239,7 +256,7 @@ static void on_connected(uv_connect_t *req, int status)
         return;
     int rc = status != 0 ? status : uv_read_start(&conn->io.stream, on_alloc, on_read);
     if (rc != 0) {
-        conn_fail(conn, "connecting to", uv_strerror(rc));
+        conn_fail(conn, "connecting to", connect_cause(rc));
         return;
     }
     conn->connected = true;
@@ -260,6 +277,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n < 0) {
         conn_fail(conn, "reading from",
                   n == UV_EOF ? "the server closed the connection" : uv_strerror((int)n));
+    } else if (n > 0 && !conn->closing && is_http1(conn, slice_of(buf->base, (size_t)n))) {
+        conn_fail(
+            conn, "reading from",
+            "it answers HTTP/1, so it is no Workload API (the admin socket does that): expected "
+            "the socket of workload_api.socket, api.sock");
     } else if (n > 0 && !conn->closing) {
         err_t err = rpc_session_receive(conn->session, slice_of(buf->base, (size_t)n), &why);
         if (err != ERR_OK)

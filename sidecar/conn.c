@@ -185,12 +185,25 @@ static void start_dial(struct conn *c)
     }
 }
 
+/* An app that would wait in vain is told at once: the identity is overdue already. */
+static void hold(struct conn *c)
+{
+    struct why why = {0};
+    conn_enter(c, CONN_HOLD);
+    if (!worker_identity_overdue(c->worker))
+        return;
+    why_set(&why, ERR_NO_IDENTITY_YET,
+            "no identity for longer than the connect timeout: refused at once until there is one "
+            "(identity_problem says why)");
+    conn_close(c, ERR_NO_IDENTITY_YET, &why, &c->down);
+}
+
 static void begin(struct conn *c)
 {
     struct why why = {0};
     if (c->worker->server_tls == NULL) {
         if (c->state_ns == 0)
-            conn_enter(c, CONN_HOLD);
+            hold(c);
     } else if (c->route->direction == ROUTE_OUTBOUND) {
         start_dial(c);
     } else if (secure_with(c, c->worker->server_tls, &why)) {

@@ -8,6 +8,7 @@
 #include "sidecar/identity_files.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 /* Expiry is looked at on the wall clock at least this often: it may be set, and timers stand still
  * while a machine sleeps. */
@@ -280,13 +281,20 @@ static void on_trouble(void *arg, const struct workload_trouble *trouble)
 {
     struct identity_source *s = arg;
     const char *next = "the agent is asked again, at least every 10 s";
+    char who[160];
     set_connected(s, trouble->code == RPC_OK);
     if (trouble->is_final)
         next = "the agent is not asked again before a reload or restart (is this a SPIFFE agent?)";
     else if (trouble->code == RPC_OK)
         next = "the agent's message was discarded, the next one is awaited";
-    if (trouble->code == RPC_PERMISSION_DENIED)
+    if (trouble->code == RPC_PERMISSION_DENIED) {
         drop_identity(s, trouble->why); /* AG-26 */
+        snprintf(who, sizeof who,
+                 "this program runs as uid %u and gid %u: an entry with the selector unix:uid:%u "
+                 "would match it; the agent is asked again",
+                 (unsigned)geteuid(), (unsigned)getegid(), (unsigned)geteuid());
+        next = who;
+    }
     report_problem(s, trouble->why, next);
 }
 

@@ -79,7 +79,14 @@ static void drop_contexts(struct worker *w)
     tls_context_unref(w->server_tls);
     tls_context_unref(w->client_tls);
     w->server_tls = w->client_tls = NULL;
+    w->bare_ns = clock_mono_ns();
     verify_cache_clear(&w->verified);
+}
+
+bool worker_identity_overdue(const struct worker *w)
+{
+    uint64_t bound_ns = (uint64_t)w->config->connect_timeout_ms * 1000000u;
+    return w->server_tls == NULL && clock_mono_ns() - w->bare_ns > bound_ns;
 }
 
 static bool trusts_the_same(const struct worker *w, const struct identity *next)
@@ -351,6 +358,7 @@ err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct side
     w->config = sidecar_config_ref(config);
     w->connection_cap = default_cap();
     w->next_id = 1;
+    w->bare_ns = clock_mono_ns();
     pthread_mutex_init(&w->lock, NULL);
     pthread_mutex_init(&w->box.lock, NULL);
     w->loop = index == 0 ? loop : &w->own_loop;

@@ -1,7 +1,6 @@
-/* A thread's worth of data path: a loop, its listeners and connections, the TLS contexts of the
- * current identity, and scratch room. Worker 0 runs on the main thread's loop; others have their
- * own. What a worker is told (identity, configuration, stop, close) lies in its mailbox, newest
- * only: any thread posts, the worker's loop takes. */
+/* A thread's worth of data path: loop, listeners, connections, TLS contexts, scratch room. Worker 0
+ * runs on the main thread's loop, others have their own. What a worker is told lies in its mailbox,
+ * newest only: any thread posts, the worker's loop takes. */
 #ifndef SPINDLE_SIDECAR_WORKER_H
 #define SPINDLE_SIDECAR_WORKER_H
 
@@ -42,10 +41,11 @@ struct worker {
     uv_loop_t own_loop;
     pthread_t thread; /* others */
     unsigned index;
-    struct sidecar_config *config;               /* shared; for new connections */
-    struct metrics *metrics;                     /* borrowed */
-    struct notes *notes;                         /* borrowed */
+    struct sidecar_config *config; /* shared; for new connections */
+    struct metrics *metrics;       /* borrowed, as the notes */
+    struct notes *notes;
     struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
+    uint64_t bare_ns;                            /* monotonic: since when there are none, if so */
     struct verify_cache verified;                /* under the bundles of those contexts */
     struct revocation_view *view;                /* counted; NULL: none */
     struct revocation_self self;                 /* of the last identity; zero before the first */
@@ -73,8 +73,7 @@ err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct side
 
 /* From any thread. NULL takes the identity away: new connections wait for the next. */
 void worker_post_identity(struct worker *w, struct identity *identity);
-/* Same routes, in the same order. */
-void worker_post_config(struct worker *w, struct sidecar_config *config);
+void worker_post_config(struct worker *w, struct sidecar_config *config); /* of the same routes */
 /* The revocation cache, counted; NULL: there is none. Live connections are held against it. */
 void worker_post_view(struct worker *w, struct revocation_view *view);
 /* Something changed in the cache: live connections are held against it again. */
@@ -93,7 +92,8 @@ void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struc
                  void *arg);
 size_t worker_connection_cap(const struct worker *w);
 
-/* For conn.c. */
+/* For conn.c. Overdue: without an identity for longer than a connection waits for one. */
+bool worker_identity_overdue(const struct worker *w);
 void worker_add(struct worker *w, struct conn *c);
 void worker_remove(struct worker *w, struct conn *c);
 

@@ -33,3 +33,31 @@ def test_an_admin_socket_that_is_no_path_is_wrong_usage(site, program, words):
     for text in ("", "folder/", "unix://relative"):
         got = site.run(program, *words, "--admin", text)
         assert got.code == 2 and "--admin" in got.err, got
+
+
+def test_a_socket_of_another_purpose_is_told_as_what_it_is(site):
+    """The admin socket or share.sock given as Workload API, and the other way round."""
+    agent = site.agent(entries=[])
+    fetch = ["api", "fetch", "x509", "--socket"]
+    for argv, words in [
+            ([*fetch, agent.admin], ["answers HTTP/1", "admin socket", "api.sock"]),
+            ([*fetch, site.path("share.sock")], ["share.sock", "for sidecars alone"]),
+            (["svids", "list", "--admin", agent.socket], ["not HTTP", "--admin wants the admin socket"])]:
+        got = site.run("spindle-agent", *argv)
+        assert got.code == 1 and got.out == "" and got.err.count("\n") == 1, got
+        assert all(word in got.err for word in words), got
+
+
+def test_a_sidecar_that_is_led_to_the_admin_socket_says_so(site):
+    agent = site.agent(entries=[])
+    web = site.sidecar("web", wait=False, identity={"workload_api": f"unix://{agent.admin}"}, outbound=[
+        {"listen": "127.0.0.1:0", "forward": "127.0.0.1:1", "expect": ["spiffe://example.org/web"]}])
+    assert "admin socket" in web.wait_event("identity_problem")["cause"]
+
+
+def test_a_sidecar_without_an_entry_names_its_user_and_the_selector_that_would_match(site):
+    site.agent(entries=[])
+    web = site.sidecar("web", wait=False, outbound=[
+        {"listen": "127.0.0.1:0", "forward": "127.0.0.1:1", "expect": ["spiffe://example.org/web"]}])
+    told = web.wait_event("identity_problem", reason="no_entry")["next"]
+    assert f"uid {os.getuid()} " in told and f"unix:uid:{os.getuid()} would match" in told, told

@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+import harness
+
 ROUTE = [{"listen": "127.0.0.1:0", "forward": "127.0.0.1:1", "expect": ["spiffe://example.org/web"]}]
 ENTRY = "entries:\n  - spiffe_id: spiffe://example.org/web\n    selectors: ['unix:uid:1000']\n"
 
@@ -268,3 +270,15 @@ def test_a_sidecar_runs_on_settings_alone(site):
     web = site.start("web", "spindle-sidecar", "run", *flags, kind=harness.Sidecar)
     assert web.outbound()[1] != 0
     assert web.stop() == 0
+
+
+def test_what_is_odd_about_entries_is_told_by_both_commands(site):
+    site.write_entries([{"spiffe_id": "spiffe://example.org/web", "x509_ttl": "2d",
+                         "selectors": ["unix:uid:1", "unix:uid:2", "unix:user:nobody-of-this-name"]}])
+    words = ["entries[0]: no process has both unix:uid:1 and unix:uid:2",
+             "knows no user of that name", "x509_ttl of 172800 s will be cut"]
+    got = check(site, "spindle-agent", agent_text(site))
+    assert (got.code, got.out) == (0, "configuration is valid\n"), got
+    assert all(word in got.err for word in words), got
+    agent = site.agent()
+    assert all(word in agent.log() for word in words), agent.log()

@@ -217,6 +217,23 @@ def test_a_connection_that_waits_too_long_for_an_identity_is_closed_and_counted(
     assert client.wait_event("connection_refused", reason="no_identity_yet").level == "WARN"
 
 
+def test_when_the_identity_is_overdue_an_app_is_refused_at_once_and_served_when_it_came(site):
+    app = site.tcp_server()
+    web = site.sidecar("web", wait=False, identity={"spiffe_id": WEB}, inbound=[
+        {"listen": "127.0.0.1:0", "forward": text(app), "allow": [CLIENT]}])
+    client = site.sidecar("client", wait=False, identity={"spiffe_id": CLIENT}, timeouts={"connect": "100ms"},
+                          outbound=[{"listen": "127.0.0.1:0", "forward": text(web.inbound()), "expect": [WEB]}])
+    for _ in range(2):  # the first may still have waited
+        with contextlib.suppress(ConnectionResetError):  # as early as in connect
+            with connect(client) as conn:
+                assert is_closed(conn)
+    assert "refused at once" in client.wait_event("connection_refused", count=2)["detail"]
+    site.agent(entries=entries())
+    web.wait_ready(), client.wait_ready()
+    with connect(client) as conn:
+        ask(conn)
+
+
 def test_a_reloaded_allow_list_decides_new_handshakes(site):
     web, client = pair_from_files(site, site.tcp_server())
     with connect(client) as conn:
