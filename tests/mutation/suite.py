@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from tree import Broken, called
+from tree import LIBRARY, Broken, called
 
 MEMORY_MAX, FILE_MAX = 4 << 30, 1 << 30
 SLOW = 10  # a suite that takes so many times as long as without a change, and some seconds, hangs
@@ -16,11 +16,15 @@ SLOW_S = 10
 
 
 def bounded(is_sanitized):
+    def set_limit(what, most):
+        """The soft one: suites set limits of their own."""
+        resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
+
     def set_limits():
         if not is_sanitized:  # the address sanitizer maps terabytes
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_MAX, FILE_MAX))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            set_limit(resource.RLIMIT_AS, MEMORY_MAX)
+        set_limit(resource.RLIMIT_FSIZE, FILE_MAX)
+        set_limit(resource.RLIMIT_CORE, 0)
     return set_limits
 
 
@@ -36,10 +40,10 @@ def end_session(session):
 
 
 def run(program, folder, limit, is_sanitized=False):
-    """"passed", "failed" or "hangs"; folder: for its temporary files, gone afterwards."""
+    """"passed", "failed" or "hangs"; folder: has the changed library, and room for temporary files."""
     temporary = folder / "tmp"
     temporary.mkdir(parents=True)
-    environment = {**os.environ, "TMPDIR": str(temporary), "CK_DEFAULT_TIMEOUT": str(int(limit) + 1), "CK_VERBOSITY": "silent"}
+    environment = {**os.environ, "TMPDIR": str(temporary), "CK_DEFAULT_TIMEOUT": str(int(limit) + 1), "CK_VERBOSITY": "silent", "LD_LIBRARY_PATH": str(folder)}
     if is_sanitized:
         environment |= {"CK_FORK": "no", "ASAN_OPTIONS": "detect_stack_use_after_return=1"}
     started = subprocess.Popen([program], cwd=temporary, env=environment, stdin=subprocess.DEVNULL,
@@ -59,21 +63,25 @@ class Reach:
     """What the suites reach of one file: lines per suite, and how long each may take."""
 
     def __init__(self, tree, path, suites, folder):
-        self.limit, self.seconds, self.lines = {}, {}, {}
+        self.limit, self.seconds, self.lines, self.wraps = {}, {}, {}, {}
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        changed = folder / "reach.o"
-        if not tree.compile(path, tree.source / path, changed, "--coverage"):
+        if not tree.compile(path, tree.source / path, folder / "reach.o", "--coverage"):
             raise Broken(f"{path} does not compile")
         for suite in suites:
-            program = folder / "reach"
-            tree.link(suite, changed, program, "--coverage")
+            self.wraps[suite] = tree.wraps(suite)
+            tree.share(folder / "reach.o", folder / LIBRARY, "--coverage", *self.wraps[suite])
+            tree.link(suite, folder / LIBRARY, self.program(suite))
             start = time.monotonic()
-            if run(program, folder, 300, tree.sanitize) != "passed":
+            if run(self.program(suite), folder, 300, tree.sanitize) != "passed":
                 raise Broken(f"{suite} fails without any change")
             self.seconds[suite] = time.monotonic() - start
             self.limit[suite] = SLOW * self.seconds[suite] + SLOW_S
             self.lines[suite] = counted(folder)
         self.known = set().union(*(set(lines) for lines in self.lines.values()))
+
+    def program(self, suite):
+        return self.folder / suite
 
     def of(self, line, first):
         """The suites that run a line, likeliest first. One without code of its own goes with that above it."""

@@ -8,6 +8,8 @@ import subprocess
 import sources
 
 HOME = sources.ROOT / "build" / "mutate"
+LIBRARY = "changed.so"
+GOLD = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []
 
 
 class Broken(Exception):
@@ -66,7 +68,7 @@ class Tree:
             del command[0]
         command[command.index("-o") + 1] = str(out)
         command[-1] = str(source)
-        return called([*command, "-w", *flags], cwd=self.build).returncode == 0
+        return called([*command, "-w", "-fPIC", *flags], cwd=self.build).returncode == 0
 
     def suites(self, path):
         """The suites that hold the file: those which define what it defines."""
@@ -78,11 +80,21 @@ class Tree:
         lines = (line.split() for line in defined([p for p in programs if p.is_file()]) if line)
         return sorted({pathlib.Path(w[0].rsplit(":", 1)[0]).name for w in lines if w[-1] in symbols})
 
-    def link(self, suite, changed, out, *flags):
-        """Links a suite with the changed object in the place of the one in its library."""
+    def link_command(self, suite):
         line = needed(["ninja", "-C", self.build, "-t", "commands", "-s", f"tests/{suite}"]).strip().split("\n")[-1]
-        command = shlex.split(line.split(" && ")[1])
+        return shlex.split(line.split(" && ")[1])
+
+    def wraps(self, suite):
+        """What of the C library the suite puts something in the place of."""
+        return tuple(word for word in self.link_command(suite) if word.startswith("-Wl,--wrap"))
+
+    def share(self, changed, out, *flags):
+        """Makes a library of the changed object alone; suites find it at run time."""
+        needed(["cc", "-shared", f"-Wl,-soname,{LIBRARY}", "-Wl,-z,lazy", changed, "-o", out, *GOLD, *flags])
+
+    def link(self, suite, library, out, *flags):
+        """Links a suite with that library before those that hold the file: nothing is taken from them."""
+        command = self.link_command(suite)
         command[command.index("-o") + 1] = str(out)
         first = next(i for i, word in enumerate(command) if word.endswith(".a"))
-        gold = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []
-        needed([*command[:first], changed, *command[first:], *gold, *flags], cwd=self.build)
+        needed([*command[:first], library, *command[first:], "-rdynamic", *GOLD, *flags], cwd=self.build)
