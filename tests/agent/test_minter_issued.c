@@ -17,6 +17,7 @@ static struct minter *m;
 static bool may_leave;
 static unsigned issued, told, settled;
 static enum svid_why last_because;
+static const struct svid *last_told; /* of the last on_change; NULL: that it has none */
 static uint8_t last_serial[16], last_issuer[X509_KEY_ID_LEN];
 
 static int64_t fake_clock(void)
@@ -41,6 +42,7 @@ static void on_change(void *arg, const char *entry_id, struct svid *svid)
     (void)arg;
     (void)entry_id;
     told++;
+    last_told = svid;
     if (svid != NULL)
         ck_assert_mem_eq(svid->serial, last_serial, sizeof last_serial);
 }
@@ -166,6 +168,162 @@ START_TEST(test_an_operator_renews_what_is_in_use)
 }
 END_TEST
 
+/* A caller that comes after the entries changed brings the new ID along. What cannot be minted for
+ * it must not leave the old one behind, and those who have that hear of it. */
+START_TEST(test_a_mint_that_fails_after_the_id_changed_leaves_no_svid_of_the_old_one)
+{
+    struct svid *s = NULL, *none = NULL;
+    unsigned subscribers = 0;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    may_leave = false;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/z", &none), ERR_RECORD);
+    ck_assert_ptr_null(none);
+    ck_assert_ptr_null(minter_find(m, "a", &subscribers));
+    ck_assert_int_eq(minter_min_not_after(m), 0);
+    ck_assert_uint_eq(told, 0); /* not from within the call */
+    now += 2;
+    minter_check(m);
+    ck_assert_uint_eq(told, 1);
+    ck_assert_ptr_null(last_told);
+    now += 60;
+    minter_check(m);
+    ck_assert_uint_eq(told, 1); /* once is enough */
+    may_leave = true;
+    now += 60;
+    minter_check(m);
+    ck_assert_uint_eq(told, 2);
+    ck_assert_ptr_nonnull(last_told);
+    ck_assert_str_eq(minter_find(m, "a", &subscribers)->spiffe_id, "spiffe://example.org/z");
+    ck_assert_uint_eq(subscribers, 1);
+    minter_release(m, "a");
+}
+END_TEST
+
+/* The ID is the same, something else is not: the old SVID is still one of the entry's. */
+START_TEST(test_a_mint_that_fails_after_a_name_was_added_keeps_the_svid)
+{
+    struct svid *s = NULL, *none = NULL;
+    unsigned subscribers = 0;
+    char *names[] = {(char *)"x.example.org", NULL};
+    struct entry e = {.id = (char *)"a",
+                      .spiffe_id = (char *)"spiffe://example.org/a",
+                      .hint = (char *)"",
+                      .dns_names = names};
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    may_leave = false;
+    ck_assert_int_eq(minter_acquire(m, &e, &none, NULL), ERR_RECORD);
+    ck_assert_ptr_eq(minter_find(m, "a", &subscribers), s);
+    ck_assert_uint_eq(subscribers, 1);
+    ck_assert_int_eq(minter_acquire(m, &e, &none, NULL), ERR_OK);
+    ck_assert_ptr_eq(none, s); /* while it cannot be replaced */
+    may_leave = true;
+    now += 2;
+    minter_check(m);
+    ck_assert_int_eq(last_because, SVID_RENEWAL);
+    ck_assert_uint_eq(told, 1);
+    ck_assert_ptr_eq(last_told, minter_find(m, "a", &subscribers));
+    ck_assert_uint_eq(subscribers, 2);
+    minter_check(m);
+    ck_assert_uint_eq(told, 1);
+    minter_release(m, "a");
+    minter_release(m, "a");
+}
+END_TEST
+
+/* It came with other names: those who have the old one hear of it. */
+START_TEST(test_an_svid_minted_for_a_newcomer_is_told_to_the_others)
+{
+    struct svid *s = NULL, *newer = NULL;
+    char *names[] = {(char *)"x.example.org", NULL};
+    struct entry e = {.id = (char *)"a",
+                      .spiffe_id = (char *)"spiffe://example.org/a",
+                      .hint = (char *)"",
+                      .dns_names = names};
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_int_eq(minter_acquire(m, &e, &newer, NULL), ERR_OK);
+    ck_assert_int_eq(last_because, SVID_RENEWAL);
+    ck_assert_uint_eq(issued, 2);
+    ck_assert_uint_eq(told, 0);
+    minter_check(m);
+    ck_assert_uint_eq(told, 1);
+    ck_assert_ptr_eq(last_told, newer);
+    ck_assert_uint_eq(issued, 2);
+    minter_check(m);
+    ck_assert_uint_eq(told, 1);
+    minter_release(m, "a");
+    minter_release(m, "a");
+}
+END_TEST
+
+START_TEST(test_a_first_mint_that_fails_leaves_nothing)
+{
+    struct svid *none = NULL;
+    unsigned subscribers = 0;
+    may_leave = false;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &none), ERR_RECORD);
+    ck_assert_ptr_null(minter_find(m, "a", &subscribers));
+    may_leave = true;
+    now += HOUR;
+    minter_check(m); /* nobody waits for it */
+    ck_assert_uint_eq(issued, 0);
+    ck_assert_uint_eq(told, 0);
+    ck_assert_uint_eq(minter_run_out(m), 0);
+}
+END_TEST
+
+/* Its renewals fail until it runs out. */
+START_TEST(test_an_svid_that_ran_out_is_counted_until_there_is_one)
+{
+    struct svid *s = NULL;
+    unsigned subscribers = 0;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    may_leave = false;
+    now = START + HOUR - 1;
+    minter_check(m);
+    ck_assert_ptr_eq(minter_find(m, "a", &subscribers), s);
+    ck_assert_uint_eq(minter_run_out(m), 0);
+    now = START + HOUR;
+    minter_check(m);
+    ck_assert_uint_eq(minter_run_out(m), 1);
+    ck_assert_uint_eq(told, 1);
+    ck_assert_ptr_null(last_told);
+    now += 61;
+    minter_check(m);
+    ck_assert_uint_eq(minter_run_out(m), 1);
+    may_leave = true;
+    minter_retry(m);
+    ck_assert_uint_eq(minter_run_out(m), 0);
+    ck_assert_uint_eq(told, 2);
+    minter_release(m, "a");
+}
+END_TEST
+
+/* The authority signs again, or the disk has room again: who is without one, or is past half of its
+ * time, is served at once; who is well is left alone. */
+START_TEST(test_a_retry_renews_what_waits_and_nothing_else)
+{
+    struct svid *a = NULL, *b = NULL;
+    unsigned subscribers = 0;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &a), ERR_OK);
+    now = a->renew_at - 1;
+    minter_retry(m);
+    ck_assert_ptr_eq(minter_find(m, "a", &subscribers), a);
+    ck_assert_int_eq(acquire("b", "spiffe://example.org/b", &b), ERR_OK);
+    now = a->renew_at;
+    may_leave = false;
+    minter_check(m);
+    ck_assert_uint_eq(told, 0);
+    may_leave = true;
+    minter_check(m);
+    ck_assert_uint_eq(told, 0); /* its next try comes later */
+    minter_retry(m);
+    ck_assert_uint_eq(told, 1);
+    ck_assert_ptr_eq(minter_find(m, "b", &subscribers), b);
+    minter_release(m, "a");
+    minter_release(m, "b");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("minter_issued");
@@ -174,6 +332,12 @@ int main(void)
     tcase_add_test(t, test_an_svid_is_told_before_it_leaves);
     tcase_add_test(t, test_what_may_not_leave_stays);
     tcase_add_test(t, test_an_operator_renews_what_is_in_use);
+    tcase_add_test(t, test_a_mint_that_fails_after_the_id_changed_leaves_no_svid_of_the_old_one);
+    tcase_add_test(t, test_a_mint_that_fails_after_a_name_was_added_keeps_the_svid);
+    tcase_add_test(t, test_an_svid_minted_for_a_newcomer_is_told_to_the_others);
+    tcase_add_test(t, test_a_first_mint_that_fails_leaves_nothing);
+    tcase_add_test(t, test_an_svid_that_ran_out_is_counted_until_there_is_one);
+    tcase_add_test(t, test_a_retry_renews_what_waits_and_nothing_else);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
