@@ -236,6 +236,19 @@ START_TEST(test_rsa_pkcs1_verifies_and_its_digest_info_is_compared_whole)
         buf_clear(&info); /* room for garbage */
         sign_info(&rsa, digest_info(&info, hashes[h].oid, OID("\x05\x00\x04\x02xx"), d));
         ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        buf_clear(&info); /* bytes behind it, as many as fit and one */
+        digest_info(&info, hashes[h].oid, OID("\x05\x00"), d);
+        ck_assert_int_eq(buf_append(&info, "x", 1), ERR_OK);
+        sign_info(&rsa, buf_slice(&info));
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        while (info.len < 256 - 11)
+            ck_assert_int_eq(buf_append(&info, "x", 1), ERR_OK);
+        sign_info(&rsa, buf_slice(&info));
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
+        buf_clear(&info); /* the last byte of it is missing */
+        digest_info(&info, hashes[h].oid, OID("\x05\x00"), d);
+        sign_info(&rsa, slice_of(info.data, info.len - 1));
+        ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
         buf_clear(&info); /* another hash's name */
         sign_info(&rsa, digest_info(&info, hashes[(h + 1) % 3].oid, OID("\x05\x00"), d));
         ck_assert_int_eq(check(), ERR_CERT_SIGNATURE);
