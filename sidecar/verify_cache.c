@@ -48,7 +48,7 @@ static void window_of(const struct slice *chain, size_t count,
     }
     const struct bundle *anchors = bundle_set_find(opt->bundles, peer->id.trust_domain);
     for (size_t i = 0; anchors != NULL && i < anchors->root_count; i++) {
-        if (anchors->roots[i].not_after > opt->now && anchors->roots[i].not_after < until)
+        if (anchors->roots[i].not_after >= opt->now && anchors->roots[i].not_after < until)
             until = anchors->roots[i].not_after;
     }
     *ret_from = from;

@@ -100,6 +100,48 @@ START_TEST(test_a_hit_ends_with_the_first_certificate_that_runs_out)
 }
 END_TEST
 
+/* The root runs out before the leaf: in the hour's midst, and in the very second of the handshake.
+ */
+START_TEST(test_a_hit_ends_with_the_root_that_runs_out_before_its_leaf)
+{
+    int64_t end = CERTS_NOW + (_i == 0 ? 100 : 0);
+    struct cert *brief =
+        cert_make(&(struct cert_knobs){.ca = true, .cn = "brief", .not_after = end}, NULL);
+    struct cert *web = cert_make(&(struct cert_knobs){.uri = WEB}, brief);
+    struct slice shown[] = {cert_der(web)};
+    cert_trust(&bundles, "example.org", brief);
+    ck_assert_int_gt(web->x509.not_after, end);
+    ck_assert_msg(verify_cache_check(cache, shown, 1, &opt, &peer, &why) == ERR_OK, "%s", why.text);
+    opt.now = end;
+    ck_assert_int_eq(verify_cache_check(cache, shown, 1, &opt, &peer, &why), ERR_OK);
+    opt.now = end + 1;
+    ck_assert_int_eq(verify_cache_check(cache, shown, 1, &opt, &peer, &why), ERR_CERT_EXPIRED);
+    cert_free(web);
+    cert_free(brief);
+}
+END_TEST
+
+/* One that ran out before the verdict has no say in when that ends. */
+START_TEST(test_a_root_that_had_run_out_does_not_end_the_hits_of_another)
+{
+    struct cert *old =
+        cert_make(&(struct cert_knobs){.ca = true, .cn = "old", .not_after = CERTS_NOW - 1}, NULL);
+    struct slice roots[] = {cert_der(old), cert_der(root)};
+    bundle_set_done(&bundles);
+    bundle_set_init(&bundles);
+    struct buf both;
+    buf_init(&both, 1 << 16);
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_int_eq(buf_append(&both, roots[i].data, roots[i].len), ERR_OK);
+    ck_assert_int_eq(bundle_set_put(&bundles, slice_str("example.org"), buf_slice(&both), &why),
+                     ERR_OK);
+    ck_assert_int_eq(check(), ERR_OK);
+    expect_hit(true);
+    buf_done(&both);
+    cert_free(old);
+}
+END_TEST
+
 START_TEST(test_a_refusal_is_not_kept)
 {
     opt.now = leaf->x509.not_before - 1;
@@ -127,6 +169,8 @@ int main(void)
     tcase_add_test(t, test_a_hit_tells_the_path_that_was_verified);
     tcase_add_test(t, test_a_limit_of_life_counts_for_hits_too);
     tcase_add_test(t, test_a_hit_ends_with_the_first_certificate_that_runs_out);
+    tcase_add_loop_test(t, test_a_hit_ends_with_the_root_that_runs_out_before_its_leaf, 0, 2);
+    tcase_add_test(t, test_a_root_that_had_run_out_does_not_end_the_hits_of_another);
     tcase_add_test(t, test_a_refusal_is_not_kept);
     tcase_add_test(t, test_a_chain_is_verified_anew_for_the_other_role);
     suite_add_tcase(s, t);
