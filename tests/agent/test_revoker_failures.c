@@ -128,6 +128,65 @@ START_TEST(test_a_cache_that_cannot_grow_is_told_and_catches_up)
 }
 END_TEST
 
+/* Of the first `count` certificates those of e1, by whether they can be read now. */
+static void read_each(uint32_t count, bool is_lost[static 400])
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct record_item item = record_case_item(i, ENTRIES), got;
+        err_t err = record_find_serial(c.record, item.serial, &got, NULL);
+        ck_assert_msg(err == ERR_OK || err == ERR_IO, "%u: %s", i, err_name(err));
+        is_lost[i] = err == ERR_IO;
+    }
+}
+
+/* One segment of several cannot be read: what it holds cannot be listed, the rest must be. */
+START_TEST(test_a_segment_that_cannot_be_read_keeps_no_other_from_being_revoked)
+{
+    enum { COUNT = 400 };
+    bool is_lost[COUNT];
+    size_t lost = 0, left = 0;
+    record_case_must_put(&c, 0, COUNT, ENTRIES);
+    record_case_truncate(&c, 2, 64);
+    read_each(COUNT, is_lost);
+    must(_i == 0 ? E1 : "entry:e1", NULL, false);
+    for (uint32_t i = 1; i < COUNT; i += ENTRIES) {
+        lost += is_lost[i];
+        left += !is_lost[i];
+        ck_assert_msg((in_cache(i) == REVOCATION_REVOKED) == !is_lost[i], "certificate %u", i);
+    }
+    ck_assert_uint_gt(lost, 10);
+    ck_assert_uint_gt(left, 40);
+    ck_assert_uint_eq(end.res.certificates, left);
+    ck_assert_msg(strstr(end.res.note, _i == 0 ? "it is held, so that peers refuse it all the same"
+                                               : "revoke its SPIFFE ID to be sure") != NULL,
+                  "%s", end.res.note);
+    ck_assert_int_eq(id_in_cache(E1), _i == 0);
+    ck_assert_int_eq(may_issue(E1, "e1"), ERR_REVOKED);
+    ck_assert_int_eq(ask(_i == 0 ? E1 : "entry:e1", NULL, false), ERR_OK); /* and once more */
+    ck_assert(!end.res.changed);
+}
+END_TEST
+
+/* Nothing of it is known, so nothing is changed. */
+START_TEST(test_a_certificate_that_cannot_be_read_is_not_revoked_by_its_serial)
+{
+    bool is_lost[400];
+    uint32_t at = 0;
+    record_case_must_put(&c, 0, 400, ENTRIES);
+    off_t len = journal_len();
+    record_case_truncate(&c, 2, 64);
+    read_each(400, is_lost);
+    while (!is_lost[at])
+        at++;
+    ck_assert_int_eq(ask(serial_of(at), NULL, false), ERR_IO);
+    ck_assert_msg(strstr(why_text(&end.why), "segment 00000002") != NULL, "%s", why_text(&end.why));
+    ck_assert_int_eq(journal_len(), len);
+    ck_assert_int_ne(in_cache(at), REVOCATION_REVOKED);
+    must(serial_of(0), NULL, false);
+    ck_assert_int_eq(in_cache(0), REVOCATION_REVOKED);
+}
+END_TEST
+
 START_TEST(test_without_memory_a_request_fails_whole)
 {
     for (long n = 0;; n++) {
@@ -331,6 +390,9 @@ int main(void)
     tcase_add_test(t, test_expired_certificates_of_a_spiffe_id_need_no_revoking);
     tcase_add_test(t, test_a_failed_write_leaves_nothing_behind_and_the_next_try_works);
     tcase_add_test(t, test_a_cache_that_cannot_grow_is_told_and_catches_up);
+    tcase_add_loop_test(t, test_a_segment_that_cannot_be_read_keeps_no_other_from_being_revoked, 0,
+                        2);
+    tcase_add_test(t, test_a_certificate_that_cannot_be_read_is_not_revoked_by_its_serial);
     tcase_add_test(t, test_without_memory_a_request_fails_whole);
     tcase_add_loop_test(t, test_a_row_that_cannot_be_read_does_not_keep_the_rest_from_being_revoked,
                         0, 2);

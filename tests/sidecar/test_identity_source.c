@@ -24,7 +24,7 @@ static uv_loop_t loop;
 static struct temp_dir dir;
 static struct fake_agent agent;
 static struct h2_script script;
-static struct cert *root, *web, *fresh, *db, *brief;
+static struct cert *root, *web, *fresh, *db, *brief, *past;
 static struct buf body;
 static char certificate[TEMP_PATH_MAX], key[TEMP_PATH_MAX], bundle[TEMP_PATH_MAX],
     endpoint[TEMP_PATH_MAX];
@@ -47,7 +47,7 @@ static struct cert *leaf_of(const char *uri, int64_t ttl)
 {
     int64_t now = clock_wall_s();
     return cert_make(
-        &(struct cert_knobs){.uri = uri, .not_before = now - 10, .not_after = now + ttl}, root);
+        &(struct cert_knobs){.uri = uri, .not_before = now - 100, .not_after = now + ttl}, root);
 }
 
 static void setup(void)
@@ -66,6 +66,7 @@ static void setup(void)
     fresh = leaf_of(WEB, 900);
     db = leaf_of(DB, 600);
     brief = leaf_of(WEB, 1);
+    past = leaf_of(WEB, -1);
     buf_init(&body, 1u << 20);
     temp_path(&dir, "tls.crt", certificate);
     temp_path(&dir, "tls.key", key);
@@ -81,7 +82,7 @@ static void teardown(void)
     fake_agent_done(&agent);
     temp_dir_remove(&dir);
     buf_done(&body);
-    struct cert *all[] = {brief, db, fresh, web, root};
+    struct cert *all[] = {past, brief, db, fresh, web, root};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         cert_free(all[i]);
     log_capture(NULL, NULL);
@@ -271,6 +272,26 @@ START_TEST(test_the_identity_goes_when_its_certificate_runs_out)
 }
 END_TEST
 
+/* Written by something that lags behind, or restored from a backup. */
+START_TEST(test_an_expired_certificate_in_the_files_does_not_replace_a_valid_one)
+{
+    struct seen seen = {0};
+    put_certificate("tls.crt", web);
+    put_key("tls.key", web);
+    put_certificate("ca.crt", root);
+    struct identity_source *source = start(&seen, from_files());
+    run_until(&seen.changes, 1);
+    put_key("tls.key", past);
+    put_certificate("tls.crt", past);
+    run_until(&seen.problems, 1); /* or two, when it is looked at between both */
+    while (strstr(seen.text, "valid until") == NULL)
+        run_until(&seen.problems, seen.problems + 1);
+    ck_assert_uint_eq(seen.changes, 1);
+    expect_leaf(&seen, web);
+    finish(&seen, source);
+}
+END_TEST
+
 /* ---- Workload API ---- */
 
 static void put_answer(struct buf *out, const struct cert *first, const struct cert *second)
@@ -322,6 +343,26 @@ START_TEST(test_a_rotation_is_one_change_on_one_stream)
     run_until(&seen.changes, 2);
     expect_leaf(&seen, fresh);
     ck_assert_uint_eq(agent.calls, 1);
+    finish(&seen, source);
+}
+END_TEST
+
+/* AG-26 */
+START_TEST(test_an_expired_certificate_from_the_agent_does_not_replace_a_valid_one)
+{
+    struct seen seen = {0};
+    agent_answers(web, NULL);
+    fake_agent_start(&agent);
+    struct identity_source *source = start(&seen, from_agent());
+    run_until(&seen.changes, 1);
+    agent_pushes(past, NULL);
+    run_until(&seen.problems, 1);
+    ck_assert_ptr_nonnull(strstr(seen.text, "ran out at"));
+    ck_assert_uint_eq(seen.changes, 1);
+    expect_leaf(&seen, web);
+    agent_pushes(fresh, NULL);
+    run_until(&seen.changes, 2);
+    expect_leaf(&seen, fresh);
     finish(&seen, source);
 }
 END_TEST
@@ -478,8 +519,10 @@ int main(void)
     tcase_add_test(t, test_files_that_come_later_are_found);
     tcase_add_test(t, test_a_set_that_does_not_fit_together_leaves_the_last_good_one);
     tcase_add_test(t, test_the_link_swap_of_kubernetes_is_one_change);
+    tcase_add_test(t, test_an_expired_certificate_in_the_files_does_not_replace_a_valid_one);
     tcase_add_test(t, test_the_identity_goes_when_its_certificate_runs_out);
     tcase_add_test(t, test_a_rotation_is_one_change_on_one_stream);
+    tcase_add_test(t, test_an_expired_certificate_from_the_agent_does_not_replace_a_valid_one);
     tcase_add_test(t, test_a_killed_agent_leaves_the_last_good_identity);
     tcase_add_test(t, test_permission_denied_drops_the_identity_until_it_is_granted_again);
     tcase_add_test(t, test_an_agent_that_is_away_expires_the_identity);
