@@ -6,6 +6,7 @@
 #include "agent/svid_text.h"
 #include "common/clock.h"
 #include "common/rpc_client.h"
+#include "common/selftest.h"
 #include "common/workload_client.h"
 
 #include <assert.h>
@@ -177,6 +178,8 @@ err_t cli_api_fetch_x509(const struct command_line *line, struct why *why)
     bool json = false;
     err_t err = command_output_json(line, &json, why);
     if (err == ERR_OK)
+        err = selftest_run(why);
+    if (err == ERR_OK)
         err = cli_timeout(line, ANSWER_TIMEOUT_MS, &timeout_ms, why);
     if (err == ERR_OK)
         err = session_init(&s, line, why);
@@ -193,6 +196,8 @@ err_t cli_api_watch(const struct command_line *line, struct why *why)
     struct session s;
     bool json = false;
     err_t err = command_output_json(line, &json, why);
+    if (err == ERR_OK)
+        err = selftest_run(why);
     if (err == ERR_OK)
         err = session_init(&s, line, why);
     if (err != ERR_OK)

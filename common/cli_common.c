@@ -1,6 +1,8 @@
 #include "common/cli_common.h"
 
+#include "common/crypto_facts.h"
 #include "common/metric_text.h"
+#include "common/selftest.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -58,13 +60,29 @@ err_t cli_config_path(const struct command_line *line, const char **ret, struct 
     return ERR_OK;
 }
 
+/* What does the cryptography, in lines for people. */
+static void print_crypto(FILE *out)
+{
+    char cpu[CRYPTO_CPU_MAX];
+    crypto_facts_cpu(cpu);
+    fprintf(out, "%s\ncpu: %s\npatches: %s\n", crypto_facts_library(), cpu, crypto_facts_patches());
+}
+
+void cli_print_version(const struct command_program *program, FILE *out)
+{
+    fprintf(out, "%s %s\n", program->name, SPINDLE_VERSION);
+    print_crypto(out);
+}
+
 err_t cli_config_check(const struct command_line *line, struct why *why)
 {
     const struct program_facts *facts = line->program->facts;
     const char *sets[COMMAND_FLAGS_MAX + 1];
     const char *path = NULL;
     struct buf report;
-    err_t err = cli_config_path(line, &path, why);
+    err_t err = selftest_run(why);
+    if (err == ERR_OK)
+        err = cli_config_path(line, &path, why);
     if (err != ERR_OK)
         return err;
     command_flag_values(line, "set", sets);
@@ -74,8 +92,10 @@ err_t cli_config_check(const struct command_line *line, struct why *why)
         fwrite(report.data, 1, report.len, line->err);
     if (err == ERR_CONFIG && report.len > 0)
         why->text[0] = '\0'; /* the lines say it all */
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
         fputs("configuration is valid\n", line->out);
+        print_crypto(line->out);
+    }
     buf_done(&report);
     return err;
 }

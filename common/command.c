@@ -1,5 +1,6 @@
 #include "common/command.h"
 
+#include "common/cli_common.h"
 #include "common/nearest.h"
 
 #include <assert.h>
@@ -306,7 +307,7 @@ static bool answer_early(struct call *call, bool known, int *ret_code)
         group = group ||
                 in_group(line->program->commands[i].words, line->arguments, line->argument_count);
     if (call->version) {
-        fprintf(line->out, "%s %s\n", line->program->name, SPINDLE_VERSION);
+        cli_print_version(line->program, line->out);
     } else if (call->help && known) {
         help_command(line->program, line->command, line->out);
     } else if (call->help && group) {

@@ -3,8 +3,8 @@
  * taken; the first line of the output says so. */
 #include "common/key.h"
 #include "common/sigverify.h"
+#include "common/vector_registers.h"
 #include "tests/support/runner.h"
-#include "tests/support/vector_registers.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/settings.h>
@@ -118,10 +118,7 @@ START_TEST(test_dirtied_registers_are_seen_as_such)
 {
     vector_registers_dirty();
     ck_assert_int_eq(vector_registers_clean(), !vector_registers_wide());
-#ifdef __x86_64__
-    if (vector_registers_wide())
-        __asm__ volatile("vzeroupper");
-#endif
+    vector_registers_clear();
     ck_assert(vector_registers_clean());
 }
 END_TEST

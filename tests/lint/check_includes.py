@@ -14,13 +14,15 @@ THIRD_PARTY = [
     (r"llhttp\.h", r"(common|sidecar)/http\w*\.c"),
     (r"yaml\.h", r"common/yaml\.c"),
     (r"(seccomp|linux/landlock|linux/seccomp)\.h", r"common/sandbox\w*\.c"),
-    (r"wolfssl/", r"common/(key|signer|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand|metrics_table)\.[ch]"),
+    (r"wolfssl/", r"common/(crypto_facts|key|signer|selftest\w*|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand"
+     r"|metrics_table)\.[ch]"),
     (r"pthread\.h", r"common/(audit|rand|resolver|rpc_server|mailbox|cell|metric|tls_context)\.[ch]|sidecar/(refusals|worker)\.[ch]"),
     (r"check\.h", r""),
 ]
 # Pure modules: no event loop in them.
 PURE = (r"common/(der|pem|x509\w*|svid_verify|spiffeid|bundle|key|signer|slice|buf|err|why|mem|yaml|quantity|option\w*"
-        r"|backoff|metric|rand|dns_name|ip_list|name_cache)\.[ch]|agent/(rotation|selector|entries|authority|config)\.[ch]"
+        r"|backoff|metric|rand|dns_name|ip_list|name_cache|selftest\w*|crypto_facts|vector_registers)\.[ch]"
+        r"|agent/(rotation|selector|entries|authority|config)\.[ch]"
         r"|sidecar/(policy|config|address_order)\.[ch]")
 
 

@@ -1,5 +1,7 @@
 """The command line of both programs, without a running agent."""
 import os
+import platform
+import re
 
 import pytest
 
@@ -18,6 +20,20 @@ def test_an_unknown_command_is_wrong_usage(site, program):
     got = site.run(program, "no-such-command")
     assert got.code == 2, got
     assert "no-such-command" in got.err, got
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_version_names_what_does_the_cryptography(site, program):
+    told = site.run(program, "--version").out.splitlines()
+    assert re.fullmatch(rf"{program} \d+\.\d+\.\d+", told[0]), told
+    assert re.fullmatch(r"wolfSSL 5\.\d+\.\d+", told[1]), told
+    flags = set(told[2].removeprefix("cpu: ").split())
+    if platform.machine() == "x86_64":
+        have = set(re.search(r"^flags\s*: (.*)$", open("/proc/cpuinfo").read(), re.MULTILINE)[1].split())
+        names = {"avx": "avx", "avx2": "avx2", "bmi1": "bmi1", "bmi2": "bmi2", "adx": "adx", "movbe": "movbe",
+                 "aesni": "aes", "sha": "sha_ni"}
+        assert flags == {ours for ours, kernels in names.items() if kernels in have} or flags == {"plain", "C"}
+    assert "10-x25519-table-lookup" in told[3], told
 
 
 def test_sockets_may_be_named_from_the_current_folder(site):

@@ -1,6 +1,4 @@
-#include "tests/support/vector_registers.h"
-
-#include "common/rand.h"
+#include "common/vector_registers.h"
 
 #include <stdint.h>
 
@@ -23,9 +21,10 @@ bool vector_registers_wide(void)
 void vector_registers_dirty(void)
 {
     uint8_t bytes[REGISTERS * WIDTH];
-    rand_bytes(bytes, sizeof bytes);
     if (!vector_registers_wide())
         return;
+    for (int i = 0; i < REGISTERS * WIDTH; i++)
+        bytes[i] = (uint8_t)(i * 29 + 101); /* no two words alike, none of them zero */
 #define LOAD(n) "vmovdqu " #n "*32(%0), %%ymm" #n "\n\t"
     __asm__ volatile(EACH(LOAD)::"r"(bytes) : CLOBBERED);
 }
@@ -43,6 +42,12 @@ bool vector_registers_clean(void)
     return upper == 0;
 }
 
+void vector_registers_clear(void)
+{
+    if (vector_registers_wide())
+        __asm__ volatile("vzeroupper");
+}
+
 #else
 
 bool vector_registers_wide(void)
@@ -57,6 +62,10 @@ void vector_registers_dirty(void)
 bool vector_registers_clean(void)
 {
     return true;
+}
+
+void vector_registers_clear(void)
+{
 }
 
 #endif
