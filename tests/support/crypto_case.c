@@ -3,6 +3,7 @@
 #include "common/der.h"
 #include "common/mem.h"
 #include "common/oid.h"
+#include "common/sigverify.h"
 #include "common/vector_registers.h"
 #include "common/x509.h"
 
