@@ -2,6 +2,7 @@
 #include "common/sandbox_internal.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -93,6 +94,7 @@ static const struct condition conditions[] = {
     {SCMP_SYS(ioctl), 1, {IS(1, FIONBIO)}},
     {SCMP_SYS(ioctl), 1, {IS(1, FIOCLEX)}},
     {SCMP_SYS(ioctl), 1, {IS(1, FIONREAD)}},
+    {SCMP_SYS(ioctl), 1, {IS(1, SIOCOUTQ)}},
     {SCMP_SYS(ioctl), 1, {IS(1, TCGETS)}},
     {SCMP_SYS(prctl), 1, {IS(0, PR_SET_NAME)}},
     {SCMP_SYS(prctl), 1, {IS(0, PR_GET_NAME)}},

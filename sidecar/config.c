@@ -24,6 +24,8 @@ static const struct option_word peer_expiries[] = {
     {"close", PEER_EXPIRY_CLOSE, true},
     {NULL, 0, false},
 };
+static const struct option_word unclean_closes[] = {
+    {"reset", UNCLEAN_CLOSE_RESET, true}, {"eof", UNCLEAN_CLOSE_EOF, true}, {NULL, 0, false}};
 static const struct option_word revocation_policies[] = {
     {"off", REVOCATION_OFF, true},
     {"soft", REVOCATION_SOFT, true},

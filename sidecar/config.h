@@ -14,6 +14,7 @@ enum route_direction { ROUTE_INBOUND, ROUTE_OUTBOUND };
 enum route_protocol { PROTOCOL_TCP, PROTOCOL_HTTP };
 enum route_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_NONE };
 enum route_peer_expiry { PEER_EXPIRY_KEEP, PEER_EXPIRY_DRAIN, PEER_EXPIRY_CLOSE };
+enum route_unclean_close { UNCLEAN_CLOSE_RESET, UNCLEAN_CLOSE_EOF };
 enum route_tunnel { TUNNEL_DIRECT, TUNNEL_POOLED };
 enum revocation_policy { REVOCATION_OFF, REVOCATION_SOFT, REVOCATION_HARD };
 
@@ -27,8 +28,9 @@ struct route_config {
     enum route_client_auth client_auth; /* inbound */
     enum route_tunnel tunnel;           /* outbound */
     enum route_peer_expiry peer_expiry; /* of live connections */
-    char **peers;                       /* allow / expect as written, NULL-terminated, owned */
-    struct spiffeid_rule *rules;        /* the same, parsed, borrowing `peers` */
+    enum route_unclean_close unclean_close;
+    char **peers;                /* allow / expect as written, NULL-terminated, owned */
+    struct spiffeid_rule *rules; /* the same, parsed, borrowing `peers` */
     size_t rule_count;
 };
 
@@ -49,7 +51,8 @@ struct sidecar_config {
     enum revocation_policy revocation;
     int64_t drain_delay_ms, drain_limit_ms; /* drain_delay; drain_limit (default 30s) */
     int64_t connect_timeout_ms, handshake_timeout_ms, idle_timeout_ms; /* idle 0: never */
-    int64_t half_close_timeout_ms; /* timeouts.half_close, 0: never */
+    int64_t half_close_timeout_ms;                      /* timeouts.half_close, 0: never */
+    int64_t unclean_close_timeout_ms, flush_timeout_ms; /* timeouts.unclean_close, .flush */
     int64_t max_connections; /* limits.connections, per listener; 0: from the descriptor limit */
     enum log_level log_level;
     enum log_format log_format;

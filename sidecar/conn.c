@@ -8,22 +8,10 @@
 
 #define LINGER_MS 2000
 
-/* What an event brings along. */
-struct conn_input {
-    enum conn_event kind;
-    struct stream *stream; /* READY */
-    int events;            /* READY: UV_READABLE | UV_WRITABLE */
-    int fd;                /* DIALED */
-    const struct why *why; /* FAILED, CUT */
-    enum conn_cut cut;     /* CUT */
-};
-
 static void conn_event(struct conn *c, const struct conn_input *in);
 static void on_ready(void *arg, struct stream *s, int events);
 static void on_deadline(uv_timer_t *timer);
 static void on_dialed(void *arg, int fd, const struct why *why);
-static void on_closed(void *arg);
-static void on_timer_closed(uv_handle_t *handle);
 
 /* --- states ----------------------------------------------------------------------------------- */
 
@@ -32,6 +20,7 @@ enum deadline {
     DEADLINE_CONNECT,
     DEADLINE_HANDSHAKE,
     DEADLINE_IDLE,
+    DEADLINE_ENDING,
     DEADLINE_LINGER
 };
 
@@ -70,6 +59,8 @@ static uint64_t deadline_ms(const struct conn *c, enum deadline kind)
         if ((c->relays[0].eof || c->relays[1].eof) && half > 0 && (idle == 0 || half < idle))
             return (uint64_t)half;
         return (uint64_t)idle;
+    case DEADLINE_ENDING:
+        return conn_ending_look_ms(c);
     case DEADLINE_LINGER:
         return LINGER_MS;
     case DEADLINE_NONE:
@@ -84,7 +75,7 @@ uint64_t conn_bytes_moved(const struct conn *c)
            atomic_load_explicit(&c->relays[1].bytes, memory_order_relaxed);
 }
 
-static void set_deadline(struct conn *c)
+void conn_set_deadline(struct conn *c)
 {
     uint64_t ms = deadline_ms(c, state_rows[conn_state_of(c)].deadline);
     c->idle_mark = conn_bytes_moved(c);
@@ -95,7 +86,7 @@ static void set_deadline(struct conn *c)
 }
 
 /* The only writer of the state. */
-static void conn_enter(struct conn *c, enum conn_state next)
+void conn_enter(struct conn *c, enum conn_state next)
 {
     conn_report_state(c, next);
     log_debug("conn_state", log_int("conn", c->id),
@@ -103,48 +94,7 @@ static void conn_enter(struct conn *c, enum conn_state next)
               log_str("to", conn_state_name(next)));
     atomic_store_explicit(&c->state, (int)next, memory_order_relaxed);
     c->state_ns = clock_mono_ns();
-    set_deadline(c);
-}
-
-/* --- the end ---------------------------------------------------------------------------------- */
-
-static void end(struct conn *c, err_t err, const struct why *why, bool reset_down, bool reset_up)
-{
-    conn_report_closed(c, err, why);
-    conn_enter(c, CONN_CLOSED);
-    expiry_remove(&c->worker->expiry, &c->expiry);
-    if (c->dial != NULL)
-        dial_cancel(c->dial);
-    c->dial = NULL;
-    c->closing += stream_close(&c->down, reset_down, on_closed);
-    c->closing += stream_close(&c->up, reset_up, on_closed);
-    uv_close((uv_handle_t *)&c->timer, on_timer_closed);
-    worker_remove(c->worker, c);
-}
-
-/* `reset`: the stream whose peer shall see a reset instead of an orderly end, or NULL. */
-static void conn_close(struct conn *c, err_t err, const struct why *why, struct stream *reset)
-{
-    end(c, err, why, reset == &c->down, reset == &c->up);
-}
-
-static void cut(struct conn *c, const struct why *why, enum conn_cut how)
-{
-    bool reset = how == CONN_CUT_RESET;
-    struct why ignored;
-    if (how == CONN_CUT_ORDERLY && conn_state_of(c) == CONN_RELAY)
-        (void)stream_close_write(c->secure, &c->worker->scratch, &ignored);
-    end(c, why->err, why, reset, reset);
-}
-
-static void on_closed(void *arg)
-{
-    struct conn *c = arg;
-    if (--c->closing > 0)
-        return;
-    conn_peer_done(&c->peer);
-    sidecar_config_unref(c->config);
-    mem_free(c);
+    conn_set_deadline(c);
 }
 
 /* --- handshakes ------------------------------------------------------------------------------- */
@@ -169,7 +119,7 @@ static void refuse(struct conn *c, err_t err, const struct why *why)
         return;
     }
     c->failure = err;
-    c->closing += stream_close(c->plain, true, on_closed);
+    c->closing += stream_close(c->plain, true, conn_handle_closed);
     conn_enter(c, CONN_LINGER);
     stream_want(c->secure, UV_READABLE);
 }
@@ -214,104 +164,6 @@ static void begin(struct conn *c)
     }
 }
 
-/* --- relay ------------------------------------------------------------------------------------ */
-
-static struct relay *relay_from(struct conn *c, const struct stream *s)
-{
-    return &c->relays[s == &c->down ? 0 : 1];
-}
-
-static struct relay *relay_to(struct conn *c, const struct stream *s)
-{
-    return &c->relays[s == &c->down ? 1 : 0];
-}
-
-/* A source that has ended may yet be reset, and nobody would notice before the idle timeout. */
-static int interest_in(const struct relay *from)
-{
-    if (relay_wants(from))
-        return UV_READABLE;
-    return from->eof && !from->from->fin_sent ? STREAM_HANGUP : 0;
-}
-
-static void update_interest(struct conn *c)
-{
-    conn_count_bytes(c);
-    stream_want(&c->down, interest_in(&c->relays[0]));
-    stream_want(&c->up, interest_in(&c->relays[1]));
-}
-
-/* A write failed because the peer is gone: it may have said why. */
-static void hear_last_words(struct conn *c, struct stream *s, struct why *why)
-{
-    struct why last = {0};
-    if (s->tls == NULL || why->err != ERR_PEER_RESET)
-        return;
-    buf_clear(&c->worker->scratch.plain);
-    if (stream_read(s, &c->worker->scratch, &last) == STREAM_ERROR && last.err == ERR_TLS_ALERT)
-        *why = last;
-}
-
-/* In TLS 1.3 a client is through with the handshake before the server has judged it. */
-static void report_late_refusal(struct conn *c, const struct why *why)
-{
-    bool told = why->err == ERR_TLS_ALERT || why->err == ERR_TLS_VERSION;
-    if (told && c->route->direction == ROUTE_OUTBOUND && relay_from(c, c->secure)->bytes == 0)
-        conn_report_handshake_failure(c, why->err, why);
-}
-
-/* False: the connection is over. */
-static bool relay_went_on(struct conn *c, struct relay *r, enum relay_result result,
-                          struct why *why)
-{
-    switch (result) {
-    case RELAY_BROKEN_FROM:
-        report_late_refusal(c, why);
-        conn_close(c, why->err, why, r->to);
-        return false;
-    case RELAY_BROKEN_TO:
-        hear_last_words(c, r->to, why);
-        report_late_refusal(c, why);
-        conn_close(c, why->err, why, r->from);
-        return false;
-    case RELAY_OPEN:
-    case RELAY_DONE:
-        break;
-    }
-    return true;
-}
-
-static void relay_ready(struct conn *c, struct stream *s, int events)
-{
-    struct why why = {0};
-    struct relay *in = relay_from(c, s), *out = relay_to(c, s);
-    bool was_half = in->eof || out->eof;
-    if ((events & UV_WRITABLE) != 0 && !relay_went_on(c, out, relay_flush(out, &why), &why))
-        return;
-    if ((events & UV_READABLE) != 0 &&
-        !relay_went_on(c, in, relay_move(in, &c->worker->scratch, &why), &why))
-        return;
-    if ((events & STREAM_HANGUP) != 0 && in->eof && stream_check(s, &why) == STREAM_ERROR) {
-        conn_close(c, why.err, &why, in->to);
-        return;
-    }
-    if (in->eof && out->eof && in->to->fin_sent && out->to->fin_sent) {
-        conn_close(c, ERR_OK, NULL, NULL);
-        return;
-    }
-    if (!was_half && (in->eof || out->eof))
-        set_deadline(c);
-    update_interest(c);
-}
-
-static void enter_relay(struct conn *c)
-{
-    conn_report_open(c);
-    conn_enter(c, CONN_RELAY);
-    update_interest(c);
-    relay_ready(c, c->secure, UV_READABLE); /* what came behind the handshake */
-}
-
 /* --- one step a state ------------------------------------------------------------------------- */
 
 static void step_hold(struct conn *c, const struct conn_input *in)
@@ -334,7 +186,7 @@ static void handshake_done(struct conn *c)
     else if (conn_state_of(c) == CONN_ACCEPT_TLS)
         start_dial(c);
     else
-        enter_relay(c);
+        conn_enter_relay(c);
 }
 
 static void step_handshake(struct conn *c, const struct conn_input *in)
@@ -360,6 +212,7 @@ static void step_handshake(struct conn *c, const struct conn_input *in)
             stream_want(c->secure, UV_READABLE);
         break;
     case STREAM_EOF:
+    case STREAM_TRUNCATED:
     case STREAM_ERROR:
         refuse(c, why.err, &why);
         break;
@@ -375,7 +228,7 @@ static void dialed(struct conn *c, int fd)
         close(fd);
         conn_close(c, why.err, &why, &c->down);
     } else if (c->route->direction == ROUTE_INBOUND) {
-        enter_relay(c);
+        conn_enter_relay(c);
     } else if (c->worker->client_tls == NULL) {
         why_set(&why, ERR_NO_IDENTITY_YET, "the identity ran out while connecting");
         conn_close(c, ERR_NO_IDENTITY_YET, &why, &c->down);
@@ -410,19 +263,6 @@ static void step_dial(struct conn *c, const struct conn_input *in)
     }
 }
 
-static void step_relay(struct conn *c, const struct conn_input *in)
-{
-    struct why why = {0};
-    if (in->kind == CONN_EV_READY) {
-        relay_ready(c, in->stream, in->events);
-    } else if (in->kind == CONN_EV_DEADLINE && conn_bytes_moved(c) != c->idle_mark) {
-        set_deadline(c); /* not idle: it is only now that we look */
-    } else if (in->kind == CONN_EV_DEADLINE) {
-        why_set(&why, ERR_TIMEOUT, "idle");
-        conn_close(c, ERR_TIMEOUT, &why, NULL);
-    }
-}
-
 static void step_linger(struct conn *c, const struct conn_input *in)
 {
     if (in->kind == CONN_EV_READY && in->stream == c->secure) {
@@ -442,7 +282,7 @@ static void step_linger(struct conn *c, const struct conn_input *in)
 static void conn_event(struct conn *c, const struct conn_input *in)
 {
     if (in->kind == CONN_EV_CUT && conn_state_of(c) != CONN_CLOSED) {
-        cut(c, in->why, in->cut);
+        conn_end_cut(c, in->why, in->cut);
         return;
     }
     if (c->doomed != 0 && recheck_cut(&c->worker->recheck, c)) {
@@ -462,7 +302,10 @@ static void conn_event(struct conn *c, const struct conn_input *in)
         step_dial(c, in);
         break;
     case CONN_RELAY:
-        step_relay(c, in);
+        conn_step_relay(c, in);
+        break;
+    case CONN_ENDING:
+        conn_step_ending(c, in);
         break;
     case CONN_LINGER:
         step_linger(c, in);
@@ -541,9 +384,4 @@ static void on_dialed(void *arg, int fd, const struct why *why)
     c->dial = NULL;
     conn_event(c, &(struct conn_input){
                       .kind = fd >= 0 ? CONN_EV_DIALED : CONN_EV_FAILED, .fd = fd, .why = why});
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    on_closed(handle->data);
 }

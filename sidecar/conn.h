@@ -35,11 +35,11 @@ err_t conn_open(struct worker *w, size_t route, int fd, const struct sockaddr_st
                 struct why *why) MUST_CHECK;
 /* The worker has an identity: connections in HOLD go on. */
 void conn_identity_ready(struct conn *c);
-/* Ends it now. A peer that is welcome no longer sees RST, without close_notify, and so does the
- * app: neither may take what it has for the whole. */
+/* Ends it. A peer that is welcome no longer sees RST, without close_notify, and so does the app:
+ * neither may take what it has for the whole. */
 enum conn_cut {
-    CONN_CUT_CLOSE,   /* FIN, without close_notify */
-    CONN_CUT_RESET,   /* RST on both sides */
+    CONN_CUT_LEAVE,   /* within 250 ms, behind what is taken by then: docs/connection-ends.md */
+    CONN_CUT_RESET,   /* at once, RST on both sides */
     CONN_CUT_ORDERLY, /* close_notify and FIN: nothing was under way */
 };
 void conn_cut(struct conn *c, const struct why *why, enum conn_cut how);

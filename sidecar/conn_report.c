@@ -100,6 +100,7 @@ static const char *stage_of(const struct conn *c)
     case CONN_ACCEPT_TLS:
         return "accept";
     case CONN_RELAY:
+    case CONN_ENDING:
         return "finished"; /* on our side */
     default:
         return "connect";
@@ -256,6 +257,30 @@ void conn_report_cut(struct conn *c, const struct why *why, enum log_level level
               log_str("peer_id", atomic_load(&c->peer.id)),
               log_str("serial", serial_text(c, serial)), log_str("detail", why_text(why)),
               log_int("age_ms", (clock_mono_ns() - c->opened_ns) / 1000000u));
+}
+
+void conn_report_truncated(struct conn *c)
+{
+    char address[ADDRESS_TEXT_LEN];
+    bool eof = c->route->unclean_close == UNCLEAN_CLOSE_EOF;
+    LOG_LIMITED(log_limits_of(&c->worker->notes->lines, LINE_CONNECTION, ERR_TLS_TRUNCATED),
+                LOG_INFO, "connection_truncated", log_str("direction", direction_name(c)),
+                log_str("peer", secure_address(c, address)),
+                log_str("peer_id", atomic_load(&c->peer.id)),
+                log_str("detail", "FIN without close_notify"),
+                log_str("next", eof ? "the app sees an end of file"
+                                    : "the app is reset once it has taken all and is through"));
+}
+
+void conn_report_untaken(struct conn *c, uint64_t queued)
+{
+    char address[ADDRESS_TEXT_LEN];
+    metric_add(c->worker->metrics, M_CONNECTIONS_UNTAKEN, c->route->direction, 0, 0, 1);
+    LOG_LIMITED(log_limits_of(&c->worker->notes->lines, LINE_CONNECTION, ERR_TIMEOUT), LOG_WARN,
+                "connection_untaken", log_str("direction", direction_name(c)),
+                log_str("peer", secure_address(c, address)),
+                log_str("peer_id", atomic_load(&c->peer.id)), log_err("reason", c->end.err),
+                log_int("queued", queued), log_str("next", "reset: the queued bytes are lost"));
 }
 
 void conn_report_closed(struct conn *c, err_t err, const struct why *why)

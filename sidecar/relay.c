@@ -8,9 +8,14 @@ void relay_init(struct relay *r, struct stream *from, struct stream *to)
     atomic_store_explicit(&r->bytes, 0, memory_order_relaxed);
 }
 
+bool relay_is_over(const struct relay *r)
+{
+    return r->eof || stream_is_spent(r->to);
+}
+
 bool relay_wants(const struct relay *r)
 {
-    return !r->eof && !stream_is_full(r->to);
+    return !relay_is_over(r) && !stream_is_full(r->to);
 }
 
 static enum relay_result state_of(const struct relay *r)
@@ -29,23 +34,24 @@ enum relay_result relay_move(struct relay *r, struct scratch *x, struct why *why
     if (!relay_wants(r))
         return state_of(r);
     buf_clear(&x->plain);
+    struct why lost = {0};
+    bool unsent = false;
     enum stream_result got = stream_read(r->from, x, why);
     if (x->plain.len > 0) {
         count(r, x->plain.len);
-        /* The source's failure, if any, is the cause to report. */
-        if (stream_write(r->to, buf_slice(&x->plain), x, got == STREAM_ERROR ? NULL : why) ==
-                STREAM_ERROR &&
-            got != STREAM_ERROR)
-            return RELAY_BROKEN_TO;
+        unsent = stream_write(r->to, buf_slice(&x->plain), x, &lost) == STREAM_ERROR;
     }
+    r->eof = got == STREAM_EOF || got == STREAM_TRUNCATED || got == STREAM_ERROR;
+    /* The source's failure, if any, is the cause to report. */
     if (got == STREAM_ERROR)
         return RELAY_BROKEN_FROM;
-    if (got == STREAM_EOF) {
-        r->eof = true;
-        if (stream_close_write(r->to, x, why) == STREAM_ERROR)
-            return RELAY_BROKEN_TO;
-    }
-    return state_of(r);
+    if (got == STREAM_TRUNCATED)
+        return RELAY_TRUNCATED;
+    if (got == STREAM_EOF && !unsent)
+        unsent = stream_close_write(r->to, x, &lost) == STREAM_ERROR;
+    if (unsent && why != NULL)
+        *why = lost;
+    return unsent ? RELAY_BROKEN_TO : state_of(r);
 }
 
 enum relay_result relay_flush(struct relay *r, struct why *why)

@@ -9,15 +9,16 @@
 
 struct relay {
     struct stream *from, *to; /* borrowed */
-    bool eof;                 /* the source has ended */
+    bool eof;                 /* the source has ended, one way or another */
     _Atomic uint64_t bytes;   /* plain bytes moved; read by the admin thread */
 };
 
 enum relay_result {
     RELAY_OPEN,        /* goes on */
     RELAY_DONE,        /* FIN passed on and sent */
-    RELAY_BROKEN_FROM, /* the source failed: reset the sink */
-    RELAY_BROKEN_TO,   /* the sink failed: reset the source */
+    RELAY_TRUNCATED,   /* the source sent FIN without close_notify; the sink was told nothing yet */
+    RELAY_BROKEN_FROM, /* the source failed, what it sent before is with the sink */
+    RELAY_BROKEN_TO,   /* the sink failed: there is nobody to carry to any more */
 };
 
 void relay_init(struct relay *r, struct stream *from, struct stream *to);
@@ -25,6 +26,8 @@ void relay_init(struct relay *r, struct stream *from, struct stream *to);
 enum relay_result relay_move(struct relay *r, struct scratch *x, struct why *why);
 /* The sink is writable: writes what waits. */
 enum relay_result relay_flush(struct relay *r, struct why *why);
+/* No byte will go this way any more. */
+bool relay_is_over(const struct relay *r);
 /* Should the source be read? */
 bool relay_wants(const struct relay *r);
 

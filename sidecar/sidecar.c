@@ -264,8 +264,10 @@ static void on_drain_tick(uv_timer_t *timer)
         close_parts(s);
         return;
     } else if (uv_now(&s->loop) >= s->drain_until_ms) {
+        metric_add(s->metrics, M_DRAIN_CUT, 0, 0, 0, left);
         log_warn("drain_limit_reached", log_int("connections", left),
-                 log_str("next", "closing them"));
+                 log_int("drain_limit_ms", s->config->drain_limit_ms),
+                 log_str("next", "cutting them"));
         close_parts(s);
         return;
     }

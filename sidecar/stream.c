@@ -1,6 +1,10 @@
 #include "sidecar/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,12 +38,18 @@ void scratch_done(struct scratch *s)
 
 /* --- the socket ------------------------------------------------------------------------------ */
 
-static enum stream_result io_error(const char *what, struct why *why)
+/* The first error tells what it was, and the kernel tells it once: EPIPE that the other side had
+ * closed in order, ECONNRESET that it had not. */
+static enum stream_result io_error(struct stream *s, const char *what, struct why *why)
 {
-    if (errno == ECONNRESET || errno == EPIPE)
+    bool closed = errno == EPIPE;
+    if (closed || errno == ECONNRESET)
         why_errno(why, ERR_PEER_RESET, "%s", what);
     else
         why_errno(why, ERR_IO, "%s", what);
+    s->was_reset = s->was_reset || (!s->broken && !closed);
+    s->broken = true;
+    buf_done(&s->pending);
     return STREAM_ERROR;
 }
 
@@ -53,12 +63,16 @@ static enum stream_result read_wire(struct stream *s, struct buf *into, size_t r
             into->len += (size_t)n;
             return STREAM_OK;
         }
+        if (n == 0 && s->was_reset) {
+            why_set(why, ERR_PEER_RESET, "reset");
+            return STREAM_ERROR;
+        }
         if (n == 0)
             return STREAM_EOF;
         if (errno == EAGAIN)
             return STREAM_AGAIN;
         if (errno != EINTR)
-            return io_error("read", why);
+            return io_error(s, "read", why);
     }
 }
 
@@ -73,7 +87,7 @@ static enum stream_result write_wire(struct stream *s, struct slice bytes, size_
         } else if (errno == EAGAIN) {
             break;
         } else if (errno != EINTR) {
-            return io_error("write", why);
+            return io_error(s, "write", why);
         }
     }
     *ret_written = done;
@@ -84,6 +98,10 @@ static enum stream_result write_wire(struct stream *s, struct slice bytes, size_
 static enum stream_result write_or_queue(struct stream *s, struct slice bytes, struct why *why)
 {
     size_t written = 0;
+    if (s->broken) {
+        why_set(why, ERR_PEER_RESET, "write (earlier)");
+        return STREAM_ERROR;
+    }
     if (s->pending.len == 0 && write_wire(s, bytes, &written, why) == STREAM_ERROR)
         return STREAM_ERROR;
     if (written < bytes.len) {
@@ -98,10 +116,10 @@ static enum stream_result write_or_queue(struct stream *s, struct slice bytes, s
 
 static enum stream_result send_fin(struct stream *s, struct why *why)
 {
-    if (!s->fin_wanted || s->fin_sent || s->pending.len > 0)
+    if (!s->fin_wanted || s->fin_sent || s->broken || s->pending.len > 0)
         return STREAM_OK;
     if (shutdown(s->fd, SHUT_WR) != 0 && errno != ENOTCONN)
-        return io_error("shutdown", why);
+        return io_error(s, "shutdown", why);
     s->fin_sent = true;
     return STREAM_OK;
 }
@@ -186,16 +204,17 @@ static enum stream_result read_tls(struct stream *s, struct scratch *x, struct w
         return wire;
     enum tls_progress progress = tls_get(s->tls, buf_slice(&x->wire), &x->plain, &x->sealed, why);
     struct why ignored;
-    enum stream_result sent = send_sealed(s, x, progress == TLS_PROGRESS_ERROR ? &ignored : why);
-    if (progress == TLS_PROGRESS_ERROR || sent == STREAM_ERROR)
-        return STREAM_ERROR;
-    if (progress == TLS_PROGRESS_EOF)
-        return STREAM_EOF;
-    if (wire == STREAM_EOF) {
-        why_set(why, ERR_TLS_TRUNCATED, "FIN without close_notify");
+    (void)send_sealed(s, x, &ignored); /* broken for writing is no reason to read no further */
+    if (progress == TLS_PROGRESS_ERROR) {
+        s->mute = true;
         return STREAM_ERROR;
     }
-    return STREAM_OK;
+    if (progress == TLS_PROGRESS_EOF)
+        return STREAM_EOF;
+    if (wire != STREAM_EOF)
+        return STREAM_OK;
+    why_set(why, ERR_TLS_TRUNCATED, "FIN without close_notify");
+    return STREAM_TRUNCATED;
 }
 
 enum stream_result stream_read(struct stream *s, struct scratch *x, struct why *why)
@@ -211,8 +230,10 @@ enum stream_result stream_write(struct stream *s, struct slice plain, struct scr
     if (s->tls == NULL)
         return write_or_queue(s, plain, why);
     buf_clear(&x->sealed);
-    if (tls_put(s->tls, plain, &x->sealed, why) == TLS_PROGRESS_ERROR)
+    if (tls_put(s->tls, plain, &x->sealed, why) == TLS_PROGRESS_ERROR) {
+        s->mute = true;
         return STREAM_ERROR;
+    }
     return send_sealed(s, x, why);
 }
 
@@ -225,7 +246,7 @@ enum stream_result stream_check(struct stream *s, struct why *why)
         return STREAM_OK;
     }
     errno = error != 0 ? error : errno;
-    return io_error("connection", why);
+    return io_error(s, "connection", why);
 }
 
 enum stream_result stream_flush(struct stream *s, struct why *why)
@@ -246,13 +267,29 @@ enum stream_result stream_close_write(struct stream *s, struct scratch *x, struc
     if (s->fin_wanted)
         return STREAM_OK;
     s->fin_wanted = true;
-    if (s->tls != NULL) {
+    if (s->tls != NULL && !s->mute) {
         buf_clear(&x->sealed);
         if (tls_close_write(s->tls, &x->sealed, why) == TLS_PROGRESS_ERROR ||
             send_sealed(s, x, why) == STREAM_ERROR)
             return STREAM_ERROR;
     }
     return send_fin(s, why);
+}
+
+/* The kernel keeps the count of a connection that was reset, though nobody will take it. */
+size_t stream_queued(const struct stream *s)
+{
+    struct tcp_info info = {.tcpi_state = TCP_CLOSE};
+    int kernel = 0;
+    socklen_t len = sizeof info.tcpi_state;
+    if (s->fd < 0 || s->broken)
+        return 0;
+    if (getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return s->pending.len; /* a Unix socket */
+    if (info.tcpi_state == TCP_CLOSE)
+        return 0;
+    (void)ioctl(s->fd, SIOCOUTQ, &kernel);
+    return s->pending.len + (size_t)kernel;
 }
 
 bool stream_abandon(struct stream *s)

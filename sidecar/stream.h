@@ -20,10 +20,11 @@ err_t scratch_init(struct scratch *s) MUST_CHECK;
 void scratch_done(struct scratch *s);
 
 enum stream_result {
-    STREAM_OK,    /* some bytes (maybe none of the app's yet) */
-    STREAM_AGAIN, /* nothing there now */
-    STREAM_EOF,   /* the other side sends no more */
-    STREAM_ERROR, /* broken; see `why` */
+    STREAM_OK,        /* some bytes (maybe none of the app's yet) */
+    STREAM_AGAIN,     /* nothing there now */
+    STREAM_EOF,       /* the other side sends no more */
+    STREAM_TRUNCATED, /* it sends no more, and has not said so in TLS: see `why` */
+    STREAM_ERROR,     /* broken; see `why` */
 };
 
 struct stream {
@@ -35,6 +36,9 @@ struct stream {
     bool fin_wanted;    /* stream_close_write was called */
     bool fin_sent;
     bool more_inside; /* the TLS session holds bytes that no readiness will announce */
+    bool broken;      /* the socket takes nothing more */
+    bool was_reset;   /* by a reset that we were told of: the EOF that comes now is none */
+    bool mute;        /* TLS has failed: what is pending may go out, no more can be sealed */
     bool hung_up;     /* told so once, without an error: STREAM_HANGUP would be told for ever */
     /* events: as registered; all of them after a socket error: try, and learn which */
     void (*on_ready)(void *arg, struct stream *s, int events);
@@ -57,7 +61,8 @@ void stream_want(struct stream *s, int events);
 
 /* Steps the handshake with what is there. OK: done. AGAIN: waits for the peer. */
 enum stream_result stream_handshake(struct stream *s, struct scratch *x, struct why *why);
-/* Appends plaintext to x->plain. */
+/* Appends plaintext to x->plain: also when it ends or fails, what was good before. A stream that is
+ * broken for writing is read to its end: what the peer sent before is in the kernel. */
 enum stream_result stream_read(struct stream *s, struct scratch *x, struct why *why);
 /* Takes all of `plain`; what the socket refuses becomes pending. OK or ERROR. */
 enum stream_result stream_write(struct stream *s, struct slice plain, struct scratch *x,
@@ -69,6 +74,15 @@ enum stream_result stream_check(struct stream *s, struct why *why);
 enum stream_result stream_flush(struct stream *s, struct why *why);
 /* We send no more: close_notify where there is TLS, then FIN, behind what is pending. */
 enum stream_result stream_close_write(struct stream *s, struct scratch *x, struct why *why);
+/* What we took and its peer has not: pending, and what the kernel holds unacknowledged; of a Unix
+ * socket only the former, as its reader gets the latter in any case. 0 when broken, reset or
+ * closed. */
+size_t stream_queued(const struct stream *s);
+/* Can it still be given anything? */
+static inline bool stream_is_spent(const struct stream *s)
+{
+    return s->broken || s->mute;
+}
 /* Gives up TLS after a failure: the alert that is pending goes out, then FIN. False: broken. */
 bool stream_abandon(struct stream *s) MUST_CHECK;
 static inline bool stream_is_full(const struct stream *s)

@@ -178,7 +178,7 @@ static void close_all(struct worker *w)
     recheck_close(&w->recheck);
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        conn_cut(c, &why, CONN_CUT_CLOSE);
+        conn_cut(c, &why, CONN_CUT_LEAVE);
     }
     expiry_close(&w->expiry);
     uv_close((uv_handle_t *)&w->box.bell, NULL);

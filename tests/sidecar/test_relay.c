@@ -151,6 +151,43 @@ START_TEST(test_a_relay_with_nothing_to_read_stays_open)
 }
 END_TEST
 
+START_TEST(test_what_a_source_sent_before_its_reset_is_moved_first)
+{
+    struct fixture f;
+    char got[16] = {0};
+    setup(&f);
+    ck_assert_int_eq(write(f.b_end, "unread", 6), 6); /* closing on it is a reset */
+    ck_assert_int_eq(relay_move(&f.back, &f.scratch, &f.why), RELAY_OPEN);
+    ck_assert_int_eq(write(f.a_end, "hello", 5), 5);
+    close(f.a_end);
+    ck_assert_int_eq(relay_move(&f.forth, &f.scratch, &f.why), RELAY_OPEN);
+    ck_assert_int_eq(relay_move(&f.forth, &f.scratch, &f.why), RELAY_BROKEN_FROM);
+    ck_assert_int_eq(f.why.err, ERR_PEER_RESET);
+    ck_assert_int_eq(read(f.b_end, got, sizeof got), 5);
+    ck_assert(relay_is_over(&f.forth) && relay_is_over(&f.back)); /* nobody to carry back to */
+    ck_assert(!f.b.fin_wanted); /* the sink is not told that it has the whole */
+    f.a_end = dup(f.b_end);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_a_sink_that_is_gone_ends_one_direction_only)
+{
+    struct fixture f;
+    char got[16] = {0};
+    setup(&f);
+    ck_assert_int_eq(write(f.b_end, "hello", 5), 5);
+    shutdown(f.b_end, SHUT_RD);
+    ck_assert_int_eq(write(f.a_end, "x", 1), 1);
+    ck_assert_int_eq(relay_move(&f.forth, &f.scratch, &f.why), RELAY_BROKEN_TO);
+    ck_assert(relay_is_over(&f.forth) && !relay_wants(&f.forth));
+    ck_assert(!relay_is_over(&f.back) && relay_wants(&f.back));
+    ck_assert_int_eq(relay_move(&f.back, &f.scratch, &f.why), RELAY_OPEN);
+    ck_assert_int_eq(read(f.a_end, got, sizeof got), 5);
+    teardown(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("relay");
@@ -159,6 +196,8 @@ int main(void)
     tcase_add_test(t, test_a_half_close_is_passed_on_and_the_other_direction_lives);
     tcase_add_test(t, test_nobody_reads_for_a_sink_that_is_full_and_no_byte_is_lost);
     tcase_add_test(t, test_a_sink_that_is_gone_breaks_the_relay_on_that_side);
+    tcase_add_test(t, test_what_a_source_sent_before_its_reset_is_moved_first);
+    tcase_add_test(t, test_a_sink_that_is_gone_ends_one_direction_only);
     tcase_add_test(t, test_a_relay_with_nothing_to_read_stays_open);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -23,7 +23,7 @@ static uint64_t count_of(size_t family, size_t a, err_t err)
 
 START_TEST(test_the_table_keeps_the_rules_of_names)
 {
-    check_metric_table(sidecar_families, SIDECAR_METRIC_COUNT, 350);
+    check_metric_table(sidecar_families, SIDECAR_METRIC_COUNT, 400);
 }
 END_TEST
 

@@ -4,6 +4,7 @@
 #include "tests/support/runner.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -187,7 +188,7 @@ START_TEST(test_a_fin_without_close_notify_is_a_truncation)
     enum stream_result r;
     while ((r = stream_read(&f.stream, &f.scratch, &f.why)) == STREAM_OK)
         ;
-    ck_assert_int_eq(r, STREAM_ERROR);
+    ck_assert_int_eq(r, STREAM_TRUNCATED);
     ck_assert_int_eq(f.why.err, ERR_TLS_TRUNCATED);
     teardown(&f);
 }
@@ -204,6 +205,158 @@ START_TEST(test_a_peer_that_hangs_up_in_the_handshake_is_told_apart)
 }
 END_TEST
 
+/* --- ends ------------------------------------------------------------------------------------- */
+
+static const uint8_t garbage[] = {23,  3,   3,   0,   32,  'n', 'o', 't', ' ', 's', 'e', 'a', 'l',
+                                  'e', 'd', ' ', 'b', 'y', ' ', 'a', 'n', 'y', 'b', 'o', 'd', 'y',
+                                  ' ', 'w', 'h', 'o', ' ', 'h', 'a', 's', ' ', 'k', 'e'};
+
+/* A session that is up, on both sides, and "hello" in f->wire. */
+static void say_hello(struct fixture *f)
+{
+    almost_shake(f);
+    peer_sends(f);
+    ck_assert_int_eq(stream_handshake(&f->stream, &f->scratch, &f->why), STREAM_OK);
+    buf_clear(&f->scratch.plain);
+    while (f->stream.more_inside)
+        ck_assert_int_eq(stream_read(&f->stream, &f->scratch, &f->why), STREAM_OK);
+    peer_says(f, (const uint8_t *)"hello", 5);
+}
+
+static void read_hello(struct fixture *f, enum stream_result want)
+{
+    buf_clear(&f->scratch.plain);
+    ck_assert_int_eq(stream_read(&f->stream, &f->scratch, &f->why), want);
+    ck_assert(slice_eq(buf_slice(&f->scratch.plain), slice_str("hello")));
+}
+
+START_TEST(test_an_alert_in_the_same_read_costs_no_byte_before_it)
+{
+    struct fixture f;
+    struct buf none;
+    setup(&f);
+    say_hello(&f);
+    buf_init(&none, WIRE_MAX);
+    ck_assert_int_eq(tls_get(f.client, slice_of(garbage, sizeof garbage), &none, &f.wire, &f.why),
+                     TLS_PROGRESS_ERROR);
+    peer_sends(&f);
+    read_hello(&f, STREAM_ERROR);
+    ck_assert_int_eq(f.why.err, ERR_TLS_ALERT);
+    ck_assert(f.stream.mute && !f.stream.broken && stream_is_spent(&f.stream));
+    buf_done(&none);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_a_broken_record_in_the_same_read_costs_no_byte_before_it)
+{
+    struct fixture f;
+    setup(&f);
+    say_hello(&f);
+    ck_assert_int_eq(buf_append(&f.wire, garbage, sizeof garbage), ERR_OK);
+    peer_sends(&f);
+    read_hello(&f, STREAM_ERROR);
+    ck_assert_int_eq(f.why.err, ERR_TLS_PROTOCOL);
+    ck_assert(f.stream.mute);
+    peer_receives(&f, &f.wire); /* our alert */
+    ck_assert_int_eq(stream_close_write(&f.stream, &f.scratch, &f.why), STREAM_OK);
+    ck_assert(f.stream.fin_sent);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_a_peer_that_takes_no_more_is_read_to_its_end)
+{
+    struct fixture f;
+    uint8_t bytes[1000] = {0};
+    setup(&f);
+    say_hello(&f);
+    peer_sends(&f);
+    shutdown(f.peer, SHUT_RDWR);
+    ck_assert_int_eq(stream_write(&f.stream, slice_of(bytes, sizeof bytes), &f.scratch, &f.why),
+                     STREAM_ERROR);
+    ck_assert(f.stream.broken && !stream_is_full(&f.stream));
+    read_hello(&f, STREAM_OK);
+    ck_assert_int_eq(stream_read(&f.stream, &f.scratch, &f.why), STREAM_TRUNCATED);
+    ck_assert_int_eq(f.why.err, ERR_TLS_TRUNCATED); /* it had closed: its end is one */
+    teardown(&f);
+}
+END_TEST
+
+/* Two ends of a TCP connection over loopback; the second one non-blocking. */
+static void tcp_pair(int fds[2])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, len), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fds[0], (struct sockaddr *)&at, sizeof at), 0);
+    fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    ck_assert_int_ge(fds[1], 0);
+    close(listener);
+}
+
+/* Without TLS: who is told of a reset by a write learns nothing of it from the reads behind. */
+START_TEST(test_the_end_behind_a_reset_is_no_end_of_file)
+{
+    struct fixture f;
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+    int fds[2];
+    memset(&f, 0, sizeof f);
+    ck_assert_int_eq(uv_loop_init(&f.loop), 0);
+    ck_assert_int_eq(scratch_init(&f.scratch), ERR_OK);
+    tcp_pair(fds);
+    stream_init(&f.stream, on_ready, &f);
+    ck_assert_int_eq(stream_open(&f.stream, &f.loop, fds[1], &f.why), ERR_OK);
+    ck_assert_int_eq(write(fds[0], "hello", 5), 5);
+    ck_assert_int_eq(stream_write(&f.stream, slice_str("unread"), &f.scratch, &f.why), STREAM_OK);
+    setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    close(fds[0]);
+    ck_assert_uint_eq(stream_queued(&f.stream), 0); /* for nobody */
+    ck_assert_int_eq(stream_write(&f.stream, slice_str("more"), &f.scratch, &f.why), STREAM_ERROR);
+    ck_assert_int_eq(f.why.err, ERR_PEER_RESET);
+    ck_assert_int_eq(stream_write(&f.stream, slice_str("more"), &f.scratch, &f.why), STREAM_ERROR);
+    read_hello(&f, STREAM_OK);
+    ck_assert_int_eq(stream_read(&f.stream, &f.scratch, &f.why), STREAM_ERROR);
+    ck_assert_int_eq(f.why.err, ERR_PEER_RESET);
+    stream_close(&f.stream, false, on_closed);
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&f.loop), 0);
+    scratch_done(&f.scratch);
+}
+END_TEST
+
+START_TEST(test_what_nobody_has_acknowledged_is_queued)
+{
+    struct fixture f;
+    static uint8_t bytes[1u << 20];
+    int fds[2], room = 1 << 16;
+    memset(&f, 0, sizeof f);
+    ck_assert_int_eq(uv_loop_init(&f.loop), 0);
+    ck_assert_int_eq(scratch_init(&f.scratch), ERR_OK);
+    tcp_pair(fds);
+    setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    setsockopt(fds[0], SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    stream_init(&f.stream, on_ready, &f);
+    ck_assert_uint_eq(stream_queued(&f.stream), 0);
+    ck_assert_int_eq(stream_open(&f.stream, &f.loop, fds[1], &f.why), ERR_OK);
+    ck_assert_uint_eq(stream_queued(&f.stream), 0);
+    ck_assert_int_eq(stream_write(&f.stream, slice_of(bytes, sizeof bytes), &f.scratch, &f.why),
+                     STREAM_OK);
+    ck_assert(stream_is_full(&f.stream));
+    ck_assert_uint_gt(stream_queued(&f.stream), f.stream.pending.len); /* the kernel's too */
+    stream_close(&f.stream, true, on_closed);
+    ck_assert_uint_eq(stream_queued(&f.stream), 0);
+    uv_run(&f.loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&f.loop), 0);
+    scratch_done(&f.scratch);
+    close(fds[0]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("stream");
@@ -212,6 +365,11 @@ int main(void)
     tcase_add_test(t, test_a_peer_that_sends_much_behind_its_last_flight_loses_nothing);
     tcase_add_test(t, test_a_fin_without_close_notify_is_a_truncation);
     tcase_add_test(t, test_a_peer_that_hangs_up_in_the_handshake_is_told_apart);
+    tcase_add_test(t, test_an_alert_in_the_same_read_costs_no_byte_before_it);
+    tcase_add_test(t, test_a_broken_record_in_the_same_read_costs_no_byte_before_it);
+    tcase_add_test(t, test_a_peer_that_takes_no_more_is_read_to_its_end);
+    tcase_add_test(t, test_the_end_behind_a_reset_is_no_end_of_file);
+    tcase_add_test(t, test_what_nobody_has_acknowledged_is_queued);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
