@@ -276,7 +276,6 @@ static err_t load_segment(struct record_store *st, struct record_segment *s, boo
         *damage = (struct record_damage){.seq = s->seq, .bad = l->bad};
         if (err == ERR_OK && is_last)
             err = cut_tail(l, damage, why);
-        s->bad = damage->bad;
     }
     mem_free(bytes);
     mem_free(l);

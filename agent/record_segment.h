@@ -24,7 +24,6 @@ struct record_segment {
     uint32_t seq;
     int fd;
     uint32_t rows, rows_max;         /* whole rows in the file, good or bad */
-    uint32_t issued, bad;            /* rows */
     int64_t last_not_after;          /* of all its certificates */
     uint64_t issued_before;          /* from the header */
     struct record_link *links;       /* owned, rows_max of them */

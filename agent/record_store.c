@@ -104,7 +104,6 @@ void record_store_index(struct record_store *st, struct record_segment *s, uint3
     };
     *first = name->newest = record_store_position(s->seq, row);
     local->issued++;
-    s->issued++;
     st->records++;
     if (not_after > s->last_not_after)
         s->last_not_after = not_after;

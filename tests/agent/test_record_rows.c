@@ -2,6 +2,7 @@
  * damaged, and changes nothing that the others say. */
 #include "agent/record_row.h"
 #include "common/log.h"
+#include "tests/support/descriptors.h"
 #include "tests/support/record_case.h"
 #include "tests/support/runner.h"
 
@@ -13,7 +14,7 @@
 enum { ROWS_MAX = 128, ID_MAX = 2048, ENTRY_MAX = 255 };
 
 static struct record_case c;
-static uint32_t row_count;
+static uint32_t seq_now, row_count; /* that rows are written to, and how many it has */
 
 static void setup(void)
 {
@@ -21,6 +22,7 @@ static void setup(void)
     record_case_setup(&c);
     record_case_must_open(&c);
     record_case_close(&c);
+    seq_now = 1;
     row_count = 0;
 }
 
@@ -34,10 +36,10 @@ static void write_row(const struct record_row *row)
 {
     uint8_t bytes[RECORD_ROW_LEN];
     char path[128];
-    record_case_path(&c, 1, path);
+    record_case_path(&c, seq_now, path);
     close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     record_row_encode(row, bytes);
-    record_case_poke(&c, 1, row_count++ * RECORD_ROW_LEN, bytes, sizeof bytes);
+    record_case_poke(&c, seq_now, row_count++ * RECORD_ROW_LEN, bytes, sizeof bytes);
 }
 
 static struct record_row header(uint32_t version, uint32_t segment)
@@ -292,6 +294,75 @@ START_TEST(test_texts_that_were_cut_off_are_written_again)
 }
 END_TEST
 
+/* The texts stand in two segments, and in the second one no certificate came behind them. */
+START_TEST(test_texts_that_another_segment_has_too_are_written_again_where_they_were_cut)
+{
+    struct record_row header_2 = header(RECORD_VERSION, 2), again = identity_of(0, 1);
+    write_two();
+    seq_now = 2;
+    row_count = 0;
+    write_row(&header_2);
+    write_row(&again);
+    record_case_must_open(&c);
+    ck_assert_int_eq(record_case_length(&c, 2), RECORD_ROW_LEN);
+    record_case_must_put(&c, 101, 1, 100); /* of e1, behind the header of segment 2 */
+    ck_assert_int_eq(record_case_length(&c, 2), 4 * RECORD_ROW_LEN);
+    record_case_reopen(&c);
+    for (uint32_t n = 0; n < 2; n++)
+        ck_assert(record_case_has(&c, n, 100));
+    ck_assert(record_case_has(&c, 101, 100));
+    ck_assert_uint_eq(record_case_count(&c, 1), 2);
+}
+END_TEST
+
+/* Of a folder with many files each is read, in order, and the folder is let go of. */
+START_TEST(test_a_folder_of_many_segments_is_read_whole)
+{
+    enum { MANY = 300 };
+    char path[128];
+    write_two();
+    for (uint32_t seq = MANY - 1; seq > 1; seq--) { /* each empty: a crash may leave one */
+        record_case_path(&c, seq, path);
+        close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    }
+    struct record_row rows[] = {header(RECORD_VERSION, MANY), identity_of(0, 2), issuer(0, 1),
+                                issued(2, 0, 0)};
+    seq_now = MANY;
+    row_count = 0;
+    for (size_t i = 0; i < 4; i++)
+        write_row(&rows[i]);
+    size_t open = open_descriptors();
+    record_case_must_open(&c);
+    for (uint32_t n = 0; n < 3; n++)
+        ck_assert(record_case_has(&c, n, 100));
+    record_case_must_put(&c, 3, 1, 100);
+    ck_assert_int_eq(record_case_length(&c, MANY), 6 * RECORD_ROW_LEN);
+    ck_assert_uint_ge(open_descriptors(), open + MANY);
+    record_case_close(&c);
+    ck_assert_uint_le(open_descriptors(), open + 1); /* libuv's thread pool may have begun */
+}
+END_TEST
+
+/* Numbers with gaps need memory for what lies between. */
+START_TEST(test_without_memory_for_lost_rows_the_record_does_not_open)
+{
+    struct record_row rows[] = {header(RECORD_VERSION, 1), issued(3, ROWS_MAX - 1, ROWS_MAX - 1),
+                                identity_of(ROWS_MAX, 4)};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        write_row(&rows[i]);
+    for (long n = 0;; n++) {
+        mem_fail_after(n);
+        err_t err = record_case_open(&c);
+        bool failed = mem_did_fail() != 0;
+        mem_fail_after(-1);
+        ck_assert_int_eq(err, failed ? ERR_NO_MEMORY : ERR_OK);
+        if (!failed)
+            break;
+        ck_assert_int_lt(n, 1000);
+    }
+}
+END_TEST
+
 static void rename_segment(uint32_t from, uint32_t to)
 {
     char old[128], new[128];
@@ -333,6 +404,10 @@ int main(void)
     tcase_add_test(t, test_the_header_of_another_segment_is_no_header);
     tcase_add_test(t, test_a_carried_certificate_is_not_issued_again);
     tcase_add_test(t, test_texts_that_were_cut_off_are_written_again);
+    tcase_add_test(t,
+                   test_texts_that_another_segment_has_too_are_written_again_where_they_were_cut);
+    tcase_add_test(t, test_a_folder_of_many_segments_is_read_whole);
+    tcase_add_test(t, test_without_memory_for_lost_rows_the_record_does_not_open);
     tcase_add_test(t, test_segments_too_far_apart_are_refused);
     suite_add_tcase(s, t);
     return run_suite(s);
