@@ -137,6 +137,60 @@ START_TEST(test_revoked_outranks_unknown)
 }
 END_TEST
 
+/* --- ourselves -------------------------------------------------------------------------------- */
+
+static struct revocation_self self_of(uint8_t serial_len)
+{
+    struct revocation_self self = {.id = revocation_id_of(slice_str(WEB))};
+    memcpy(self.leaf.issuer, issuer_key, sizeof self.leaf.issuer);
+    memcpy(self.leaf.serial, leaf_serial, sizeof leaf_serial);
+    self.leaf.serial_len = serial_len;
+    return self;
+}
+
+static err_t check_self(enum revocation_policy policy, uint8_t serial_len)
+{
+    struct revocation_self self = self_of(serial_len);
+    why = (struct why){0};
+    return revocation_check_self(view, policy, &self, NOW, &why);
+}
+
+static const enum revocation_policy strict[] = {REVOCATION_SOFT, REVOCATION_HARD};
+
+START_TEST(test_who_is_revoked_itself_speaks_to_nobody)
+{
+    ck_assert_int_eq(check_self(strict[_i], sizeof leaf_serial), ERR_OK);
+    revoke(root_key, leaf_serial); /* another's */
+    ck_assert_int_eq(check_self(strict[_i], sizeof leaf_serial), ERR_OK);
+    revoke(issuer_key, leaf_serial);
+    ck_assert_int_eq(check_self(strict[_i], sizeof leaf_serial), ERR_CERT_REVOKED);
+    ck_assert_msg(strstr(why.text, "our own certificate with serial 5a01") != NULL, "%s", why.text);
+    ck_assert_int_eq(check_self(REVOCATION_OFF, sizeof leaf_serial), ERR_OK);
+    ck_assert_int_eq(check_self(strict[_i], 0), ERR_OK); /* we have none yet */
+}
+END_TEST
+
+START_TEST(test_whose_spiffe_id_is_held_speaks_to_nobody)
+{
+    struct revocation_status status = {
+        .state = REVOCATION_REVOKED, .reason = REVOCATION_KEY_COMPROMISE, .at = NOW - 5};
+    ck_assert_int_eq(revocation_writer_hold(writer, slice_str(WEB), &status, NULL), ERR_OK);
+    ck_assert_int_eq(check_self(strict[_i], sizeof leaf_serial), ERR_CERT_REVOKED);
+    ck_assert_msg(strstr(why.text, "our own SPIFFE ID is revoked since ") != NULL, "%s", why.text);
+    ck_assert_int_eq(check_self(strict[_i], 0), ERR_CERT_REVOKED);
+    ck_assert_int_eq(check_self(REVOCATION_OFF, sizeof leaf_serial), ERR_OK);
+}
+END_TEST
+
+/* Nobody knows of us: that is for the peers to judge. */
+START_TEST(test_without_a_cache_we_are_not_revoked)
+{
+    revocation_view_unref(view);
+    view = NULL;
+    ck_assert_int_eq(check_self(strict[_i], sizeof leaf_serial), ERR_OK);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("revocation_check");
@@ -148,6 +202,9 @@ int main(void)
     tcase_add_test(t, test_a_held_spiffe_id_is_refused_whatever_the_certificate);
     tcase_add_loop_test(t, test_an_unknown_status_is_for_the_policy_to_decide, 0, 3);
     tcase_add_test(t, test_revoked_outranks_unknown);
+    tcase_add_loop_test(t, test_who_is_revoked_itself_speaks_to_nobody, 0, 2);
+    tcase_add_loop_test(t, test_whose_spiffe_id_is_held_speaks_to_nobody, 0, 2);
+    tcase_add_loop_test(t, test_without_a_cache_we_are_not_revoked, 0, 2);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
