@@ -388,6 +388,61 @@ START_TEST(test_a_canceled_job_never_answers)
 }
 END_TEST
 
+/* At whatever stage it is by then. */
+START_TEST(test_a_job_canceled_after_some_turns_never_answers)
+{
+    struct attest_subject who = self();
+    struct outcome o = {0};
+    uint64_t id = attest_unix_start(attestor, &who, ALL_KINDS, on_done, &o);
+    for (int i = 0; i < _i && o.calls == 0; i++)
+        uv_run(&loop, UV_RUN_ONCE);
+    unsigned calls = o.calls;
+    attest_unix_cancel(attestor, id);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_uint_eq(o.calls, calls);
+    selector_set_done(&o.selectors);
+    ck_assert(!attest(self(), ALL_KINDS, &o)); /* the next one is served */
+    ck_assert_int_eq(o.err, ERR_OK);
+    selector_set_done(&o.selectors);
+}
+END_TEST
+
+/* Another user's process with as many groups as a set holds selectors: two more than fit. */
+START_TEST(test_a_caller_with_too_many_groups_keeps_the_first_of_its_selectors)
+{
+    if (geteuid() != 0) {
+        fprintf(stderr, "groups are set by root alone: not tried\n");
+        return;
+    }
+    int in[2], ready[2];
+    char byte = 0;
+    ck_assert_int_eq(pipe2(in, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        gid_t groups[SELECTOR_SET_MAX];
+        for (unsigned i = 0; i < SELECTOR_SET_MAX; i++)
+            groups[i] = 5000 + i;
+        if (setgroups(SELECTOR_SET_MAX, groups) != 0 || write(ready[1], &byte, 1) != 1)
+            _exit(1);
+        _exit(read(in[0], &byte, 1) == 1 ? 0 : 1);
+    }
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    struct attest_subject who = {.pid = pid, .uid = geteuid(), .gid = getegid()};
+    struct outcome o;
+    attest(who, SELECTOR_KIND_SUPPLEMENTARY | SELECTOR_KIND_NAMES, &o);
+    ck_assert_int_eq(o.err, ERR_OK);
+    ck_assert_uint_eq(o.selectors.count, SELECTOR_SET_MAX);
+    assert_has_id(&o, "uid", geteuid());
+    assert_has_id(&o, "gid", getegid());
+    assert_has_id(&o, "supplementary_gid", 5000);
+    assert_has_id(&o, "supplementary_gid", 5000 + SELECTOR_SET_MAX - 3);
+    selector_set_done(&o.selectors);
+    ck_assert_int_eq(write(in[1], &byte, 1), 1);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+END_TEST
+
 static void close_from_done(void *arg, err_t err, struct selector_set *selectors,
                             const struct why *why)
 {
@@ -422,16 +477,22 @@ END_TEST
 
 START_TEST(test_failed_allocations_fail_the_attestation_only)
 {
+    static const unsigned kinds[] = {SELECTOR_KIND_SUPPLEMENTARY,
+                                     SELECTOR_KIND_NAMES,
+                                     SELECTOR_KIND_NAMES | SELECTOR_KIND_SUPPLEMENTARY,
+                                     SELECTOR_KIND_PATH,
+                                     SELECTOR_KIND_SHA256,
+                                     ALL_KINDS};
     err_t err;
     long n = 0;
     do {
         struct outcome o;
         mem_fail_after(n++);
-        attest(self(), SELECTOR_KIND_SUPPLEMENTARY, &o);
+        attest(self(), kinds[_i], &o);
         bool failed = mem_did_fail();
         mem_fail_after(-1);
         err = o.err;
-        ck_assert(!failed || err == ERR_NO_MEMORY);
+        ck_assert_msg(!failed || err == ERR_NO_MEMORY, "%ld: %s", n, err_name(err));
         selector_set_done(&o.selectors);
     } while (err != ERR_OK);
     ck_assert_int_gt(n, 4);
@@ -491,7 +552,9 @@ int main(void)
     tcase_add_test(t, test_a_zombie_has_no_program);
     tcase_add_test(t, test_another_users_process_is_known_by_its_own_ids);
     tcase_add_test(t, test_a_canceled_job_never_answers);
-    tcase_add_test(t, test_failed_allocations_fail_the_attestation_only);
+    tcase_add_loop_test(t, test_a_job_canceled_after_some_turns_never_answers, 0, 8);
+    tcase_add_test(t, test_a_caller_with_too_many_groups_keeps_the_first_of_its_selectors);
+    tcase_add_loop_test(t, test_failed_allocations_fail_the_attestation_only, 0, 6);
     suite_add_tcase(s, t);
     TCase *small = tcase_create("small limit");
     tcase_add_checked_fixture(small, setup_small, teardown);

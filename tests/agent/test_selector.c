@@ -69,6 +69,27 @@ START_TEST(test_a_selector_too_long_is_refused)
 }
 END_TEST
 
+/* 80 bytes of it are shown, and nothing that could break the line. */
+START_TEST(test_a_long_or_odd_selector_is_shown_in_part)
+{
+    char text[128], want[128];
+    struct why why = {0};
+    memset(text, 'a', sizeof text);
+    text[0] = '\x1f';
+    text[1] = '\x7f';
+    text[2] = ' ';
+    text[80] = '\0';
+    snprintf(want, sizeof want, "found \"?? %.77s\"", text + 3);
+    ck_assert_int_eq(selector_check(slice_str(text), &why), ERR_CONFIG);
+    ck_assert_msg(strstr(why_text(&why), want) != NULL, "%s", why_text(&why));
+    text[80] = 'a';
+    text[81] = '\0';
+    snprintf(want, sizeof want, "found \"?? %.77s...\"", text + 3);
+    ck_assert_int_eq(selector_check(slice_str(text), &why), ERR_CONFIG);
+    ck_assert_msg(strstr(why_text(&why), want) != NULL, "%s", why_text(&why));
+}
+END_TEST
+
 START_TEST(test_only_costly_kinds_have_a_bit)
 {
     ck_assert_uint_eq(selector_kind_bits(slice_str("unix:uid:1")), 0);
@@ -134,6 +155,9 @@ START_TEST(test_a_set_has_a_cap)
     ck_assert_int_eq(selector_set_add(&s, "%*s", SELECTOR_MAX + 1, "x"), ERR_TOO_LARGE);
     ck_assert_uint_eq(s.count, SELECTOR_SET_MAX);
     selector_set_done(&s);
+    ck_assert_int_eq(selector_set_add(&s, "%*s", SELECTOR_MAX, "x"), ERR_OK);
+    ck_assert_uint_eq(strlen(s.items[0]), SELECTOR_MAX);
+    selector_set_done(&s);
 }
 END_TEST
 
@@ -166,6 +190,7 @@ int main(void)
     TCase *t = tcase_create("selector");
     tcase_add_loop_test(t, test_selectors_are_checked_by_kind, 0, sizeof cases / sizeof cases[0]);
     tcase_add_test(t, test_a_selector_too_long_is_refused);
+    tcase_add_test(t, test_a_long_or_odd_selector_is_shown_in_part);
     tcase_add_test(t, test_only_costly_kinds_have_a_bit);
     tcase_add_test(t, test_a_set_is_sorted_and_unique);
     tcase_add_test(t, test_an_entry_matches_by_subset);
