@@ -1,10 +1,13 @@
 /* What the minter says before an SVID leaves, what a refusal then means, and an operator's
  * renewals. */
+#include "agent/metrics.h"
 #include "agent/minter.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { HOUR = 3600, DAY = 24 * HOUR };
@@ -14,6 +17,9 @@ static int64_t now;
 static uv_loop_t loop;
 static struct authority_case c;
 static struct minter *m;
+static struct metrics *metrics;
+static bool any_may_be_told;          /* not the last issued alone */
+static const char *release_when_told; /* an entry; NULL: none */
 static bool may_leave;
 static unsigned issued, told, settled;
 static enum svid_why last_because;
@@ -43,7 +49,10 @@ static void on_change(void *arg, const char *entry_id, struct svid *svid)
     (void)entry_id;
     told++;
     last_told = svid;
-    if (svid != NULL)
+    if (release_when_told != NULL)
+        minter_release(m, release_when_told);
+    release_when_told = NULL;
+    if (svid != NULL && !any_may_be_told)
         ck_assert_mem_eq(svid->serial, last_serial, sizeof last_serial);
 }
 
@@ -66,6 +75,9 @@ static void setup(void)
     now = START;
     may_leave = true;
     issued = told = settled = 0;
+    release_when_told = NULL;
+    any_may_be_told = false;
+    ck_assert_int_eq(metrics_new(agent_metrics, AGENT_METRIC_COUNT, "t_", &metrics, NULL), ERR_OK);
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     authority_case_must_open(&c, now);
     struct minter_options opt = {.authority = c.authority,
@@ -73,6 +85,7 @@ static void setup(void)
                                  .on_issued = on_issued,
                                  .on_change = on_change,
                                  .on_settled = on_settled,
+                                 .metrics = metrics,
                                  .wall_ms = fake_clock};
     ck_assert_int_eq(minter_open(&loop, &opt, &m, NULL), ERR_OK);
 }
@@ -88,6 +101,7 @@ static void teardown(void)
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
     authority_case_teardown(&c);
+    metrics_free(metrics);
     log_capture(NULL, NULL);
 }
 
@@ -324,6 +338,156 @@ START_TEST(test_a_retry_renews_what_waits_and_nothing_else)
 }
 END_TEST
 
+static double svids(void)
+{
+    return metric_slot(metrics, M_SVIDS, (size_t[3]){SVID_X509, 0, 0}, 0);
+}
+
+START_TEST(test_live_svids_are_counted)
+{
+    struct svid *s = NULL;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_int_eq(acquire("b", "spiffe://example.org/b", &s), ERR_OK);
+    ck_assert(svids() == 2);
+    now = s->renew_at;
+    minter_check(m);
+    ck_assert(svids() == 2);
+    minter_release(m, "a");
+    ck_assert(svids() == 2);
+    minter_release(m, "a");
+    ck_assert(svids() == 1);
+    may_leave = false;
+    now += HOUR;
+    minter_check(m);
+    ck_assert(svids() == 0);
+    minter_release(m, "b");
+    ck_assert(svids() == 0);
+}
+END_TEST
+
+static void look_at_timer(uv_handle_t *handle, void *arg)
+{
+    if (handle->type == UV_TIMER && uv_is_active(handle))
+        *(int *)arg = (int)uv_timer_get_due_in((uv_timer_t *)handle);
+}
+
+/* ms; -1: nothing is waited for */
+static int due_in(void)
+{
+    int ms = -1;
+    uv_walk(&loop, look_at_timer, &ms);
+    return ms;
+}
+
+/* The clock is looked at once a minute, or when something is due before; not without need. */
+START_TEST(test_the_timer_runs_while_there_is_something_to_look_at)
+{
+    struct svid *s = NULL;
+    ck_assert_int_eq(due_in(), -1);
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_int_eq(due_in(), 60000);
+    now = s->renew_at - 7;
+    ck_assert_int_eq(acquire("b", "spiffe://example.org/b", &s), ERR_OK);
+    ck_assert_int_eq(due_in(), 7000);
+    now += 7;
+    ck_assert_int_eq(acquire("b", "spiffe://example.org/b", &s), ERR_OK);
+    ck_assert_int_eq(due_in(), 0);
+    minter_release(m, "a");
+    ck_assert_int_eq(due_in(), 60000);
+    minter_release(m, "b");
+    minter_release(m, "b");
+    ck_assert_int_eq(due_in(), -1);
+}
+END_TEST
+
+/* A subscriber of the next one leaves while the first one's is told: its place stays till the end.
+ */
+START_TEST(test_an_operators_renewal_outlives_who_leaves_meanwhile)
+{
+    struct svid *s = NULL;
+    struct why why = {0};
+    size_t count = 0;
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(acquire((char[]){(char)('a' + i), '\0'}, "spiffe://example.org/a", &s),
+                         ERR_OK);
+    release_when_told = "d";
+    ck_assert_int_eq(minter_renew(m, "spiffe://example.org/a", NULL, &count, &why), ERR_OK);
+    ck_assert_uint_eq(count, 4);
+    ck_assert_uint_eq(told, 4);
+    ck_assert_uint_eq(settled, 1);
+    unsigned subscribers = 0;
+    ck_assert_ptr_null(minter_find(m, "d", &subscribers));
+    ck_assert(svids() == 3);
+}
+END_TEST
+
+START_TEST(test_without_memory_for_a_changed_entry_the_old_svid_stays)
+{
+    struct svid *first = NULL, *s = NULL;
+    unsigned subscribers = 0;
+    char *names[] = {(char *)"x.example.org", (char *)"y.example.org", NULL};
+    struct entry e = {.id = (char *)"a",
+                      .spiffe_id = (char *)"spiffe://example.org/z",
+                      .hint = (char *)"",
+                      .dns_names = names};
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &first), ERR_OK);
+    for (long n = 0; n < 6; n++) { /* the copy of an entry with two names */
+        mem_fail_after(n);
+        err_t err = minter_acquire(m, &e, &s, NULL);
+        mem_fail_after(-1);
+        ck_assert_int_eq(err, ERR_NO_MEMORY);
+        ck_assert_ptr_eq(minter_find(m, "a", &subscribers), first);
+        ck_assert_uint_eq(subscribers, 1);
+    }
+    ck_assert_int_eq(minter_acquire(m, &e, &s, NULL), ERR_OK);
+    ck_assert_str_eq(s->spiffe_id, "spiffe://example.org/z");
+}
+END_TEST
+
+/* Sixteen entries; all but the first with this hint. */
+static struct entry_set *sixteen(const char *hint)
+{
+    struct entry_set *set = NULL;
+    struct buf text, report;
+    buf_init(&text, 1 << 14);
+    buf_init(&report, 1 << 10);
+    ck_assert_int_eq(buf_append_str(&text, "entries:\n"), ERR_OK);
+    for (int i = 0; i < 16; i++)
+        ck_assert_int_eq(buf_printf(&text,
+                                    "  - {id: e%02d, spiffe_id: spiffe://example.org/e%02d, "
+                                    "hint: '%s', selectors: ['unix:uid:1']}\n",
+                                    i, i, i == 0 ? "first" : hint),
+                         ERR_OK);
+    err_t err = entries_parse("e", buf_slice(&text), "example.org", &report, &set, NULL);
+    ck_assert_msg(err == ERR_OK, "%.*s", SLICE_ARG(buf_slice(&report)));
+    buf_done(&text);
+    buf_done(&report);
+    return set;
+}
+
+/* They fall due one after the other; a reload reaches the last of them too. */
+START_TEST(test_a_reload_reaches_entries_that_are_not_due_for_long)
+{
+    struct svid *s = NULL;
+    struct entry_set *before = sixteen("old"), *after = sixteen("new");
+    for (size_t i = 0; i < before->count; i++) {
+        ck_assert_int_eq(minter_acquire(m, &before->items[i], &s, NULL), ERR_OK);
+        now += 10;
+    }
+    any_may_be_told = true;
+    minter_entries_changed(m, before);
+    ck_assert_uint_eq(told, 0);
+    minter_entries_changed(m, after);
+    ck_assert_uint_eq(told, 15);
+    ck_assert_uint_eq(issued, 16); /* the same certificates */
+    minter_entries_changed(m, after);
+    ck_assert_uint_eq(told, 15);
+    entries_free(before);
+    entries_free(after);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("minter_issued");
@@ -338,6 +502,11 @@ int main(void)
     tcase_add_test(t, test_a_first_mint_that_fails_leaves_nothing);
     tcase_add_test(t, test_an_svid_that_ran_out_is_counted_until_there_is_one);
     tcase_add_test(t, test_a_retry_renews_what_waits_and_nothing_else);
+    tcase_add_test(t, test_live_svids_are_counted);
+    tcase_add_test(t, test_the_timer_runs_while_there_is_something_to_look_at);
+    tcase_add_test(t, test_an_operators_renewal_outlives_who_leaves_meanwhile);
+    tcase_add_test(t, test_without_memory_for_a_changed_entry_the_old_svid_stays);
+    tcase_add_test(t, test_a_reload_reaches_entries_that_are_not_due_for_long);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
