@@ -26,7 +26,7 @@ int main(int argc, char **argv)
     crypto_facts_cpu(cpu);
     printf("%s, patches: %s\ncpu: %s\nvector registers: %s\n", crypto_facts_library(),
            crypto_facts_patches(), cpu,
-           vector_registers_wide() ? "dirty before every second handshake" : "no upper halves");
+           vector_registers_wide() ? "dirty in every second handshake" : "no upper halves");
     if (selftest_run(&why) != ERR_OK)
         printf("self-test: %s\n", why_text(&why)); /* go on: how often it shows is what we count */
     struct rotation_counts n = rotation_case_run(rotations, handshakes, say);

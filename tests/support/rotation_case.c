@@ -26,6 +26,19 @@ struct site {
     struct end ends[2];
 };
 
+int __real_spindle_rand_block(unsigned char *out, unsigned len);
+int __wrap_spindle_rand_block(unsigned char *out, unsigned len);
+
+static bool dirty_draws;
+
+int __wrap_spindle_rand_block(unsigned char *out, unsigned len)
+{
+    int rc = __real_spindle_rand_block(out, len);
+    if (dirty_draws)
+        vector_registers_dirty();
+    return rc;
+}
+
 static err_t verify(void *arg, const struct slice *chain, size_t count, struct why *why)
 {
     struct end *e = arg;
@@ -84,24 +97,22 @@ static void close_session(struct end *e)
     buf_done(&e->out);
 }
 
-static void step(struct end *e, struct end *other, bool dirty)
+static void step(struct end *e, struct end *other)
 {
     if (e->progress != TLS_PROGRESS_WANT)
         return;
-    if (dirty)
-        vector_registers_dirty();
     e->progress = tls_handshake(e->tls, buf_slice(&other->out), &e->out, &e->why);
     buf_clear(&other->out);
 }
 
-static bool shake(struct site *s, bool dirty, struct why *why)
+static bool shake(struct site *s, struct why *why)
 {
     struct end *server = &s->ends[0], *client = &s->ends[1];
     open_session(server);
     open_session(client);
     for (int i = 0; i < ROUNDS_MAX; i++) {
-        step(client, server, dirty);
-        step(server, client, dirty);
+        step(client, server);
+        step(server, client);
     }
     bool done = client->progress == TLS_PROGRESS_DONE && server->progress == TLS_PROGRESS_DONE;
     if (!done)
@@ -125,7 +136,9 @@ struct rotation_counts rotation_case_run(long rotations, int handshakes_each,
         rotate(&s, &s.ends[n.rotations % 2], n.rotations);
         for (int i = 0; i < handshakes_each; i++) {
             struct why why = {0};
-            bool good = shake(&s, i % 2 == 1, &why);
+            dirty_draws = i % 2 == 1;
+            bool good = shake(&s, &why);
+            dirty_draws = false;
             n.handshakes++;
             if (!good && n.failed++ == 0)
                 n.first = why;

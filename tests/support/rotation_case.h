@@ -1,7 +1,9 @@
 /* Rotation in memory: two ends that verify each other for real, one of which gets a new key,
  * certificate and TLS context each time, and then handshakes one after the other on the same
- * thread. Before every second handshake's steps the vector registers are filled with garbage,
- * before the others they are as the code before left them. */
+ * thread. In every second handshake the vector registers are filled with garbage each time that
+ * wolfSSL has drawn random bytes: right before it makes the public key of a key share. In the
+ * others they are as the code before left them. Who uses it links with
+ * -Wl,--wrap=spindle_rand_block. */
 #ifndef SPINDLE_TESTS_ROTATION_CASE_H
 #define SPINDLE_TESTS_ROTATION_CASE_H
 
