@@ -209,7 +209,7 @@ static bool x25519_secret_is(const char *scalar, const char *point, const char *
     return right;
 }
 
-/* RFC 7748 6.1, and a point whose ladder comes close to the modulus. */
+/* RFC 7748 6.1. */
 bool selftest_x25519(void)
 {
     static const char a[] = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
@@ -220,10 +220,7 @@ bool selftest_x25519(void)
         "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
     return x25519_is(a, a_public) && x25519_is(b, b_public) &&
            x25519_secret_is(a, b_public,
-                            "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742") &&
-           x25519_secret_is("d03edde9f3e7b799045f9ac3793d4a9277dadeadc41bec0290f81f744f73775f",
-                            "0200000000000000000000000000000000000000000000000000000000000000",
-                            "b87a1722cc6c1e2feecb54e97abd5a22acc27616f78f6e315fd2b73d9f221e57");
+                            "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
 }
 
 /* RFC 8032 7.1, test 2. */
