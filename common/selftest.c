@@ -58,8 +58,8 @@ err_t selftest_run(struct why *why)
             why, ERR_CRYPTO,
             "%s computes wrongly on this machine, nothing was started: its keys would be "
             "wrong or known. Build anew with deploy/deps and, if that does not help, "
-            "report it with this line (%s, patches: %s; cpu: %s)",
-            tests[i].name, crypto_facts_library(), crypto_facts_patches(), cpu);
+            "report it with this line (%s; cpu: %s; patches: %s)",
+            tests[i].name, crypto_facts_library(), cpu, crypto_facts_patches());
     }
     return ERR_OK;
 }

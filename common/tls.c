@@ -3,6 +3,7 @@
  * verifier only. */
 #include "common/mem.h"
 #include "common/tls_internal.h"
+#include "common/tls_limits.h"
 
 #include <wolfssl/error-ssl.h>
 
@@ -15,10 +16,13 @@ struct tls {
     struct buf *out;  /* borrowed, for the duration of a call */
     bool any_in;      /* the first byte has been seen */
     bool said_close;  /* our close_notify is out: nothing may follow it */
+    err_t unsent;     /* why bytes for the peer could not be kept */
     err_t failed;     /* sticky */
 };
 
 #define STASH_MAX (1u << 20)
+static_assert(TLS_CERTIFICATE_MESSAGE_MAX == 4 + SVID_CHAIN_MAX * (X509_DER_MAX + 5),
+              "a Certificate message carries what svid_verify takes");
 
 static err_t alert_why(struct tls *t, struct why *why)
 {
@@ -27,7 +31,7 @@ static err_t alert_why(struct tls *t, struct why *why)
     if (wolfSSL_get_alert_history(t->wolf, &history) == WOLFSSL_SUCCESS)
         code = history.last_rx.code;
     if (code < 0) /* wolfSSL gave up for a reason that it does not name */
-        return why_set(why, ERR_TLS_PROTOCOL, "%s", err_text(ERR_TLS_PROTOCOL));
+        return tls_reason_set(why, FATAL_ERROR);
     return why_set(why, code == TLS_ALERT_PROTOCOL_VERSION ? ERR_TLS_VERSION : ERR_TLS_ALERT,
                    "the peer answered with alert %d (%s)", code, tls_alert_name(code));
 }
@@ -40,11 +44,13 @@ static enum tls_progress fail(struct tls *t, int code, struct why *why)
         if (why != NULL)
             *why = t->peer.verdict;
         t->failed = t->peer.verdict.err;
+    } else if (t->unsent != ERR_OK) {
+        t->failed =
+            why_set(why, t->unsent, "bytes for the peer do not fit: %s", err_text(t->unsent));
     } else if (code == FATAL_ERROR) {
         t->failed = alert_why(t, why);
     } else {
-        t->failed = tls_reason_err(code);
-        why_set(why, t->failed, "%s: %s", err_text(t->failed), tls_reason_text(code));
+        t->failed = tls_reason_set(why, code);
     }
     return TLS_PROGRESS_ERROR;
 }
@@ -82,9 +88,8 @@ int tls_push(WOLFSSL *wolf, char *from, int size, void *arg)
     (void)wolf;
     if (t->said_close) /* the answer to a key update: RFC 8446 6.1 wants it unsaid */
         return size;
-    if (t->out == NULL || buf_append(t->out, from, (size_t)size) != ERR_OK)
-        return WOLFSSL_CBIO_ERR_GENERAL;
-    return size;
+    t->unsent = t->out != NULL ? buf_append(t->out, from, (size_t)size) : ERR_INTERNAL;
+    return t->unsent == ERR_OK ? size : WOLFSSL_CBIO_ERR_GENERAL;
 }
 
 /* --- sessions -------------------------------------------------------------------------------- */

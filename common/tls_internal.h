@@ -35,8 +35,10 @@ int tls_peer_prove(WOLFSSL *wolf, unsigned scheme, const unsigned char *msg, uns
                    const unsigned char *sig, unsigned sig_len, void *arg);
 void tls_peer_done(struct tls_peer *p);
 
-/* What a code of wolfSSL is in our words, and wolfSSL's own. */
+/* What a code of wolfSSL is in our words (tls_reason.def); with its text in `why`, in which a limit
+ * of ours is named; and wolfSSL's own words. */
 err_t tls_reason_err(int code);
+err_t tls_reason_set(struct why *why, int code);
 const char *tls_reason_text(int code);
 /* The name of an alert, RFC 8446 section 6; "unnamed". */
 #define TLS_ALERT_PROTOCOL_VERSION 70

@@ -1,50 +1,52 @@
 /* What wolfSSL says, in our words. */
 #include "common/tls_internal.h"
+#include "common/tls_limits.h"
 
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
+
+#define TLS_DIGITS(number) #number
+#define TLS_NUMBER(limit) TLS_DIGITS(limit)
+
+static const struct reason_row {
+    int code;
+    err_t err;
+    const char *text;
+} reason_rows[] = {
+#define X(code, err, text) {code, ERR_##err, text},
+#include "common/tls_reason.def"
+#undef X
+};
+
+static const struct reason_row *row_of(int code)
+{
+    for (size_t i = 0; i < sizeof reason_rows / sizeof reason_rows[0]; i++) {
+        if (reason_rows[i].code == code)
+            return &reason_rows[i];
+    }
+    return NULL;
+}
 
 const char *tls_reason_text(int code)
 {
     return wolfSSL_ERR_reason_error_string((unsigned long)code);
 }
 
-struct code_row {
-    int wolf;
-    err_t err;
-};
-static const struct code_row code_rows[] = {
-    {NO_PEER_CERT, ERR_PEER_NO_CERT},
-    {VERSION_ERROR, ERR_TLS_VERSION},
-    {MATCH_SUITE_ERROR, ERR_TLS_NO_COMMON},
-    {KEY_SHARE_ERROR, ERR_TLS_NO_COMMON},
-    {BAD_KEY_SHARE_DATA, ERR_TLS_NO_COMMON},
-    {ECC_CURVE_ERROR, ERR_TLS_NO_COMMON},
-    {INVALID_PARAMETER, ERR_TLS_NO_COMMON},
-    {SIG_VERIFY_E, ERR_PEER_PROOF},
-    {VERIFY_SIGN_ERROR, ERR_PEER_PROOF},
-    {VERIFY_CERT_ERROR, ERR_PEER_PROOF},
-    {PEER_KEY_ERROR, ERR_CERT_ALGORITHM},
-    {ECC_KEY_SIZE_E, ERR_CERT_ALGORITHM},
-    {RSA_KEY_SIZE_E, ERR_CERT_ALGORITHM},
-    {ASN_PARSE_E, ERR_CERT_MALFORMED},
-    {BUFFER_E, ERR_CERT_MALFORMED},
-    {ASN_VERSION_E, ERR_CERT_MALFORMED},
-    {MAX_CHAIN_ERROR, ERR_CHAIN_TOO_LONG},
-    {UNKNOWN_RECORD_TYPE, ERR_TLS_NOT_TLS},
-    {MEMORY_E, ERR_NO_MEMORY},
-    {MEMORY_ERROR, ERR_NO_MEMORY},
-    {SOCKET_PEER_CLOSED_E, ERR_PEER_CLOSED},
-    {WOLFSSL_ERROR_ZERO_RETURN, ERR_PEER_CLOSED}, /* close_notify, where more had to come */
-};
-
 err_t tls_reason_err(int code)
 {
-    for (size_t i = 0; i < sizeof code_rows / sizeof code_rows[0]; i++) {
-        if (code_rows[i].wolf == code)
-            return code_rows[i].err;
-    }
-    return ERR_TLS_PROTOCOL;
+    const struct reason_row *row = row_of(code);
+    return row != NULL ? row->err : ERR_INTERNAL;
+}
+
+err_t tls_reason_set(struct why *why, int code)
+{
+    const struct reason_row *row = row_of(code);
+    err_t err = tls_reason_err(code);
+    if (row == NULL)
+        return why_set(why, err, "%s: wolfSSL's error %d (%s) in a TLS session", err_text(err),
+                       code, tls_reason_text(code));
+    return why_set(why, err, "%s: %s", err_text(err),
+                   row->text != NULL ? row->text : tls_reason_text(code));
 }
 
 /* RFC 8446 section 6. */
@@ -52,6 +54,7 @@ static const struct {
     int code;
     const char *name;
 } alert_rows[] = {
+    {0, "close_notify"},
     {10, "unexpected_message"},
     {20, "bad_record_mac"},
     {22, "record_overflow"},
@@ -69,12 +72,16 @@ static const struct {
     {70, "protocol_version"},
     {71, "insufficient_security"},
     {80, "internal_error"},
+    {86, "inappropriate_fallback"},
     {90, "user_canceled"},
     {109, "missing_extension"},
     {110, "unsupported_extension"},
     {112, "unrecognized_name"},
+    {113, "bad_certificate_status_response"},
+    {115, "unknown_psk_identity"},
     {116, "certificate_required"},
     {120, "no_application_protocol"},
+    {121, "ech_required"},
 };
 
 const char *tls_alert_name(int alert)

@@ -48,6 +48,8 @@ void sidecar_count_handshake_failure(struct metrics *m, enum metric_side side, e
                    0, 0, 1);
         metric_add(m, M_CERTIFICATE_VALIDATION_ERRORS, 0, 0, 0, 1);
     }
+    if (err == ERR_TLS_LIMIT)
+        metric_add(m, M_TLS_LIMIT_REFUSALS, 0, 0, 0, 1);
     if (certificate || err == ERR_PEER_NO_CERT || err == ERR_PEER_NOT_ALLOWED ||
         err == ERR_PEER_PROOF)
         metric_add(m, M_MTLS_PEER_VERIFICATION_FAILURES, 0, 0, 0, 1);

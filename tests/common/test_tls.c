@@ -33,9 +33,12 @@ static err_t verify(void *arg, const struct slice *chain, size_t count, struct w
     return e->verdict == ERR_OK ? ERR_OK : why_set(why, e->verdict, "the test says no");
 }
 
-static struct identity *make_identity(const struct site *s, const char *id, struct cert *wrong_key)
+static struct identity *make_identity(const struct site *s, const char *id, struct slice ballast)
 {
-    struct cert *leaf = cert_make(&(struct cert_knobs){.uri = id, .cn = "leaf"}, s->issuer);
+    struct cert_knobs knobs = {.uri = id, .cn = "leaf"};
+    if (ballast.len > 0)
+        knobs.extra[0] = (struct cert_extension){.oid = BYTES("\x2a\x03\x04"), .value = ballast};
+    struct cert *leaf = cert_make(&knobs, s->issuer);
     struct bundle_set bundles;
     struct buf chain;
     struct identity *made = NULL;
@@ -45,8 +48,7 @@ static struct identity *make_identity(const struct site *s, const char *id, stru
     cert_trust(&bundles, "example.org", s->root);
     ck_assert_int_eq(buf_append(&chain, cert_der(leaf).data, cert_der(leaf).len), ERR_OK);
     ck_assert_int_eq(buf_append(&chain, cert_der(s->issuer).data, cert_der(s->issuer).len), ERR_OK);
-    struct key *key = wrong_key != NULL ? wrong_key->key : leaf->key;
-    err_t err = identity_new(buf_slice(&chain), key_pkcs8(key), "", &bundles, &made, &why);
+    err_t err = identity_new(buf_slice(&chain), key_pkcs8(leaf->key), "", &bundles, &made, &why);
     ck_assert_msg(err == ERR_OK, "%s", why_text(&why));
     buf_done(&chain);
     cert_free(leaf);
@@ -72,17 +74,25 @@ static void close_session(struct end *e)
     buf_done(&e->plain);
 }
 
-static void setup(struct site *s)
+/* Leaves that carry an extension of `ballast` bytes. */
+static void setup_with(struct site *s, size_t ballast)
 {
+    static const uint8_t bytes[60000];
     memset(s, 0, sizeof *s);
     s->root = cert_make(&(struct cert_knobs){.ca = true, .cn = "root"}, NULL);
     s->issuer = cert_make(&(struct cert_knobs){.ca = true, .cn = "issuer"}, s->root);
-    struct identity *web = make_identity(s, "spiffe://example.org/web", NULL);
-    struct identity *client = make_identity(s, "spiffe://example.org/client", NULL);
+    struct identity *web = make_identity(s, "spiffe://example.org/web", slice_of(bytes, ballast));
+    struct identity *client =
+        make_identity(s, "spiffe://example.org/client", slice_of(bytes, ballast));
     open_end(&s->server, TLS_SERVER, web);
     open_end(&s->client, TLS_CLIENT, client);
     identity_unref(web);
     identity_unref(client);
+}
+
+static void setup(struct site *s)
+{
+    setup_with(s, 0);
 }
 
 static void teardown(struct site *s)
@@ -315,6 +325,56 @@ START_TEST(test_a_thousand_hostile_chains_leave_the_context_empty)
 }
 END_TEST
 
+/* Puts each plaintext handshake record of `from` into records of `size` bytes. RFC 8446 5.1. */
+static void cut_records(struct buf *from, size_t size)
+{
+    struct buf cut;
+    buf_init(&cut, WIRE_MAX);
+    for (size_t at = 0; at < from->len;) {
+        const uint8_t *record = from->data + at;
+        size_t len = (size_t)record[3] << 8 | record[4];
+        size_t step = record[0] == 22 ? size : len;
+        for (size_t i = 0; i < len; i += step) {
+            size_t n = len - i < step ? len - i : step;
+            uint8_t head[] = {record[0], record[1], record[2], (uint8_t)(n >> 8), (uint8_t)n};
+            ck_assert_int_eq(buf_append(&cut, head, sizeof head), ERR_OK);
+            ck_assert_int_eq(buf_append(&cut, record + 5 + i, n), ERR_OK);
+        }
+        at += 5 + len;
+    }
+    buf_clear(from);
+    ck_assert_int_eq(buf_append(from, cut.data, cut.len), ERR_OK);
+    buf_done(&cut);
+}
+
+/* _i: bytes a record. The header of a message has four. */
+START_TEST(test_hellos_in_tiny_records_are_taken_by_both_ends)
+{
+    struct site s;
+    setup(&s);
+    step(&s.client, &s.server);
+    cut_records(&s.client.out, (size_t)_i);
+    step(&s.server, &s.client);
+    cut_records(&s.server.out, (size_t)_i);
+    shake(&s);
+    ck_assert_msg(s.client.progress == TLS_PROGRESS_DONE, "%s", why_text(&s.client.why));
+    ck_assert_msg(s.server.progress == TLS_PROGRESS_DONE, "%s", why_text(&s.server.why));
+    teardown(&s);
+}
+END_TEST
+
+START_TEST(test_certificates_of_sixty_kilobytes_are_carried_both_ways)
+{
+    struct site s;
+    setup_with(&s, 60000);
+    shake(&s);
+    ck_assert_msg(s.client.progress == TLS_PROGRESS_DONE, "%s", why_text(&s.client.why));
+    ck_assert_msg(s.server.progress == TLS_PROGRESS_DONE, "%s", why_text(&s.server.why));
+    ck_assert_uint_eq(s.server.chain_len, 2);
+    teardown(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tls");
@@ -331,6 +391,8 @@ int main(void)
     tcase_add_test(t, test_a_full_buffer_of_ours_is_no_alert_of_the_peers);
     tcase_add_test(t, test_a_changed_record_is_refused);
     tcase_add_test(t, test_a_thousand_hostile_chains_leave_the_context_empty);
+    tcase_add_loop_test(t, test_hellos_in_tiny_records_are_taken_by_both_ends, 1, 6);
+    tcase_add_test(t, test_certificates_of_sixty_kilobytes_are_carried_both_ways);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

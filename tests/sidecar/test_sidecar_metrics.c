@@ -52,6 +52,7 @@ static const struct {
     {ERR_PEER_PROOF, false, true},       {ERR_TLS_VERSION, false, false},
     {ERR_TLS_NOT_TLS, false, false},     {ERR_TIMEOUT, false, false},
     {ERR_PEER_CLOSED, false, false},     {ERR_CONFIG, false, false},
+    {ERR_TLS_LIMIT, false, false},
 };
 
 START_TEST(test_a_failed_handshake_counts_in_each_family_it_belongs_to)
@@ -60,6 +61,7 @@ START_TEST(test_a_failed_handshake_counts_in_each_family_it_belongs_to)
     sidecar_count_handshake_failure(m, SIDE_CLIENT, err);
     ck_assert_uint_eq(count_of(M_TLS_HANDSHAKE_FAILURES, SIDE_CLIENT, err), 1);
     ck_assert_uint_eq(metric_read(m, M_MTLS_CONNECTION_FAILURES, 0, 0, 0), 1);
+    ck_assert_uint_eq(metric_read(m, M_TLS_LIMIT_REFUSALS, 0, 0, 0), err == ERR_TLS_LIMIT);
     ck_assert_uint_eq(metric_read(m, M_MTLS_PEER_VERIFICATION_FAILURES, 0, 0, 0),
                       failures[_i].peer);
     ck_assert_uint_eq(metric_read(m, M_MTLS_VALIDATION_FAILURES,
