@@ -1,0 +1,3 @@
+module spindle/tests/interop/gotls
+
+go 1.25
