@@ -3,6 +3,7 @@
  * nothing of a peer that was refused. */
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/revocation_cache.h"
 #include "sidecar/conn_internal.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"
@@ -433,6 +434,69 @@ START_TEST(test_an_idle_connection_is_drained_in_order_when_its_peers_certificat
 }
 END_TEST
 
+/* Two seconds of life make the limit a second behind the end, without chance. */
+START_TEST(test_a_busy_connection_is_cut_at_the_limit_of_draining)
+{
+    int64_t now = clock_wall_s();
+    struct cert *brief = cert_make(
+        &(struct cert_knobs){.uri = ids[A], .not_before = now - 1, .not_after = now + 1}, issuer);
+    char got[64];
+    open_worker(config_of("allow: ['spiffe://example.org/a'], peer_expiry: drain", ""));
+    must_be_admitted(brief);
+    while (!peer_ended) {
+        if (tls_put(peer_tls, slice_str("x"), &sent, &why) == TLS_PROGRESS_DONE)
+            flush();
+        step();
+        (void)!recv(app, got, sizeof got, 0);
+    }
+    ck_assert_int_ge(clock_wall_ms(), (brief->x509.not_after + 2) * 1000);
+    must_be_cut(ERR_CERT_EXPIRED, true);
+    cert_free(brief);
+}
+END_TEST
+
+static void list_of(struct revocation_writer *w, const struct cert *ca, bool complete)
+{
+    uint8_t key[X509_KEY_ID_LEN];
+    struct revocation_issuer list = {.complete = complete,
+                                     .this_update = clock_wall_s() - 10,
+                                     .next_update = clock_wall_s() + HOUR};
+    ck_assert_int_eq(x509_key_id(ca->x509.spki, key), ERR_OK);
+    ck_assert_int_eq(revocation_writer_issuer(w, key, &list, NULL), ERR_OK);
+}
+
+/* hard is for those who come: an agent that is away cuts nobody. */
+START_TEST(test_what_is_known_no_longer_keeps_newcomers_out_and_cuts_nobody)
+{
+    struct revocation_writer *writer = NULL;
+    struct revocation_view *view = NULL;
+    ck_assert_int_eq(revocation_writer_new(8, NULL, NULL, &writer, &why), ERR_OK);
+    list_of(writer, issuer, true);
+    list_of(writer, root, true);
+    int fd = fcntl(revocation_writer_fd(writer), F_DUPFD_CLOEXEC, 3);
+    ck_assert_int_eq(revocation_view_open(fd, &view, &why), ERR_OK);
+    open_worker(config_of("allow: ['spiffe://example.org/a']", "revocation: {policy: hard}"));
+    worker_post_view(&worker, view);
+    must_be_admitted(leafs[A]);
+    list_of(writer, issuer, false);
+    revocation_writer_commit(writer);
+    worker_post_changed(&worker);
+    step();
+    must_live();
+    worker_post_view(&worker, NULL);
+    step();
+    must_live();
+    forget_peer();
+    close(app);
+    app = -1;
+    while (worker.conn_count > 0)
+        step();
+    must_be_refused(leafs[A], ERR_REVOCATION_UNKNOWN);
+    revocation_view_unref(view);
+    revocation_writer_free(writer);
+}
+END_TEST
+
 START_TEST(test_a_reload_changes_what_a_peers_expiry_means)
 {
     struct sidecar_config *keep =
@@ -514,6 +578,8 @@ int main(void)
     tcase_add_loop_test(t, test_a_connection_that_ends_before_its_peers_certificate_is_forgotten, 0,
                         2);
     tcase_add_test(t, test_an_idle_connection_is_drained_in_order_when_its_peers_certificate_ended);
+    tcase_add_test(t, test_a_busy_connection_is_cut_at_the_limit_of_draining);
+    tcase_add_test(t, test_what_is_known_no_longer_keeps_newcomers_out_and_cuts_nobody);
     tcase_add_test(t, test_a_reload_changes_what_a_peers_expiry_means);
     tcase_add_test(t, test_a_shorter_list_cuts_who_is_not_on_it_any_more);
     tcase_add_test(t, test_a_root_that_is_trusted_no_longer_cuts_whom_it_vouched_for);
