@@ -39,6 +39,15 @@ def end_session(session):
             continue
 
 
+running = set()  # sessions
+
+
+def end_all():
+    """When the program itself is to end."""
+    for session in list(running):
+        end_session(session)
+
+
 def run(program, folder, limit, is_sanitized=False):
     """"passed", "failed" or "hangs"; folder: has the changed library, and room for temporary files."""
     temporary = folder / "tmp"
@@ -49,11 +58,13 @@ def run(program, folder, limit, is_sanitized=False):
     started = subprocess.Popen([program], cwd=temporary, env=environment, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
                                preexec_fn=bounded(is_sanitized))
+    running.add(started.pid)
     try:
         return "passed" if started.wait(limit) == 0 else "failed"
     except subprocess.TimeoutExpired:
         return "hangs"
     finally:
+        running.discard(started.pid)
         end_session(started.pid)
         started.wait()
         shutil.rmtree(temporary, ignore_errors=True)
