@@ -71,10 +71,19 @@ START_TEST(test_a_refusal_names_the_id_and_the_list)
 }
 END_TEST
 
+/* What is left on the stack must not be taken for a list. */
+static void leave_text_on_the_stack(void)
+{
+    volatile char text[8192];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = 'x';
+}
+
 START_TEST(test_an_empty_list_admits_nobody_and_says_so)
 {
     static const char *const none[] = {NULL};
     use(ROUTE_INBOUND, none);
+    leave_text_on_the_stack();
     ck_assert_int_eq(check("spiffe://example.org/a"), ERR_PEER_NOT_ALLOWED);
     ck_assert_ptr_nonnull(strstr(why_text(&why), "(empty: admits nobody)"));
 }
@@ -98,6 +107,28 @@ START_TEST(test_a_long_list_is_named_in_part_and_used_whole)
 }
 END_TEST
 
+/* 255 bytes of the list are named, whatever the lengths of its rules. */
+START_TEST(test_a_list_of_long_rules_is_cut)
+{
+    static const size_t lengths[] = {200, 253, 254, 255, 256, 400};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        static char texts[2][512];
+        const char *list[] = {texts[0], texts[1], NULL};
+        for (int k = 0; k < 2; k++) {
+            memset(texts[k], 'a' + k, lengths[i]);
+            texts[k][lengths[i]] = '\0';
+            memcpy(texts[k], "spiffe://example.org/", 21);
+        }
+        use(ROUTE_INBOUND, list);
+        ck_assert_int_eq(check("spiffe://example.org/x"), ERR_PEER_NOT_ALLOWED);
+        const char *open = strchr(why_text(&why), '('), *close = strrchr(why_text(&why), ')');
+        ck_assert(open != NULL && close != NULL);
+        ck_assert_int_eq(close - open - 1, 255);
+        ck_assert_int_eq(strncmp(open + 1, texts[0], lengths[i] < 255 ? lengths[i] : 255), 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("policy");
@@ -107,6 +138,7 @@ int main(void)
     tcase_add_test(t, test_a_refusal_names_the_id_and_the_list);
     tcase_add_test(t, test_an_empty_list_admits_nobody_and_says_so);
     tcase_add_test(t, test_a_long_list_is_named_in_part_and_used_whole);
+    tcase_add_test(t, test_a_list_of_long_rules_is_cut);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

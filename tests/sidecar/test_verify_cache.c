@@ -161,6 +161,119 @@ START_TEST(test_a_chain_is_verified_anew_for_the_other_role)
 }
 END_TEST
 
+static err_t check_chain(const struct slice *shown, size_t count, bool with_roots)
+{
+    struct bundle_set none;
+    bundle_set_init(&none);
+    opt.bundles = with_roots ? &bundles : &none;
+    err_t err = verify_cache_check(cache, shown, count, &opt, &peer, &why);
+    opt.bundles = &bundles;
+    return err;
+}
+
+/* Whoever comes second must not profit from who came first: each byte of each certificate counts,
+ * their number, and where one ends and the next begins. */
+START_TEST(test_another_chain_is_no_hit)
+{
+    struct cert *other = cert_make(&(struct cert_knobs){.uri = WEB}, issuer);
+    uint8_t joined[8192];
+    ck_assert_int_eq(check(), ERR_OK);
+    expect_hit(true);
+    struct slice swapped[] = {chain[0], chain[2], chain[1]};
+    struct slice shorter[] = {chain[0], chain[1]};
+    struct slice another[] = {cert_der(other), chain[1], chain[2]};
+    ck_assert_int_eq(check_chain(swapped, 3, false), ERR_TRUST_DOMAIN_UNKNOWN);
+    ck_assert_int_eq(check_chain(shorter, 2, false), ERR_TRUST_DOMAIN_UNKNOWN);
+    ck_assert_int_eq(check_chain(another, 3, false), ERR_TRUST_DOMAIN_UNKNOWN);
+    memcpy(joined, chain[0].data, chain[0].len);
+    memcpy(joined + chain[0].len, chain[1].data, chain[1].len);
+    memcpy(joined + chain[0].len + chain[1].len, chain[2].data, chain[2].len);
+    struct slice moved[] = {slice_of(joined, chain[0].len),
+                            slice_of(joined + chain[0].len, chain[1].len + 1),
+                            slice_of(joined + chain[0].len + chain[1].len + 1, chain[2].len - 1)};
+    ck_assert_int_ne(check_chain(moved, 3, false), ERR_OK);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t at = 0; at < chain[i].len; at += i == 0 ? 1 : chain[i].len - 1) {
+            uint8_t changed[4096];
+            struct slice shown[] = {chain[0], chain[1], chain[2]};
+            memcpy(changed, chain[i].data, chain[i].len);
+            changed[at] ^= 1;
+            shown[i] = slice_of(changed, chain[i].len);
+            ck_assert_int_ne(check_chain(shown, 3, false), ERR_OK);
+        }
+    expect_hit(true);
+    cert_free(other);
+}
+END_TEST
+
+/* A forger shows the real name under a root of its own, right after the real one was admitted. */
+START_TEST(test_a_forged_chain_is_refused_behind_the_real_one)
+{
+    struct cert *forger = cert_make(&(struct cert_knobs){.ca = true, .cn = "root"}, NULL);
+    struct cert *forged = cert_make(&(struct cert_knobs){.uri = WEB}, forger);
+    struct slice shown[] = {cert_der(forged), cert_der(forger), cert_der(issuer)};
+    ck_assert_int_eq(check(), ERR_OK);
+    ck_assert_int_ne(check_chain(shown, 1, true), ERR_OK);
+    ck_assert_int_ne(check_chain(shown, 2, true), ERR_OK);
+    ck_assert_int_ne(check_chain(shown, 3, true), ERR_OK);
+    cert_free(forged);
+    cert_free(forger);
+}
+END_TEST
+
+/* The authorities in between have their times too. */
+START_TEST(test_a_hit_stays_within_the_times_of_the_intermediates)
+{
+    struct cert *brief = cert_make(
+        &(struct cert_knobs){
+            .ca = true, .cn = "brief", .not_before = CERTS_NOW - 5, .not_after = CERTS_NOW + 5},
+        root);
+    struct cert *web = cert_make(&(struct cert_knobs){.uri = WEB}, brief);
+    struct slice shown[] = {cert_der(web), cert_der(brief)};
+    ck_assert_int_eq(check_chain(shown, 2, true), ERR_OK);
+    opt.now = CERTS_NOW - 5;
+    ck_assert_int_eq(check_chain(shown, 2, false), ERR_OK);
+    opt.now = CERTS_NOW - 6; /* the leaf is valid, its issuer is not yet */
+    ck_assert_int_eq(check_chain(shown, 2, true), ERR_CERT_NOT_YET_VALID);
+    opt.now = CERTS_NOW + 4;
+    ck_assert_int_eq(check_chain(shown, 2, false), ERR_OK);
+    opt.now = CERTS_NOW + 6;
+    ck_assert_int_eq(check_chain(shown, 2, true), ERR_CERT_EXPIRED);
+    cert_free(web);
+    cert_free(brief);
+}
+END_TEST
+
+/* The longest chain that is kept has 16,384 bytes with the role and the lengths; one byte more and
+ * it is verified each time. */
+START_TEST(test_a_chain_of_16_kib_is_kept_and_no_longer_one)
+{
+    static uint8_t filler[20000];
+    size_t size = 15000;
+    struct cert *fixed =
+        cert_make(/* signatures of one length */
+                  &(struct cert_knobs){.ca = true, .cn = "fixed", .key_kind = KEY_ED25519}, NULL);
+    cert_trust(&bundles, "example.org", fixed);
+    for (int round = 0; round < 3; round++) {
+        struct cert_knobs knobs = {.uri = WEB};
+        knobs.extra[0].oid = slice_of("\x2a\x03\x04", 3);
+        knobs.extra[0].value = slice_of(filler, size);
+        struct cert *large = cert_make(&knobs, fixed);
+        struct slice shown[] = {cert_der(large)};
+        if (round > 0) {
+            size_t want = round == 1 ? 16379 : 16380;
+            ck_assert_uint_eq(shown[0].len, want);
+            ck_assert_int_eq(check_chain(shown, 1, true), ERR_OK);
+            ck_assert_int_eq(check_chain(shown, 1, false),
+                             round == 1 ? ERR_OK : ERR_TRUST_DOMAIN_UNKNOWN);
+        }
+        size += round == 0 ? 16379 - shown[0].len : 1;
+        cert_free(large);
+    }
+    cert_free(fixed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("verify_cache");
@@ -173,6 +286,10 @@ int main(void)
     tcase_add_test(t, test_a_root_that_had_run_out_does_not_end_the_hits_of_another);
     tcase_add_test(t, test_a_refusal_is_not_kept);
     tcase_add_test(t, test_a_chain_is_verified_anew_for_the_other_role);
+    tcase_add_test(t, test_another_chain_is_no_hit);
+    tcase_add_test(t, test_a_forged_chain_is_refused_behind_the_real_one);
+    tcase_add_test(t, test_a_hit_stays_within_the_times_of_the_intermediates);
+    tcase_add_test(t, test_a_chain_of_16_kib_is_kept_and_no_longer_one);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
