@@ -15,6 +15,10 @@
 /* Name with one commonName: 30 len 31 len 30 len 06 03 55 04 03 <tag> len text. */
 #define NAME7(tag, text) "\x30\x12\x31\x10\x30\x0e\x06\x03\x55\x04\x03" tag "\x07" text
 
+#define TWO_IN_ONE                                                                                 \
+    "\x30\x22\x31\x20\x30\x0e\x06\x03\x55\x04\x03\x0c\x07webhost"                                  \
+    "\x30\x0e\x06\x03\x55\x04\x0b\x0c\x07payroll"
+
 static const struct chain_case cases[] = {
     {"URI permitted", ERR_OK, NULL, .issuer = {.subtrees = {ALLOW(URI("example.org"))}}},
     {"another domain's URI permitted", ERR_CERT_NAME_CONSTRAINTS, "not among the permitted",
@@ -124,6 +128,21 @@ static const struct chain_case cases[] = {
     {"directory excluded, a string type that is not read", ERR_CERT_NAME_CONSTRAINTS, "directory",
      .issuer = {.subtrees = {FORBID(((struct cert_name){0xa4, BYTES(NAME7("\x14", "T61text"))}))}},
      .leaf = {.cn = "webhost"}},
+    {"DNS excluded, written with a final dot", ERR_CERT_NAME_CONSTRAINTS, NULL,
+     .issuer = {.subtrees = {FORBID(DNS("example.com."))}},
+     .leaf = {.names = {DNS("www.example.com")}}},
+    {"a name is shown as it is", ERR_CERT_NAME_CONSTRAINTS, "DNS name \"a~b c?.test\"",
+     .issuer = {.subtrees = {ALLOW(DNS("example.com"))}},
+     .leaf = {.names = {DNS("a~b c\x7f.test")}}},
+    {"directory excluded by two attributes in one part, one of them there", ERR_OK, NULL,
+     .issuer = {.subtrees = {FORBID(((struct cert_name){0xa4, BYTES(TWO_IN_ONE)}))}},
+     .leaf = {.cn = "webhost"}},
+    {"directory excluded by one attribute, two in one part there", ERR_OK, NULL,
+     .issuer = {.subtrees = {FORBID(((struct cert_name){0xa4, BYTES(NAME7("\x0c", "webhost"))}))}},
+     .leaf = {.subject = BYTES(TWO_IN_ONE)}},
+    {"directory excluded by two attributes in one part, both there", ERR_CERT_NAME_CONSTRAINTS,
+     "directory", .issuer = {.subtrees = {FORBID(((struct cert_name){0xa4, BYTES(TWO_IN_ONE)}))}},
+     .leaf = {.subject = BYTES(TWO_IN_ONE)}},
     /* RFC 5280 6.1.3 (b): a leaf is bound also when it carries its issuer's name */
     {"a leaf that carries its issuer's name, not permitted", ERR_CERT_NAME_CONSTRAINTS,
      "not among the permitted", .issuer = {.subtrees = {ALLOW(URI("example.com"))}},
