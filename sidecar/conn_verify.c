@@ -26,7 +26,6 @@ static struct tls_context *context_of(const struct conn *c)
 static err_t ask_revocation(const struct conn *c, int64_t now, bool *ret_unknown, struct why *why)
 {
     const struct worker *w = c->worker;
-    *ret_unknown = false;
     err_t err = revocation_check_self(w->view, w->config->revocation, &w->self, now, why);
     if (err != ERR_OK)
         return err;
@@ -35,7 +34,7 @@ static err_t ask_revocation(const struct conn *c, int64_t now, bool *ret_unknown
 
 static err_t check_revocation(struct conn *c, int64_t now, struct why *why)
 {
-    bool unknown;
+    bool unknown = false;
     const struct worker *w = c->worker;
     err_t err = ask_revocation(c, now, &unknown, why);
     if (unknown)
@@ -90,7 +89,7 @@ static err_t check_trust(const struct conn *c, const struct spiffeid *id, struct
 static err_t recheck(struct conn *c, unsigned what, int64_t now, struct why *why)
 {
     struct spiffeid id;
-    bool unknown;
+    bool unknown = false;
     err_t err = ERR_OK;
     if ((what & RECHECK_REVOCATION) != 0)
         err = ask_revocation(c, now, &unknown, why);

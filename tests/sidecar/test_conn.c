@@ -3,6 +3,7 @@
  * nothing of a peer that was refused. */
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/revocation_cache.h"
 #include "sidecar/conn_internal.h"
 #include "sidecar/metrics.h"
@@ -518,6 +519,48 @@ START_TEST(test_a_reload_changes_what_a_peers_expiry_means)
 }
 END_TEST
 
+/* Who is revoked and who runs out are looked for in one walk: the one does not undo the other. */
+START_TEST(test_a_reload_of_all_at_once_cuts_the_revoked)
+{
+    struct revocation_writer *writer = NULL;
+    struct revocation_view *view = NULL;
+    uint8_t key[X509_KEY_ID_LEN];
+    struct revocation_status status = {.state = REVOCATION_REVOKED, .at = clock_wall_s()};
+    struct sidecar_config *soft = config_of("allow: ['spiffe://example.org/a'], peer_expiry: close",
+                                            "revocation: {policy: soft}");
+    ck_assert_int_eq(x509_key_id(issuer->x509.spki, key), ERR_OK);
+    ck_assert_int_eq(revocation_writer_new(8, NULL, NULL, &writer, &why), ERR_OK);
+    ck_assert_int_eq(revocation_writer_set(writer, key, leafs[A]->x509.serial, &status, &why),
+                     ERR_OK);
+    int fd = fcntl(revocation_writer_fd(writer), F_DUPFD_CLOEXEC, 3);
+    ck_assert_int_eq(revocation_view_open(fd, &view, &why), ERR_OK);
+    open_worker(config_of("allow: ['spiffe://example.org/a']", "revocation: {policy: off}"));
+    worker_post_view(&worker, view);
+    must_be_admitted(leafs[A]);
+    worker_post_config(&worker, soft);
+    must_be_cut(ERR_CERT_REVOKED, true);
+    sidecar_config_unref(soft);
+    revocation_view_unref(view);
+    revocation_writer_free(writer);
+}
+END_TEST
+
+START_TEST(test_a_connection_whose_end_cannot_be_noted_is_cut)
+{
+    struct sidecar_config *close_it =
+        config_of("allow: ['spiffe://example.org/a'], peer_expiry: close", "");
+    open_worker(config_of("allow: ['spiffe://example.org/a'], peer_expiry: keep", ""));
+    must_be_admitted(leafs[A]);
+    worker_post_config(&worker, close_it);
+    mem_fail_after(0);
+    while (!peer_ended)
+        step();
+    mem_fail_after(-1);
+    must_be_cut(ERR_NO_MEMORY, true);
+    sidecar_config_unref(close_it);
+}
+END_TEST
+
 START_TEST(test_a_shorter_list_cuts_who_is_not_on_it_any_more)
 {
     struct sidecar_config *both =
@@ -581,6 +624,8 @@ int main(void)
     tcase_add_test(t, test_a_busy_connection_is_cut_at_the_limit_of_draining);
     tcase_add_test(t, test_what_is_known_no_longer_keeps_newcomers_out_and_cuts_nobody);
     tcase_add_test(t, test_a_reload_changes_what_a_peers_expiry_means);
+    tcase_add_test(t, test_a_reload_of_all_at_once_cuts_the_revoked);
+    tcase_add_test(t, test_a_connection_whose_end_cannot_be_noted_is_cut);
     tcase_add_test(t, test_a_shorter_list_cuts_who_is_not_on_it_any_more);
     tcase_add_test(t, test_a_root_that_is_trusted_no_longer_cuts_whom_it_vouched_for);
     tcase_add_test(t, test_a_connection_outlives_our_own_identity);
