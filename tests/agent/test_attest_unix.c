@@ -438,6 +438,13 @@ START_TEST(test_a_caller_with_too_many_groups_keeps_the_first_of_its_selectors)
     assert_has_id(&o, "supplementary_gid", 5000);
     assert_has_id(&o, "supplementary_gid", 5000 + SELECTOR_SET_MAX - 3);
     selector_set_done(&o.selectors);
+    for (long n = 0; n < 100; n++) { /* the first of its thousand groups */
+        mem_fail_after(n);
+        attest(who, SELECTOR_KIND_SUPPLEMENTARY, &o);
+        ck_assert(mem_did_fail());
+        mem_fail_after(-1);
+        ck_assert_int_eq(o.err, ERR_NO_MEMORY);
+    }
     ck_assert_int_eq(write(in[1], &byte, 1), 1);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
@@ -499,6 +506,31 @@ START_TEST(test_failed_allocations_fail_the_attestation_only)
 }
 END_TEST
 
+START_TEST(test_without_memory_the_attestor_does_not_open)
+{
+    err_t err;
+    long n = 0;
+    do {
+        uv_loop_t other;
+        struct attest_unix *a = NULL;
+        bool closed = false;
+        ck_assert_int_eq(uv_loop_init(&other), 0);
+        mem_fail_after(n++);
+        err = attest_unix_open(&other, 0, &a, NULL);
+        bool failed = mem_did_fail();
+        mem_fail_after(-1);
+        ck_assert_int_eq(err, failed ? ERR_NO_MEMORY : ERR_OK);
+        ck_assert((a == NULL) == failed);
+        if (a != NULL)
+            attest_unix_close(a, on_closed, &closed);
+        uv_run(&other, UV_RUN_DEFAULT);
+        ck_assert(closed == (err == ERR_OK));
+        ck_assert_int_eq(uv_loop_close(&other), 0);
+    } while (err != ERR_OK);
+    ck_assert_int_gt(n, 3); /* the attestor, its names, its hashes */
+}
+END_TEST
+
 static const struct {
     const char *text;
     err_t err;
@@ -554,6 +586,7 @@ int main(void)
     tcase_add_test(t, test_a_canceled_job_never_answers);
     tcase_add_loop_test(t, test_a_job_canceled_after_some_turns_never_answers, 0, 8);
     tcase_add_test(t, test_a_caller_with_too_many_groups_keeps_the_first_of_its_selectors);
+    tcase_add_test(t, test_without_memory_the_attestor_does_not_open);
     tcase_add_loop_test(t, test_failed_allocations_fail_the_attestation_only, 0, 6);
     suite_add_tcase(s, t);
     TCase *small = tcase_create("small limit");
