@@ -186,6 +186,33 @@ START_TEST(test_without_memory_the_table_stays_and_the_append_fails)
 }
 END_TEST
 
+/* The next one needs a segment more. */
+START_TEST(test_without_memory_a_segment_is_not_begun)
+{
+    open_store(100000);
+    uint32_t n = 0;
+    for (; st->segment_count < 2; n++)
+        must_put(n, 1, NOW + LIFE);
+    while (st->segments[1]->rows + 2 < ROWS) /* one more and it is full */
+        must_put(n++, 1, NOW + LIFE);
+    must_put(n++, 1, NOW + LIFE);
+    for (long fail = 0;; fail++) {
+        struct record_item item = item_of(n, NOW + LIFE);
+        mem_fail_after(fail);
+        err_t err = record_store_append(st, &item, 1, NOW, &why);
+        bool failed = mem_did_fail() != 0;
+        mem_fail_after(-1);
+        ck_assert_int_eq(err, failed ? ERR_NO_MEMORY : ERR_OK);
+        ck_assert(has(n) == !failed);
+        if (!failed)
+            break;
+        ck_assert_int_lt(fail, 100);
+    }
+    ck_assert_uint_ge(st->segment_count, 3);
+    ck_assert_uint_eq(walk(), n + 1);
+}
+END_TEST
+
 /* Seconds beyond 32 bits are kept as the nearest one in the table; the row has them all. */
 START_TEST(test_times_beyond_32_bits_are_kept)
 {
@@ -347,6 +374,22 @@ START_TEST(test_carrying_that_was_interrupted_carries_nothing_twice)
 }
 END_TEST
 
+/* What cannot be read cannot be carried, and must not be given up for room. */
+START_TEST(test_a_segment_that_cannot_be_read_is_not_given_up)
+{
+    char path[TEMP_PATH_MAX + 16];
+    open_store(200);
+    must_put(0, 100, NOW + LIFE);
+    must_put(100, 100, NOW - 1);
+    snprintf(path, sizeof path, "%s/00000001.seg", folder);
+    ck_assert_int_eq(truncate(path, 70 * RECORD_ROW_LEN), 0);
+    ck_assert_int_eq(put_at(200, NOW + LIFE, NOW), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "segment 00000001"));
+    ck_assert_int_eq(access(path, F_OK), 0);
+    ck_assert(has(0));
+}
+END_TEST
+
 /* --- the folder ------------------------------------------------------------------------------- */
 
 START_TEST(test_a_folder_that_is_none_of_ours_is_refused_and_nothing_else_closed)
@@ -362,6 +405,9 @@ START_TEST(test_a_folder_that_is_none_of_ours_is_refused_and_nothing_else_closed
         ck_assert_int_ge(fcntl(STDIN_FILENO, F_GETFD), 0);
     }
     ck_assert_int_eq(rmdir(folder), 0);
+    ck_assert_int_eq(record_store_open("/nowhere/to/be/found", 10, ROWS, NULL, NULL, &st, &why),
+                     ERR_IO);
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "cannot make the record's folder /nowhere"));
     ck_assert_int_eq(symlink(dir.path, folder), 0);
     ck_assert_int_eq(record_store_open(folder, 10, ROWS, NULL, NULL, &st, &why), ERR_IO);
     ck_assert_int_eq(unlink(folder), 0);
@@ -380,6 +426,8 @@ int main(void)
     tcase_add_test(t, test_a_serial_of_zeros_has_a_hash_too);
     tcase_add_test(t, test_the_table_grows_with_the_record_and_is_used_whole);
     tcase_add_test(t, test_without_memory_the_table_stays_and_the_append_fails);
+    tcase_add_test(t, test_without_memory_a_segment_is_not_begun);
+    tcase_add_test(t, test_a_segment_that_cannot_be_read_is_not_given_up);
     tcase_add_test(t, test_times_beyond_32_bits_are_kept);
     tcase_add_test(t, test_an_identity_is_counted_and_goes_with_its_last_certificate);
     tcase_add_test(t, test_a_full_record_takes_as_many_as_it_may);

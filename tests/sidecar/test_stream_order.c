@@ -1,10 +1,15 @@
 /* What a stream was given goes out in that order: bytes never overtake those that wait, and the end
  * comes behind all of them. Each case runs plain and with TLS. */
 #include "sidecar/stream.h"
+
+#include "common/mem.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -303,6 +308,132 @@ START_TEST(test_a_peer_that_is_gone_is_told_as_a_reset)
 }
 END_TEST
 
+/* --- the socket itself ------------------------------------------------------------------------ */
+
+/* A stream over TCP in the place of the set-up's, and its peer. */
+static void use_tcp(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, len), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    ck_assert(stream_close(&s, false, on_closed));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    close(peer);
+    peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(peer, (struct sockaddr *)&at, len), 0);
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    close(listener);
+    stream_init(&s, on_ready, NULL);
+    ck_assert_int_eq(stream_open(&s, &loop, fd, &why), ERR_OK);
+}
+
+START_TEST(test_a_closed_stream_ends_in_order_or_by_a_reset_as_asked)
+{
+    char byte;
+    use_tcp();
+    ck_assert(stream_close(&s, _i == 1, on_closed));
+    ck_assert_int_eq(s.fd, -1);
+    ck_assert(!stream_close(&s, _i == 1, on_closed)); /* nothing is open any more */
+    ssize_t n = recv(peer, &byte, 1, 0);
+    ck_assert_int_eq(n, _i == 1 ? -1 : 0);
+    ck_assert_int_eq(n < 0 ? errno : 0, _i == 1 ? ECONNRESET : 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+}
+END_TEST
+
+/* Told once, a hang-up without an error is not watched for any more. */
+START_TEST(test_a_hang_up_without_an_error_is_told_once)
+{
+    use_tcp();
+    stream_want(&s, UV_READABLE | STREAM_HANGUP);
+    ck_assert_int_eq(s.interest, UV_READABLE | STREAM_HANGUP);
+    ck_assert_int_eq(stream_check(&s, &why), STREAM_OK);
+    stream_want(&s, UV_READABLE | STREAM_HANGUP);
+    ck_assert_int_eq(s.interest, UV_READABLE);
+    stream_want(&s, STREAM_HANGUP);
+    ck_assert_int_eq(s.interest, 0);
+}
+END_TEST
+
+START_TEST(test_a_reset_is_told_by_a_check)
+{
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+    struct pollfd ended;
+    use_tcp();
+    ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+    close(peer);
+    peer = -1;
+    ended = (struct pollfd){.fd = s.fd, .events = POLLIN};
+    ck_assert_int_eq(poll(&ended, 1, -1), 1);
+    ck_assert_int_eq(stream_check(&s, &why), STREAM_ERROR);
+    ck_assert_int_eq(why.err, ERR_PEER_RESET);
+    ck_assert(!s.hung_up);
+}
+END_TEST
+
+START_TEST(test_what_cannot_be_watched_is_no_stream)
+{
+    struct stream other;
+    int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    stream_init(&other, on_ready, NULL);
+    ck_assert_int_eq(stream_open(&other, &loop, fd, &why), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "cannot watch a socket"));
+    ck_assert_int_eq(other.fd, -1);
+    ck_assert(!stream_close(&other, false, on_closed));
+    ck_assert_int_eq(close(fd), 0); /* it stayed ours */
+}
+END_TEST
+
+START_TEST(test_a_peer_that_is_gone_in_the_handshake_is_an_error)
+{
+    shake_hands(); /* for its contexts */
+    struct tls_events events = {.verify = accept_any};
+    struct tls *again = NULL, *client = NULL;
+    struct buf hello;
+    int fds[2];
+    buf_init(&hello, 65536);
+    ck_assert_int_eq(tls_new(server_ctx, &events, &again, &why), ERR_OK);
+    ck_assert_int_eq(tls_new(client_ctx, &events, &client, &why), ERR_OK);
+    ck_assert_int_eq(tls_handshake(client, slice_of(NULL, 0), &hello, &why), TLS_PROGRESS_WANT);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    ck_assert_int_eq(write(fds[1], hello.data, hello.len), (ssize_t)hello.len);
+    ck_assert_int_eq(shutdown(fds[1], SHUT_RD), 0); /* our answer finds nobody */
+    static struct stream other;                     /* the loop closes it at the end */
+    stream_init(&other, on_ready, NULL);
+    ck_assert_int_eq(stream_open(&other, &loop, fds[0], &why), ERR_OK);
+    stream_set_tls(&other, again);
+    ck_assert_int_eq(stream_handshake(&other, &scratch, &why), STREAM_ERROR);
+    ck_assert_int_eq(why.err, ERR_PEER_RESET);
+    stream_close(&other, false, on_closed);
+    close(fds[1]);
+    tls_free(client);
+    buf_done(&hello);
+}
+END_TEST
+
+START_TEST(test_without_memory_there_is_no_scratch)
+{
+    struct scratch other;
+    err_t err;
+    long n = 0;
+    do {
+        mem_fail_after(n++);
+        err = scratch_init(&other);
+        bool failed = mem_did_fail();
+        mem_fail_after(-1);
+        ck_assert_int_eq(err, failed ? ERR_NO_MEMORY : ERR_OK);
+    } while (err != ERR_OK);
+    ck_assert_int_eq(n, 4);
+    ck_assert_uint_ge(other.wire.cap, SCRATCH_READ);
+    ck_assert_uint_ge(other.plain.cap, SCRATCH_READ + 2 * TLS_RECORD_MAX);
+    ck_assert_uint_ge(other.sealed.cap, tls_sealed_max(other.plain.cap));
+    scratch_done(&other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stream_order");
@@ -315,6 +446,12 @@ int main(void)
     tcase_add_loop_test(t, test_a_stream_with_bytes_waiting_wants_to_write, 0, KINDS);
     tcase_add_loop_test(t, test_a_stream_keeps_so_much_and_no_more, 0, KINDS);
     tcase_add_loop_test(t, test_a_peer_that_is_gone_is_told_as_a_reset, 0, KINDS);
+    tcase_add_loop_test(t, test_a_closed_stream_ends_in_order_or_by_a_reset_as_asked, 0, 2);
+    tcase_add_test(t, test_a_hang_up_without_an_error_is_told_once);
+    tcase_add_test(t, test_a_reset_is_told_by_a_check);
+    tcase_add_test(t, test_what_cannot_be_watched_is_no_stream);
+    tcase_add_test(t, test_a_peer_that_is_gone_in_the_handshake_is_an_error);
+    tcase_add_test(t, test_without_memory_there_is_no_scratch);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }
