@@ -11,14 +11,16 @@
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/ed25519.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
+#include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 #include <wolfssl/wolfcrypt/sha512.h>
 
 #define PKCS8_MAX 8192u
 #define SPKI_MAX 1024u
+#define RSA_BITS_MIN 2048u
 #define RSA_BYTES_MAX 512u
-#define EC_BYTES_MAX 48u
+#define EC_BYTES_MAX 66u
 
 struct key {
     enum key_kind kind;
@@ -49,12 +51,21 @@ static const struct kind {
     [KEY_EC_P384] = {"EC P-384", 384, ECC_SECP384R1,
                      DER_OF("\x30\x10\x06\x07" OID_EC_KEY "\x06\x05" OID_P384),
                      DER_OF("\x30\x0a\x06\x08" OID_ECDSA_SHA384)},
+    [KEY_EC_P521] = {"EC P-521", 521, ECC_SECP521R1,
+                     DER_OF("\x30\x10\x06\x07" OID_EC_KEY "\x06\x05" OID_P521),
+                     DER_OF("\x30\x0a\x06\x08" OID_ECDSA_SHA512)},
     [KEY_RSA_2048] = {"RSA 2048", 2048, 0, RSA_ALGORITHM, RSA_SIGNATURE},
     [KEY_RSA_3072] = {"RSA 3072", 3072, 0, RSA_ALGORITHM, RSA_SIGNATURE},
     [KEY_RSA_4096] = {"RSA 4096", 4096, 0, RSA_ALGORITHM, RSA_SIGNATURE},
     [KEY_ED25519] = {"Ed25519", 256, 0, DER_OF("\x30\x05\x06\x03" OID_ED25519),
                      DER_OF("\x30\x05\x06\x03" OID_ED25519)},
 };
+
+/* Of a scalar and of a coordinate. */
+static size_t ec_bytes(enum key_kind kind)
+{
+    return (kinds[kind].bits + 7) / 8;
+}
 
 static err_t no_memory(struct why *why)
 {
@@ -190,8 +201,7 @@ static err_t generate_ec(struct key *k, WC_RNG *rng, struct why *why)
     err_t err = init_ec(k, why);
     if (err != ERR_OK)
         return err;
-    const struct kind *kind = &kinds[k->kind];
-    int rc = wc_ecc_make_key_ex(rng, (int)kind->bits / 8, k->ec, kind->curve);
+    int rc = wc_ecc_make_key_ex(rng, (int)ec_bytes(k->kind), k->ec, kinds[k->kind].curve);
     return rc == 0 ? export_ec(k, why) : crypto_error(why, "cannot be made", rc);
 }
 
@@ -325,6 +335,8 @@ static bool curve_kind(struct slice oid, enum key_kind *ret)
         *ret = KEY_EC_P256;
     else if (OID_IS(oid, OID_P384))
         *ret = KEY_EC_P384;
+    else if (OID_IS(oid, OID_P521))
+        *ret = KEY_EC_P521;
     else
         return false;
     return true;
@@ -350,9 +362,8 @@ static err_t import_ec(struct key *k, struct slice scalar, struct slice point, s
     err = export_ec(k, why);
     if (err != ERR_OK || point.len == 0)
         return err;
-    size_t len = 1 + 2 * (kinds[k->kind].bits / 8);
-    const uint8_t *ours = k->spki.data + k->spki.len - len;
-    if (!slice_eq(point, slice_of(ours, len)))
+    size_t len = 1 + 2 * ec_bytes(k->kind);
+    if (!slice_eq(point, slice_of(k->spki.data + k->spki.len - len, len)))
         return not_a_key(why, "the public key inside is not the one of the private key");
     return ERR_OK;
 }
@@ -381,8 +392,10 @@ static err_t parse_ec(struct slice der, struct slice curve, struct key **ret, st
         return not_a_key(why, "EC key is malformed");
     enum key_kind kind;
     if (!curve_kind(curve, &kind))
-        return not_a_key(why, "EC key on a curve other than P-256 and P-384");
-    if (scalar.len == 0 || scalar.len > kinds[kind].bits / 8)
+        return not_a_key(why, "EC key on a curve other than P-256, P-384 and P-521");
+    while (scalar.len > ec_bytes(kind) && scalar.data[0] == 0) /* as some encoders pad it */
+        scalar = slice_of(scalar.data + 1, scalar.len - 1);
+    if (scalar.len == 0 || scalar.len > ec_bytes(kind))
         return not_a_key(why, "EC key has the wrong size");
     struct key *k = key_new(kind);
     err_t err = k == NULL ? no_memory(why) : import_ec(k, scalar, point, why);
@@ -432,14 +445,12 @@ static err_t parse_rsa(struct slice der, struct key **ret, struct why *why)
         der_get_integer(&seq);
     if (!der_at_end(&seq) || !der_at_end(&r) || version != 0)
         return not_a_key(why, "RSA key is malformed");
-    if (bits != 2048 && bits != 3072 && bits != 4096)
-        return why_set(why, ERR_KEY, "private key: RSA of %u bits; 2048, 3072 or 4096 are accepted",
-                       bits);
+    if (bits < RSA_BITS_MIN || bits > 8 * RSA_BYTES_MAX)
+        return why_set(why, ERR_KEY, "private key: RSA of %u bits; %u to %u are accepted", bits,
+                       RSA_BITS_MIN, 8 * RSA_BYTES_MAX);
     if (e.len == 0 || e.len > 4 || (e.data[e.len - 1] & 1) == 0 || (e.len == 1 && e.data[0] < 3))
         return not_a_key(why, "RSA key has an unusable public exponent");
-    struct key *k = key_new(bits == 2048   ? KEY_RSA_2048
-                            : bits == 3072 ? KEY_RSA_3072
-                                           : KEY_RSA_4096);
+    struct key *k = key_new(bits < 3072 ? KEY_RSA_2048 : bits < 4096 ? KEY_RSA_3072 : KEY_RSA_4096);
     err_t err = k == NULL ? no_memory(why) : init_rsa(k, why);
     if (err == ERR_OK)
         err = import_rsa(k, der, why);
@@ -539,11 +550,12 @@ struct slice key_signature_algorithm(const struct key *k)
 
 static int sign_ec(struct key *k, struct slice message, uint8_t *sig, word32 *len, WC_RNG *rng)
 {
-    uint8_t hash[WC_SHA384_DIGEST_SIZE];
-    bool p256 = k->kind == KEY_EC_P256;
-    int rc = p256 ? wc_Sha256Hash(message.data, (word32)message.len, hash)
-                  : wc_Sha384Hash(message.data, (word32)message.len, hash);
-    word32 hash_len = p256 ? WC_SHA256_DIGEST_SIZE : WC_SHA384_DIGEST_SIZE;
+    uint8_t hash[WC_SHA512_DIGEST_SIZE];
+    enum wc_HashType type = k->kind == KEY_EC_P256   ? WC_HASH_TYPE_SHA256
+                            : k->kind == KEY_EC_P384 ? WC_HASH_TYPE_SHA384
+                                                     : WC_HASH_TYPE_SHA512;
+    word32 hash_len = (word32)wc_HashGetDigestSize(type);
+    int rc = wc_Hash(type, message.data, (word32)message.len, hash, hash_len);
     return rc == 0 ? wc_ecc_sign_hash(hash, hash_len, sig, len, rng, k->ec) : rc;
 }
 

@@ -6,7 +6,15 @@
 
 #include "common/pem.h"
 
-enum key_kind { KEY_EC_P256, KEY_EC_P384, KEY_RSA_2048, KEY_RSA_3072, KEY_RSA_4096, KEY_ED25519 };
+enum key_kind {
+    KEY_EC_P256,
+    KEY_EC_P384,
+    KEY_RSA_2048, /* a key that was read may have more bits, up to those of the next kind */
+    KEY_RSA_3072,
+    KEY_RSA_4096,
+    KEY_ED25519,
+    KEY_EC_P521,
+};
 
 struct key; /* opaque, heap */
 
@@ -25,8 +33,8 @@ enum key_kind key_kind(const struct key *key);
 struct slice key_pkcs8(const struct key *key);
 /* SubjectPublicKeyInfo DER, borrowed until key_free. */
 struct slice key_spki(const struct key *key);
-/* Signs `message` (hashing it: SHA-256 for P-256 and RSA, SHA-384 for P-384); appends the signature
- * as X.509 wants it (DER ECDSA, PKCS#1 v1.5). */
+/* Signs `message` (hashing it: SHA-256 for P-256 and RSA, SHA-384 for P-384, SHA-512 for P-521);
+ * appends the signature as X.509 wants it (DER ECDSA, PKCS#1 v1.5). */
 err_t key_sign(struct key *key, struct slice message, struct buf *out, struct why *why) MUST_CHECK;
 /* The DER AlgorithmIdentifier that key_sign's signatures carry. Static. */
 struct slice key_signature_algorithm(const struct key *key);

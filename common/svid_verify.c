@@ -1,5 +1,6 @@
 #include "common/svid_verify.h"
 
+#include "common/cert_policies.h"
 #include "common/clock.h"
 #include "common/name_constraints.h"
 #include "common/sigverify.h"
@@ -35,6 +36,13 @@ static err_t about(struct why *why, err_t err, const struct x509 *c, const char 
     if (why == NULL)
         return err;
     return why_add(why, err, "%s %s", who, x509_describe(c, text, sizeof text));
+}
+
+static err_t unknown_critical(const struct x509 *c, struct why *why)
+{
+    char oid[96];
+    return why_set(why, ERR_CERT_UNKNOWN_CRITICAL, "unknown critical extension %s",
+                   x509_oid_text(c->unknown_critical, oid, sizeof oid));
 }
 
 static err_t check_leaf_usage(const struct x509 *leaf, struct why *why)
@@ -77,7 +85,7 @@ static err_t check_leaf(const struct x509 *leaf, struct spiffeid *id, bool *ret_
         return why_set(why, ERR_CERT_KEY_USAGE, "keyUsage %s, expected digitalSignature",
                        leaf->has_key_usage ? "lacks digitalSignature" : "is missing");
     if (leaf->has_unknown_critical)
-        return why_set(why, ERR_CERT_UNKNOWN_CRITICAL, "unknown critical extension");
+        return unknown_critical(leaf, why);
     return x509_check_public_key(leaf->spki, why);
 }
 
@@ -128,7 +136,7 @@ static err_t check_issuer(const struct x509 *c, enum svid_role role, struct why 
         return why_set(why, ERR_CHAIN_ISSUER_NOT_CA,
                        "it issued a certificate, but keyUsage lacks keyCertSign");
     if (c->has_unknown_critical)
-        return why_set(why, ERR_CERT_UNKNOWN_CRITICAL, "unknown critical extension");
+        return unknown_critical(c, why);
     return check_ext_key_usage(c, role, why);
 }
 
@@ -234,6 +242,9 @@ static err_t check_path(struct search *s, size_t len, struct why *why)
         if (err != ERR_OK)
             return about(why, err, s->path[i], who(i, len));
     }
+    err_t err = cert_policies_check(s->path, len - 1, why);
+    if (err != ERR_OK)
+        return about(why, err, s->path[0], who(0, len));
     return check_signatures(s, len, why);
 }
 

@@ -17,7 +17,14 @@ static void wolf_start(void)
 /* wolfCrypt's name of the curve of an EC key; what it is for others is not looked at. */
 static int curve_of(enum key_kind kind)
 {
-    return kind == KEY_EC_P384 ? ECC_SECP384R1 : ECC_SECP256R1;
+    switch (kind) {
+    case KEY_EC_P384:
+        return ECC_SECP384R1;
+    case KEY_EC_P521:
+        return ECC_SECP521R1;
+    default:
+        return ECC_SECP256R1;
+    }
 }
 
 /* The chain goes out as it is: what there was to check, identity_new has checked. */

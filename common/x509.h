@@ -52,6 +52,9 @@ struct x509 {
     bool has_name_constraints;
     struct slice name_constraints;                               /* content of NameConstraints */
     struct slice crl_distribution_points, authority_info_access; /* extension values, or empty */
+    struct slice policies, policy_mappings;                      /* extension values, or empty */
+    /* policyConstraints, inhibitAnyPolicy; n: after n - 1 more certificates, 0: not said */
+    unsigned explicit_policy, inhibit_mapping, inhibit_any_policy;
     bool has_unknown_critical;
     struct slice unknown_critical; /* its OID content */
 };
@@ -73,6 +76,8 @@ struct slice x509_name_common_name(struct slice name);
 const char *x509_name_text(struct slice name, char *out, size_t size);
 /* "spiffe://…, serial 1f2e…, valid FROM to TO": for error lines. Returns out. */
 const char *x509_describe(const struct x509 *cert, char *out, size_t size);
+/* "1.2.840" of an OID's content, in hex when an arc has more than 64 bits. Returns out. */
+const char *x509_oid_text(struct slice oid, char *out, size_t size);
 /* Lower-case hex of a serial; returns out. */
 const char *x509_serial_text(struct slice serial, char *out, size_t size);
 

@@ -172,6 +172,43 @@ static err_t parse_name_constraints(struct x509 *c, struct slice value, struct w
     return ERR_OK;
 }
 
+/* A number of certificates as struct x509 keeps it; what is more than any path has is one number.
+ */
+static unsigned skip_certs(struct slice n)
+{
+    return n.len == 0 ? 1 : n.len == 1 ? n.data[0] + 1u : PATH_LEN_MANY;
+}
+
+/* SkipCerts with an implicit tag: the content of an INTEGER. */
+static bool get_skip_certs(struct der_reader *r, unsigned tag, unsigned *ret)
+{
+    struct slice n;
+    if (!der_get_optional(r, tag, &n))
+        return true;
+    if (n.len == 0 || (n.data[0] & 0x80u) != 0)
+        return false;
+    *ret = skip_certs(n.data[0] == 0 ? slice_of(n.data + 1, n.len - 1) : n);
+    return true;
+}
+
+static err_t parse_policy_constraints(struct x509 *c, struct slice value, struct why *why)
+{
+    struct der_reader r = der_reader_of(value);
+    struct der_reader seq = der_enter(&r, DER_SEQUENCE);
+    bool sound = seq.rest.len > 0 && get_skip_certs(&seq, DER_CONTEXT(0), &c->explicit_policy) &&
+                 get_skip_certs(&seq, DER_CONTEXT(1), &c->inhibit_mapping);
+    return sound && der_at_end(&seq) && der_at_end(&r)
+               ? ERR_OK
+               : malformed(why, "policyConstraints is broken");
+}
+
+static err_t parse_inhibit_any_policy(struct x509 *c, struct slice value, struct why *why)
+{
+    struct der_reader r = der_reader_of(value);
+    c->inhibit_any_policy = skip_certs(der_get_integer(&r));
+    return der_at_end(&r) ? ERR_OK : malformed(why, "inhibitAnyPolicy is broken");
+}
+
 struct extension {
     struct slice oid, value;
     bool critical;
@@ -201,7 +238,19 @@ static bool parse_ce(struct x509 *c, const struct extension *e, err_t *ret, stru
     case 0x1f:
         c->crl_distribution_points = e->value;
         return true;
-    case 0x20: /* certificatePolicies: any policy will do, so there is nothing to check */
+    case 0x12: /* issuerAltName: names for people */
+        return true;
+    case 0x20: /* any policy will do; cert_policies_check looks where one is wanted */
+        c->policies = e->value;
+        return true;
+    case 0x21:
+        c->policy_mappings = e->value;
+        return true;
+    case 0x24:
+        *ret = parse_policy_constraints(c, e->value, why);
+        return true;
+    case 0x36:
+        *ret = parse_inhibit_any_policy(c, e->value, why);
         return true;
     case 0x23:
         *ret = parse_authority_key_id(c, e->value, why);

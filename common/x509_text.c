@@ -47,6 +47,31 @@ static const char *end_text(struct text *t)
     return t->size > 0 ? t->out : "";
 }
 
+const char *x509_oid_text(struct slice oid, char *out, size_t size)
+{
+    struct text t = {.out = out, .size = size};
+    uint64_t arc = 0;
+    bool fits = true;
+    for (size_t i = 0; i < oid.len; i++)
+        fits = fits && (i + 1 < 9 || (oid.data[i] & 0x80u) == 0 || (oid.data[i - 8] & 0x80u) == 0);
+    for (size_t i = 0; i < oid.len; i++) {
+        char number[24];
+        arc = arc << 7 | (oid.data[i] & 0x7fu);
+        if (fits && (oid.data[i] & 0x80u) != 0)
+            continue;
+        if (!fits)
+            snprintf(number, sizeof number, "%02x", oid.data[i]);
+        else if (t.len == 0) /* two arcs in one number, X.690 8.19.4 */
+            snprintf(number, sizeof number, "%u.%llu", arc < 80 ? (unsigned)(arc / 40) : 2u,
+                     (unsigned long long)(arc < 80 ? arc % 40 : arc - 80));
+        else
+            snprintf(number, sizeof number, ".%llu", (unsigned long long)arc);
+        put_str(&t, number);
+        arc = 0;
+    }
+    return end_text(&t);
+}
+
 /* Attribute types of id-at (2.5.4) that people know by a short word. */
 static const char *attribute_word(struct slice oid)
 {

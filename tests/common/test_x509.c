@@ -239,6 +239,9 @@ static const struct {
      {.ca = true,
       .omit = CERT_OMIT_BASIC_CONSTRAINTS,
       .extra = {EXT(OID_BASIC_CONSTRAINTS, "\x30\x06\x01\x01\xff\x02\x01\xff")}}},
+    {"empty policy constraints", {.extra = {EXT(OID_CE "\x24", "\x30\x00")}}},
+    {"negative policy constraints", {.extra = {EXT(OID_CE "\x24", "\x30\x03\x80\x01\xff")}}},
+    {"inhibitAnyPolicy that is no number", {.extra = {EXT(OID_CE "\x36", "\x30\x00")}}},
     {"empty name constraints", {.extra = {EXT(OID_NAME_CONSTRAINTS, "\x30\x00")}}},
     {"subject that is no name", {.subject = BYTES("\x30\x02\x31\x00")}},
     {"subject with half an attribute",
@@ -312,9 +315,9 @@ END_TEST
 /* X5-11: recorded here, judged by svid_verify. */
 START_TEST(test_unknown_critical_extensions_are_recorded)
 {
-    static const struct slice oids[] = {BYTES("\x2a\x03"), BYTES(OID_CE "\x24"),
-                                        BYTES(OID_CE "\x36"), BYTES(OID_CE "\x21"),
-                                        BYTES(OID_CE "\x12")};
+    static const struct slice oids[] = {
+        BYTES("\x2a\x03"), BYTES(OID_CE "\x09"), BYTES(OID_CE "\x63"), BYTES(OID_CE "\x23\x01"),
+        BYTES("\x2b\x06\x01\x04\x01\xd6\x79\x02\x04\x03")}; /* a precertificate's poison */
     struct cert *c = cert_make(
         &(struct cert_knobs){
             .extra = {{.oid = oids[_i], .value = BYTES("\x30\x00"), .critical = true}}},
@@ -323,6 +326,27 @@ START_TEST(test_unknown_critical_extensions_are_recorded)
     ck_assert(c->x509.has_unknown_critical);
     ck_assert(slice_eq(c->x509.unknown_critical, oids[_i]));
     cert_free(c);
+}
+END_TEST
+
+START_TEST(test_an_oid_is_shown_with_dots_while_its_arcs_fit)
+{
+    static const struct {
+        struct slice oid;
+        const char *text;
+    } rows[] = {
+        {BYTES("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"), "1.2.840.113549.1.1.11"},
+        {BYTES("\x55\x1d\x63"), "2.5.29.99"},
+        {BYTES("\x00"), "0.0"},
+        {BYTES("\x88\x37\x03"), "2.999.3"},
+        {BYTES("\x2a\x81\x80\x80\x80\x80\x80\x80\x80\x00"), "1.2.72057594037927936"},
+        {BYTES("\x69\x83\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), "6983ffffffffffffffff7f"},
+        {BYTES(""), ""},
+    };
+    char text[64];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ck_assert_str_eq(x509_oid_text(rows[i].oid, text, sizeof text), rows[i].text);
+    ck_assert_str_eq(x509_oid_text(rows[0].oid, text, 6), "1.2.8");
 }
 END_TEST
 
@@ -439,6 +463,7 @@ int main(void)
     tcase_add_loop_test(t, test_a_malformed_certificate_is_refused, 0, COUNT(malformed));
     tcase_add_loop_test(t, test_an_unusual_certificate_is_parsed, 0, COUNT(accepted));
     tcase_add_loop_test(t, test_unknown_critical_extensions_are_recorded, 0, 5);
+    tcase_add_test(t, test_an_oid_is_shown_with_dots_while_its_arcs_fit);
     tcase_add_test(t, test_every_uri_is_counted);
     tcase_add_test(t, test_a_cut_certificate_is_refused_at_every_length);
     tcase_add_test(t, test_a_changed_byte_never_passes);

@@ -129,7 +129,7 @@ static void put_san(struct der_writer *w, const struct cert_knobs *k)
     for (size_t i = 0; i < 8 && k->names[i].tag != 0; i++)
         der_put(&v.w, k->names[i].tag, k->names[i].value);
     der_close(&v.w, seq);
-    value_close(&v, w, OID(OID_SUBJECT_ALT_NAME), k->cn == NULL);
+    value_close(&v, w, OID(OID_SUBJECT_ALT_NAME), k->cn == NULL && k->attributes[0].oid.len == 0);
 }
 
 static void put_name_constraints(struct der_writer *w, const struct cert_knobs *k)
@@ -176,7 +176,7 @@ static void put_extensions(struct der_writer *w, const struct cert_knobs *k, str
     if ((k->omit & CERT_OMIT_SAN) == 0)
         put_san(w, k);
     put_name_constraints(w, k);
-    for (size_t i = 0; i < 4 && k->extra[i].oid.len > 0; i++)
+    for (size_t i = 0; i < 6 && k->extra[i].oid.len > 0; i++)
         put_extension(w, &k->extra[i]);
     der_put_raw(w, k->raw_extensions);
     bool any = w->out->len > list;
@@ -186,8 +186,28 @@ static void put_extensions(struct der_writer *w, const struct cert_knobs *k, str
         w->out->len = tagged - 2;
 }
 
+static void put_attributes(struct der_writer *w, const struct cert_attribute *a)
+{
+    size_t name = der_open(w, DER_SEQUENCE), rdn = 0;
+    for (size_t i = 0; i < 6 && a[i].oid.len > 0; i++) {
+        if (!a[i].joined)
+            rdn = der_open(w, DER_SET);
+        size_t one = der_open(w, DER_SEQUENCE);
+        der_put_oid(w, a[i].oid);
+        der_put(w, a[i].tag, a[i].value);
+        der_close(w, one);
+        if (i == 5 || !a[i + 1].joined)
+            der_close(w, rdn);
+    }
+    der_close(w, name);
+}
+
 static void put_subject(struct der_writer *w, const struct cert_knobs *k)
 {
+    if (k->attributes[0].oid.len > 0) {
+        put_attributes(w, k->attributes);
+        return;
+    }
     if (k->subject.len > 0) {
         der_put_raw(w, k->subject);
         return;
@@ -258,7 +278,10 @@ static void put_signature(struct der_writer *w, const struct cert_knobs *k, stru
     struct key *other = NULL;
     if (k->sign == CERT_OTHER_KEY)
         must(key_generate(key_kind(key), &other, &why), &why);
-    must(key_sign(other != NULL ? other : key, tbs, &sig, &why), &why);
+    if (k->scheme != CERT_SCHEME_OF_KEY)
+        cert_scheme_sign(k->scheme, key_pkcs8(other != NULL ? other : key), tbs, &sig);
+    else
+        must(key_sign(other != NULL ? other : key, tbs, &sig, &why), &why);
     if (k->sign == CERT_BROKEN)
         sig.data[sig.len - 3] ^= 1;
     der_put_bits(w, buf_slice(&sig), 0);
@@ -276,6 +299,12 @@ struct cert *cert_make(const struct cert_knobs *k, const struct cert *issuer)
     struct key *signing = issuer != NULL ? issuer->key : c->key;
     struct slice algorithm = key_signature_algorithm(signing);
     struct slice spki = k->spki.len > 0 ? k->spki : key_spki(c->key);
+    struct buf written;
+    buf_init(&written, 4096);
+    if (k->scheme != CERT_SCHEME_OF_KEY) {
+        cert_scheme_algorithm(k->scheme, &written);
+        algorithm = buf_slice(&written);
+    }
     struct der_writer w;
     der_writer_init(&w, &c->der);
     size_t all = der_open(&w, DER_SEQUENCE);
@@ -289,6 +318,7 @@ struct cert *cert_make(const struct cert_knobs *k, const struct cert *issuer)
     der_close(&w, all);
     must(der_writer_end(&w), NULL);
     buf_done(&tbs);
+    buf_done(&written);
     cert_reparse(c);
     return c;
 }

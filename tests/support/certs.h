@@ -14,6 +14,7 @@
 #include "common/bundle.h"
 #include "common/key.h"
 #include "common/x509_build.h"
+#include "tests/support/cert_sign.h"
 
 #define CERTS_NOW INT64_C(1790000000) /* 2026-09-21T14:13:20Z: the tests' clock */
 
@@ -33,6 +34,12 @@ struct cert {
 struct cert_name { /* a GeneralName: DER_CONTEXT(6) URI, (2) DNS, (7) IP, (1) mail, ... */
     unsigned tag;
     struct slice value;
+};
+struct cert_attribute { /* of a Name; joined: in the RDN of the one before */
+    struct slice oid;
+    unsigned tag;
+    struct slice value;
+    bool joined;
 };
 struct cert_subtree {
     bool excluded;
@@ -54,14 +61,15 @@ struct cert_knobs {
     bool ca;
     const char *cn; /* NULL: empty subject */
     const char *organization;
-    const char *uri;           /* first URI name; NULL: none */
-    struct cert_name names[8]; /* further names, tag 0 ends */
+    struct cert_attribute attributes[6]; /* the whole subject, instead of cn; oid.len 0 ends */
+    const char *uri;                     /* first URI name; NULL: none */
+    struct cert_name names[8];           /* further names, tag 0 ends */
     int64_t not_before, not_after;
     int path_len;                      /* n: pathLenConstraint n - 1 */
     unsigned key_usage, ext_key_usage; /* of x509.h */
     unsigned omit;                     /* enum cert_omit */
     struct cert_subtree subtrees[4];   /* name constraints, critical; tag 0 ends */
-    struct cert_extension extra[4];    /* appended; oid.len 0 ends; one may double another */
+    struct cert_extension extra[6];    /* appended; oid.len 0 ends; one may double another */
     struct slice serial;               /* content of the INTEGER, as it is */
     struct slice subject_key_id, authority_key_id;
     struct slice subject, issuer, spki, validity; /* whole DER instead of ours */
@@ -71,6 +79,7 @@ struct cert_knobs {
     unsigned version;                             /* n: writes n - 1 (3: v3), 9: leaves it out */
     enum { CERT_SIGNED, CERT_BROKEN, CERT_OTHER_KEY } sign;
     enum key_kind key_kind;
+    enum cert_scheme scheme; /* how the issuer signs; of its kind of key */
 };
 
 /* issuer NULL: self-signed. */
