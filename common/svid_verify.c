@@ -261,8 +261,8 @@ static bool key_ids_agree(const struct x509 *child, const struct x509 *issuer)
 static bool candidate(struct search *s, const struct x509 *child, const struct x509 *issuer,
                       int pass)
 {
-    if (s->stop || !slice_eq(child->issuer, issuer->subject) ||
-        key_ids_agree(child, issuer) != (pass == 0))
+    if (s->stop || key_ids_agree(child, issuer) != (pass == 0) ||
+        !x509_names_match(child->issuer, issuer->subject))
         return false;
     if (s->steps_left == 0) {
         s->stop = true;
@@ -339,7 +339,7 @@ static const char *foreign_signer(struct search *s, const struct x509 *child)
         const struct bundle *b = &set->items[i];
         for (size_t j = 0; b != s->bundle && j < b->root_count && s->checks_left > 0; j++) {
             const struct x509 *root = &b->roots[j];
-            if (!slice_eq(root->subject, child->issuer) || !key_ids_agree(child, root))
+            if (!x509_names_match(root->subject, child->issuer) || !key_ids_agree(child, root))
                 continue;
             s->checks_left--;
             if (x509_check_signature(child, root->spki, NULL) == ERR_OK)

@@ -33,7 +33,7 @@ struct x509 {
     struct slice der;
     struct slice tbs;             /* what is signed, header included */
     struct slice serial;          /* big-endian, no leading zero; zero is one byte */
-    struct slice issuer, subject; /* Name, header included; compared byte for byte */
+    struct slice issuer, subject; /* Name, header included */
     int64_t not_before, not_after;
     struct slice spki;                /* SubjectPublicKeyInfo, header included */
     struct slice signature_algorithm; /* AlgorithmIdentifier, header included */
@@ -70,6 +70,9 @@ err_t x509_parse_anchor(struct slice der, struct x509 *ret_cert, struct why *why
 /* The subject of what may be a broken certificate, for error lines; empty when it is not found. */
 struct slice x509_subject_of(struct slice der);
 
+/* Is it one name (RFC 5280 7.1)? The same bytes, or the same text in another string type, case or
+ * spacing (short names only). Whose key signed decides in the end. (x509_name.c) */
+bool x509_names_match(struct slice a, struct slice b);
 /* First commonName of a Name (header included), or empty. */
 struct slice x509_name_common_name(struct slice name);
 /* "CN=web,O=SPIFFE": for people; escapes, never fails, cuts at `size`. Returns out. */

@@ -85,6 +85,12 @@ static const struct odd names[] = {
      .issuer = {.attributes = {ATTRIBUTE(DOMAIN_COMPONENT, DER_IA5, "org"),
                                ATTRIBUTE(DOMAIN_COMPONENT, DER_IA5, "example"),
                                ATTRIBUTE(OID_EMAIL_ADDRESS, DER_IA5, "ca@example.org")}}},
+    {"an issuer's name in another string type and case",
+     .issuer = {.attributes = {ATTRIBUTE(CN, DER_UTF8, "The  Issuing CA"),
+                               JOINED(UNIT, DER_UTF8, "x")}},
+     .leaf = {.issuer = BYTES("\x30\x23\x31\x21\x30\x15\x06\x03\x55\x04\x03\x13\x0e"
+                              "the issuing ca"
+                              "\x30\x08\x06\x03\x55\x04\x0b\x16\x01X")}},
     {"an issuer with the name of the root", .issuer = {.cn = "root"}},
 };
 

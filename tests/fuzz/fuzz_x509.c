@@ -45,6 +45,8 @@ static void check_parsed(struct slice der)
         c.name_constraints,
         c.crl_distribution_points,
         c.authority_info_access,
+        c.policies,
+        c.policy_mappings,
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         check_inside(der, parts[i]);
@@ -54,6 +56,21 @@ static void check_parsed(struct slice der)
     check_text(x509_describe(&c, text, sizeof text), sizeof text);
     check_text(x509_name_text(c.issuer, text, 40), 40);
     check_inside(der, x509_name_common_name(c.subject));
+}
+
+/* What is taken as an anchor lies inside its bytes too. */
+static void check_anchor(struct slice der)
+{
+    struct x509 c;
+    check_inside(der, x509_subject_of(der));
+    if (x509_parse_anchor(der, &c, NULL) != ERR_OK)
+        return;
+    const struct slice parts[] = {c.subject, c.spki, c.name_constraints, c.subject_key_id,
+                                  c.serial};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        check_inside(der, parts[i]);
+    if (!x509_names_match(c.subject, c.subject))
+        abort();
 }
 
 static void check_verdict(const struct slice *chain, size_t count, const struct bundle_set *bundles)
@@ -81,8 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_parsed(slice_of(data, size));
     if (x509_split(slice_of(data, size), certs, SVID_CHAIN_MAX + 2, &count, NULL) != ERR_OK)
         return 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         check_parsed(certs[i]);
+        check_anchor(certs[i]);
+    }
     struct bundle_set bundles;
     bundle_set_init(&bundles);
     if (count > 0 &&
