@@ -89,6 +89,44 @@ def test_an_anchor_need_not_be_self_signed(site):
     assert d.asks(d.partner.leaf(PARTNER)) == b"", "a sister of the anchor, below the root"
 
 
+def test_a_root_of_no_use_is_told_and_the_others_stand(site):
+    """A key of a kind that we do not know, in our own bundle and as all of a partner's: our peers are
+    served, the partner's are not, and each root is told and counted once."""
+    d = Domains(site)
+    odd = site.ca("odd", "odd.test", key="secp256k1")
+    ours = der(odd.bundle) + der(d.ours.bundle)
+    d.start(response([svid(d.me, ME, bundle=ours)], {"spiffe://partner.test": der(odd.bundle)}))
+    assert d.asks(d.ours.leaf(WEB)) == SECRET
+    assert d.asks(d.partner.leaf(PARTNER)) == b""
+    told = [d.sidecar.wait_event("root_skipped", trust_domain=t) for t in ("example.org", "partner.test")]
+    assert "root 1 of 2" in told[0]["cause"] and "curve" in told[0]["cause"], told
+    assert told[0]["next"] == "1 of 2 roots of the bundle are in use", told
+    assert d.sidecar.metrics().total("spindle_sidecar_bundle_roots_skipped_total") == 2
+    d.agent.send(response([svid(d.me, ME, bundle=der(odd.bundle))]))
+    problem = d.sidecar.wait_event("identity_problem")
+    assert problem["reason"] == "cert_algorithm" and "keeping" in problem["next"], problem
+    assert d.asks(d.ours.leaf(WEB)) == SECRET, "with the bundle that it had"
+
+
+def test_odd_names_and_policies_are_served(site):
+    """Two attributes in one RDN of root, issuer and leaf, a policy that is a UUID, as our own and as a
+    peer's: OpenSSL speaks to us both ways."""
+    policy = "certificatePolicies=2.25.329800735698586629295641978511506172918"
+    root = site.ca("two", subject="/O=Test+CN=root")
+    sub = root.intermediate(subject="/O=Test+CN=sub", extra=[policy])
+    me, web = (sub.leaf(uri, subject="/O=Test+CN=leaf", extra=[policy]) for uri in (ME, WEB))
+    for path in (root.certificate, sub.certificate, me.certificate):
+        shown = harness.certs.openssl("x509", "-noout", "-subject", "-in", path)
+        assert " + O = Test" in shown, shown
+    app, server = Sink(site), Sink(site, context("server", web))
+    sidecar = site.sidecar(
+        identity={"files": me.files()},
+        inbound=[{"listen": "127.0.0.1:0", "forward": text(app.address), "allow": ALL}],
+        outbound=[{"listen": "127.0.0.1:0", "forward": text(server.address), "expect": ALL}])
+    assert talk(sidecar.inbound(), context("client", web)) == SECRET
+    assert talk(sidecar.outbound(0)) == SECRET
+
+
 def presented(address):
     """The SPIFFE ID of whoever serves there, by its certificate."""
     made = context("client")
