@@ -30,3 +30,11 @@ void report_log(struct slice report)
             log_error("config_problem", log_slice("problem", line));
     }
 }
+
+void report_log_as(struct slice report, enum log_level level, const char *event)
+{
+    while (report.len > 0) {
+        struct slice line = report_next_line(&report); /* a quiet log does not evaluate */
+        LOG_EVENT(level, event, log_slice("detail", line));
+    }
+}

@@ -8,9 +8,11 @@
 #include "sidecar/admin.h"
 #include "sidecar/gauges.h"
 #include "sidecar/identity_source.h"
+#include "sidecar/last_call.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"
 #include "sidecar/privileges.h"
+#include "sidecar/readiness.h"
 #include "sidecar/share_link.h"
 #include "sidecar/sockets.h"
 #include "sidecar/worker.h"
@@ -53,6 +55,7 @@ struct sidecar {
     bool loop_handles; /* signals and timer are initialised */
     enum phase phase;
     uint64_t drain_until_ms; /* loop time at which patience ends */
+    struct last_call last_call;
 };
 
 /* --- what the agent shares -------------------------------------------------------------------- */
@@ -249,6 +252,13 @@ static void close_parts(struct sidecar *s)
     }
 }
 
+/* As it was told to: within a limit. */
+static void leave(struct sidecar *s)
+{
+    last_call_begin(&s->last_call, LAST_CALL_MS);
+    close_parts(s);
+}
+
 static void on_drain_tick(uv_timer_t *timer)
 {
     struct sidecar *s = timer->data;
@@ -261,14 +271,14 @@ static void on_drain_tick(uv_timer_t *timer)
         log_info("draining", log_int("connections", left));
     } else if (left == 0) {
         log_info("drained");
-        close_parts(s);
+        leave(s);
         return;
     } else if (uv_now(&s->loop) >= s->drain_until_ms) {
         metric_add(s->metrics, M_DRAIN_CUT, 0, 0, 0, left);
         log_warn("drain_limit_reached", log_int("connections", left),
                  log_int("drain_limit_ms", s->config->drain_limit_ms),
                  log_str("next", "cutting them"));
-        close_parts(s);
+        leave(s);
         return;
     }
     uv_timer_start(timer, on_drain_tick, DRAIN_LOOK_MS, 0);
@@ -287,7 +297,7 @@ void sidecar_drain(struct sidecar *s, const struct audit_order *order)
 
 static void on_quit_tick(uv_timer_t *timer)
 {
-    close_parts(timer->data);
+    leave(timer->data);
 }
 
 void sidecar_quit(struct sidecar *s, const struct audit_order *order)
@@ -297,18 +307,6 @@ void sidecar_quit(struct sidecar *s, const struct audit_order *order)
     log_info("quitting", log_int("connections", connections_left(s)));
     audit_quit(s->notes.audit, order, connections_left(s));
     uv_timer_start(&s->drain, on_quit_tick, DRAIN_LOOK_MS, 0); /* the answer leaves first */
-}
-
-bool sidecar_is_ready(const struct sidecar *s, struct buf *ret_words)
-{
-    const char *lacks = NULL;
-    if (s->phase != PHASE_RUNNING)
-        lacks = "not ready: draining\n";
-    else if (s->identity == NULL)
-        lacks = "not ready: no identity\n";
-    else if (s->view == NULL && s->config->revocation == REVOCATION_HARD)
-        lacks = "not ready: no revocation cache, and revocation.policy is hard\n";
-    return buf_append_str(ret_words, lacks != NULL ? lacks : "ready\n") == ERR_OK && lacks == NULL;
 }
 
 void sidecar_each_conn(struct sidecar *s, size_t max,
@@ -328,15 +326,6 @@ struct sidecar_facts sidecar_facts(const struct sidecar *s)
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
-static void log_lines(enum log_level level, const char *event, const struct buf *report)
-{
-    struct slice rest = buf_slice(report);
-    while (rest.len > 0) {
-        struct slice line = report_next_line(&rest); /* not inside: a quiet log does not evaluate */
-        LOG_EVENT(level, event, log_slice("detail", line));
-    }
-}
-
 /* All or nothing: a configuration with an error, or with a change that needs a restart, changes
  * nothing. */
 static void reload(struct sidecar *s)
@@ -349,7 +338,7 @@ static void reload(struct sidecar *s)
     if (err == ERR_OK)
         err = sidecar_config_check_reload(s->config, next, &report, &why);
     if (err != ERR_OK) {
-        log_lines(LOG_ERROR, "config_error", &report);
+        report_log_as(buf_slice(&report), LOG_ERROR, "config_error");
         log_error("reload_failed", log_str("detail", why_text(&why)),
                   log_str("next", "keeping the configuration in use"));
         struct slice lines = buf_slice(&report);
@@ -409,7 +398,15 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static bool on_ready_probe(void *arg, struct buf *words)
 {
-    return sidecar_is_ready(arg, words);
+    const struct sidecar *s = arg;
+    struct readiness r = {.config = s->config,
+                          .workers = s->workers,
+                          .worker_count = s->worker_count,
+                          .open_per_route = s->open_per_route,
+                          .leaving = s->phase != PHASE_RUNNING,
+                          .has_identity = s->identity != NULL,
+                          .has_view = s->view != NULL};
+    return readiness_tell(&r, words);
 }
 
 static void open_loop_handles(struct sidecar *s)
@@ -442,7 +439,7 @@ static err_t enter_sandbox(struct sidecar *s, struct why *why)
     struct buf notes;
     buf_init(&notes, 1u << 14);
     err_t err = sidecar_privileges_enter(s->config, s->config_path, &notes, why);
-    log_lines(LOG_WARN, "sandbox", &notes);
+    report_log_as(buf_slice(&notes), LOG_WARN, "sandbox");
     buf_done(&notes);
     return err;
 }
@@ -552,6 +549,7 @@ static void finish(struct sidecar *s)
     (void)code;
     audit_stopped(s->notes.audit);
     audit_close(s->notes.audit);
+    last_call_end(&s->last_call);
     gauges_free(s->gauges);
     peer_tally_free(s->notes.peers);
     metrics_free(s->metrics);

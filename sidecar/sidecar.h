@@ -18,8 +18,7 @@ struct sidecar;
 struct refusals;
 struct revocation_view;
 
-/* For admin.c and the probes. */
-bool sidecar_is_ready(const struct sidecar *s, struct buf *ret_words);
+/* For admin.c. */
 void sidecar_drain(struct sidecar *s, const struct audit_order *order);
 void sidecar_quit(struct sidecar *s, const struct audit_order *order);
 void sidecar_each_conn(struct sidecar *s, size_t max,

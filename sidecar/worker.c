@@ -112,6 +112,22 @@ static struct revocation_self self_of(const struct identity *me)
     return self;
 }
 
+static void note_refusal(struct worker *w, const struct why *why)
+{
+    pthread_mutex_lock(&w->lock);
+    w->refused = *why;
+    w->serves = w->server_tls != NULL;
+    pthread_mutex_unlock(&w->lock);
+}
+
+bool worker_refused_identity(struct worker *w, struct worker_refusal *ret)
+{
+    pthread_mutex_lock(&w->lock);
+    *ret = (struct worker_refusal){.why = w->refused, .serves = w->serves};
+    pthread_mutex_unlock(&w->lock);
+    return ret->why.err != ERR_OK;
+}
+
 /* Both contexts or none; connections that waited go on. */
 static void take_identity(struct worker *w, struct identity *identity)
 {
@@ -119,6 +135,7 @@ static void take_identity(struct worker *w, struct identity *identity)
     struct why why = {0};
     if (identity == NULL) {
         drop_contexts(w);
+        note_refusal(w, &why);        /* none */
         recheck_changed(&w->recheck); /* it may be ours that was revoked */
         return;
     }
@@ -127,6 +144,8 @@ static void take_identity(struct worker *w, struct identity *identity)
         err = tls_context_new(TLS_CLIENT, TLS_CLIENT_REQUIRED, identity, &client, &why);
     if (err != ERR_OK) {
         tls_context_unref(server);
+        note_refusal(w, &why);
+        sidecar_count_identity_failure(w->metrics, err);
         log_error("identity_unusable", log_err("reason", err), log_str("detail", why_text(&why)),
                   log_str("next", w->server_tls != NULL ? "keeping the one in use" : "waiting"));
         return;
@@ -135,6 +154,7 @@ static void take_identity(struct worker *w, struct identity *identity)
     drop_contexts(w);
     w->server_tls = server;
     w->client_tls = client;
+    note_refusal(w, &why);
     w->self = self_of(identity);
     if (!same_trust)
         recheck_start(&w->recheck, RECHECK_TRUST);

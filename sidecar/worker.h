@@ -6,6 +6,7 @@
 
 #include "common/metric.h"
 #include "sidecar/conn.h"
+#include "sidecar/mailbox.h"
 #include "sidecar/recheck.h"
 #include "sidecar/revocation_check.h"
 #include "sidecar/verify_cache.h"
@@ -14,20 +15,6 @@
 
 struct listener;
 struct notes;
-
-struct mail {
-    bool has_identity, has_view, has_life_limit;
-    struct identity *identity;     /* shared, may be NULL while has_identity */
-    struct sidecar_config *config; /* shared, or NULL */
-    struct revocation_view *view;  /* counted, may be NULL while has_view */
-    int64_t life_limit_s;
-    bool changed, stop, close;
-};
-struct mailbox {
-    pthread_mutex_t lock;
-    uv_async_t bell;
-    struct mail mail;
-};
 
 /* What all workers of a sidecar use at once. */
 struct worker_shared {
@@ -57,9 +44,11 @@ struct worker {
     _Atomic size_t *open_per_route; /* borrowed, of all workers: the cap is the listener's */
     size_t route_count;
     size_t connection_cap; /* of one route, when the configuration names none */
-    pthread_mutex_t lock;  /* guards the list for readers in other threads */
+    pthread_mutex_t lock;  /* guards the list, and `refused`, for readers in other threads */
     struct conn *conns;    /* newest first */
     _Atomic size_t conn_count;
+    struct why refused; /* why the newest identity cannot be used; ERR_OK: it can */
+    bool serves;        /* with the one before, then */
     uint64_t next_id;
     struct mailbox box;
     bool closing;
@@ -91,6 +80,12 @@ void worker_done(struct worker *w);
 void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struct conn_view *view),
                  void *arg);
 size_t worker_connection_cap(const struct worker *w);
+/* Could it not take the newest identity? Any thread. */
+struct worker_refusal {
+    struct why why;
+    bool serves; /* with the one before */
+};
+bool worker_refused_identity(struct worker *w, struct worker_refusal *ret);
 
 /* For conn.c. Overdue: without an identity for longer than a connection waits for one. */
 bool worker_identity_overdue(const struct worker *w);

@@ -18,7 +18,8 @@ RULES = [
      "memory goes through mem_alloc", r"common/mem\.c$|" + TESTS),
     # admin: what jansson's json_dumps gave
     (r"\bfree\s*\(", "memory goes through mem_free", r"common/mem\.c$|/admin\.c$|" + TESTS),
-    (r"\b_?exit\s*\(", "only main.c ends the program", r"/main\.c$|" + TESTS),
+    (r"\b_?exit\s*\(", "only main.c ends the program, and last_call.c one that hangs",
+     r"/main\.c$|^sidecar/last_call\.c$|" + TESTS),
     (r"\b(sleep|usleep|nanosleep)\s*\(", "wait for an event", r"tests/bench/"),
     (r"\b(time|gettimeofday|clock_gettime)\s*\((?!CLOCK_PROCESS_CPUTIME_ID)", "time comes from clock", r"common/clock\.c$|" + TESTS),
     (r"\bmemcmp\s*\([^;()]*(key|secret|private|password|token)", "secrets are compared by mem_compare_secret", TESTS),

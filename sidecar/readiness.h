@@ -1,0 +1,20 @@
+/* What /ready answers, and why. Main loop. */
+#ifndef SPINDLE_SIDECAR_READINESS_H
+#define SPINDLE_SIDECAR_READINESS_H
+
+#include "sidecar/worker.h"
+
+struct readiness {
+    const struct sidecar_config *config;
+    struct worker *workers; /* the first runs on this loop */
+    unsigned worker_count;
+    const _Atomic size_t *open_per_route; /* connections */
+    bool leaving;                         /* told to end */
+    bool has_identity, has_view;
+};
+
+/* False: not ready, 503. The first line of *words is the verdict with its reason; further ones say
+ * what is wrong though it serves ("degraded: ..."). No memory for the words: not ready. */
+bool readiness_tell(const struct readiness *r, struct buf *words);
+
+#endif
