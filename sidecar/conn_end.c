@@ -73,8 +73,8 @@ static bool is_reset(const struct conn *c, const struct stream *s)
 {
     if (c->end.orderly)
         return false;
-    if (s == c->secure)
-        return !s->mute && c->end.err != ERR_DRAINING;
+    if (s == c->secure) /* after our FIN it knows all, unless the app took not all of its bytes */
+        return !s->mute && c->end.err != ERR_DRAINING && (!s->fin_sent || c->plain->broken);
     bool unclean = c->end.err == ERR_TLS_TRUNCATED || c->end.err == ERR_DRAINING;
     return !unclean || c->route->unclean_close == UNCLEAN_CLOSE_RESET;
 }
@@ -135,8 +135,26 @@ static void give_up(struct conn *c)
     end(c, c->end.err, NULL, is_reset_late(c, &c->down), is_reset_late(c, &c->up));
 }
 
+/* A reader was slow: what arrived meanwhile, unread, is carried before the FIN. */
+static void carry_rest(struct conn *c, struct relay *r)
+{
+    struct why why = {0};
+    if (relay_is_over(r) || stream_is_full(r->to))
+        return;
+    uint64_t before = atomic_load_explicit(&r->bytes, memory_order_relaxed);
+    enum relay_result result = relay_move(r, &c->worker->scratch, &why);
+    if (result == RELAY_TRUNCATED || result == RELAY_BROKEN_FROM || result == RELAY_BROKEN_TO)
+        c->end.orderly = false;
+    if (r->eof || before != atomic_load_explicit(&r->bytes, memory_order_relaxed))
+        return;
+    r->eof = true;
+    (void)stream_close_write(r->to, &c->worker->scratch, &why);
+}
+
 void conn_ending_look(struct conn *c)
 {
+    for (size_t i = 0; c->end.orderly && i < 2; i++)
+        carry_rest(c, &c->relays[i]);
     note_progress(c);
     if (is_over(c)) {
         close_if_taken(c, &c->down);
@@ -172,12 +190,8 @@ static void read_no_more(struct conn *c)
 
 void conn_end_orderly(struct conn *c, const struct why *why)
 {
-    struct why ignored;
     conn_end_note(c, why);
     c->end.orderly = true;
-    read_no_more(c);
-    (void)stream_close_write(&c->down, &c->worker->scratch, &ignored);
-    (void)stream_close_write(&c->up, &c->worker->scratch, &ignored);
     conn_end_begin(c);
     conn_ending_look(c);
 }

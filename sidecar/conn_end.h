@@ -24,7 +24,7 @@ void conn_end_cut(struct conn *c, const struct why *why, enum conn_cut how);
 void conn_end_note(struct conn *c, const struct why *why);
 /* One direction has failed: from now on what is under way is brought home, in ENDING. */
 void conn_end_begin(struct conn *c);
-/* Nothing is under way, or nobody moves it: no more is read, the ends follow what is queued. */
+/* Nothing is under way, or nobody takes it: the ends follow what has arrived. */
 void conn_end_orderly(struct conn *c, const struct why *why);
 /* After each step in ENDING: closes what has taken all. */
 void conn_ending_look(struct conn *c);

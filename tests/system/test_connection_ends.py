@@ -11,12 +11,13 @@ import pytest
 from certs import Authority
 from harness import wait_until
 from test_hostile_peers import ME, WEB, context, text
-from tls_end import TlsEnd, read_to_end, reset, unsent
+from tls_end import TlsEnd, acked, read_to_end, reset, unsent
 
 SIZE = 2_500_000                # fits into what three kernels and the sidecar hold while nobody reads
 DATA = os.urandom(SIZE)
 QUICK = {"unclean_close": "300ms"}
 CLOSED = "spindle_sidecar_connections_closed_total"
+HANDSHAKE_MAX = 16384
 SIDES = ["inbound", "outbound"]
 
 
@@ -259,6 +260,39 @@ def test_a_timeout_is_an_orderly_end_behind_what_is_queued(site, leaves, side, t
     got, how = read_to_end(ends.app)
     assert (len(got), how) == (SIZE, "eof") and got == DATA
     ends.ended("timeout")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_timeout_loses_nothing_that_had_arrived(site, leaves, side):
+    """More than the sidecar holds itself: what its kernel had is carried too, once the app reads again."""
+    ends = Ends(site, leaves, side, timeouts={"idle": "500ms"})
+
+    def send():
+        with contextlib.suppress(OSError):
+            ends.peer.send(DATA * 8)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    ends.sidecar.wait_event("conn_state", to="ENDING")
+    arrived = (acked(ends.peer.sock) - HANDSHAKE_MAX) * 16384 // 16406 - 16384  # of whole records
+    got, how = read_to_end(ends.app)
+    sender.join()
+    assert arrived > SIZE and len(got) >= arrived and how == "eof" and (DATA * 8).startswith(got)
+    ends.ended("timeout")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_waits_for_a_peer_goes_out_before_the_alert(site, leaves, side):
+    """A record that is none ends the session, and not what was sealed before."""
+    ends = Ends(site, leaves, side)
+    ends.app.sendall(DATA[:200_000])
+    ends.sidecar.wait_metric("spindle_sidecar_transferred_bytes_total", at_least=200_000)
+    ends.peer.garbage()
+    ends.sidecar.wait_event("conn_state", to="ENDING")
+    got, how = ends.peer.read_to_end()
+    assert (len(got), how) == (200_000, "torn") and got == DATA[:200_000]
+    assert read_to_end(ends.app) == (b"", "reset")
+    ends.ended("tls_protocol")
 
 
 def test_an_idle_timeout_is_no_truncation_to_the_other_sidecar(site, leaves):

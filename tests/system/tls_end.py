@@ -17,6 +17,11 @@ def unsent(sock):
     return struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
 
 
+def acked(sock):
+    """Bytes that the other kernel has acknowledged, of all that were ever sent."""
+    return struct.unpack_from("Q", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 120)[0]
+
+
 def reset(sock, behind_all=True):
     """RST; behind_all: once the other kernel has what was sent, as it would drop that here."""
     if behind_all:
