@@ -5,7 +5,8 @@
 #define SPINDLE_COMMON_NAME_CACHE_H
 
 #include "common/dns_name.h"
-#include "common/name_lookup.h"
+#include "common/ip_list.h"
+#include "common/name_result.h"
 
 /* An answer is believed as long as its TTL says, within these. Files have a TTL of 0. */
 #define NAME_TTL_MIN_MS 1000

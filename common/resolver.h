@@ -6,15 +6,15 @@
 #define SPINDLE_COMMON_RESOLVER_H
 
 #include "common/name_cache.h"
+#include "common/name_lookup.h"
 
 #include <sys/queue.h>
 
 #define RESOLVER_LOOKUPS_MAX 64  /* under way at once; further names queue */
 #define RESOLVER_ASKS_MAX 16384  /* waiting at once; further ones are answered NAME_LIMIT */
 #define RESOLVER_PATIENCE_MS 500 /* then those who wait get the answer that is too old, if any */
-#define RESOLVER_FAILING_MS                                                                        \
-    300000 /* a name that failed and is asked for no more counts so long                           \
-            */
+/* A name that failed, and that nobody asks for any more, counts so long as failing. */
+#define RESOLVER_FAILING_MS (5 * 60 * 1000)
 
 struct resolver; /* opaque */
 

@@ -85,7 +85,7 @@ static const struct condition conditions[] = {
     {SCMP_SYS(mmap), 1, {LACKS(2, PROT_EXEC)}},
     {SCMP_SYS(mmap), 2, {HAS(2, PROT_EXEC), LACKS(3, MAP_ANONYMOUS)}},
     {SCMP_SYS(mprotect), 1, {LACKS(2, PROT_EXEC)}},
-    /* netlink: getaddrinfo asks which address families there are */
+    /* netlink: name services (users, groups) ask which address families there are */
     {SCMP_SYS(socket), 1, {IS(0, AF_UNIX)}},
     {SCMP_SYS(socket), 1, {IS(0, AF_INET)}},
     {SCMP_SYS(socket), 1, {IS(0, AF_INET6)}},

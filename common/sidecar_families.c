@@ -1,5 +1,6 @@
 #include "common/sidecar_families.h"
 
+#include "common/name_result.h"
 #include "common/sidecar_family_ids.h"
 
 #define METRICS_COMPONENT "sidecar"
@@ -69,8 +70,27 @@ static const double bounds_handshake[] = {.0005, .001, .0025, .005, .01, .025, .
 static const double bounds_connect[] = {.0001, .00025, .0005, .001, .0025, .005, .01, .025,
                                         .05,   .1,     .25,   .5,   1,     2.5,  5,   10};
 
+static const double bounds_lookup[] = {.001, .005, .025, .1, .5, 1, 2.5, 10};
+
 static const char *const root_values[] = {[ROOT_FIRST] = "first", [ROOT_LAST] = "last"};
 
+static const char *const name_result_values[] = {
+#define X(name, word, err, text) [NAME_##name] = (word),
+    NAME_RESULTS(X)
+#undef X
+};
+static const char *const name_source_values[] = {[NAME_SOURCE_CACHE] = "cache",
+                                                 [NAME_SOURCE_LOOKUP] = "lookup",
+                                                 [NAME_SOURCE_STALE] = "stale",
+                                                 [NAME_SOURCE_NONE] = "none"};
+static const char *const name_bound_values[] = {[NAME_BOUND_NAMES] = "names",
+                                                [NAME_BOUND_LOOKUPS] = "lookups",
+                                                [NAME_BOUND_WAITING] = "waiting",
+                                                [NAME_BOUND_ADDRESSES] = "addresses"};
+
+#define L_NAME_RESULT METRIC_VALUES("result", name_result_values)
+#define L_NAME_SOURCE METRIC_VALUES("source", name_source_values)
+#define L_NAME_BOUND METRIC_VALUES("bound", name_bound_values)
 #define L_ROOT METRIC_VALUES("root", root_values)
 #define L_PEER METRIC_OPEN("peer")
 #define L_DIRECTION METRIC_VALUES("direction", direction_values)

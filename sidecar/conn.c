@@ -129,7 +129,10 @@ static void start_dial(struct conn *c)
     struct why why = {0};
     conn_enter(c, CONN_DIAL);
     stream_want(&c->down, 0);
-    if (dial_start(c->worker->loop, &c->route->forward, on_dialed, c, &c->dial, &why) != ERR_OK) {
+    struct dial_from from = {.loop = c->worker->loop,
+                             .desk = &c->worker->desk,
+                             .timeout_ms = (uint64_t)c->config->connect_timeout_ms};
+    if (dial_start(&from, &c->route->forward, on_dialed, c, &c->dial, &why) != ERR_OK) {
         conn_report_connect_failure(c, why.err, &why);
         conn_close(c, why.err, &why, &c->down);
     }
@@ -252,9 +255,9 @@ static void step_dial(struct conn *c, const struct conn_input *in)
         conn_close(c, in->why->err, in->why, &c->down);
         break;
     case CONN_EV_DEADLINE:
-        why_set(&why, ERR_TIMEOUT, "no answer within the connect timeout");
-        conn_report_connect_failure(c, ERR_TIMEOUT, &why);
-        conn_close(c, ERR_TIMEOUT, &why, &c->down);
+        (void)dial_too_late(c->dial, &why);
+        conn_report_connect_failure(c, why.err, &why);
+        conn_close(c, why.err, &why, &c->down);
         break;
     case CONN_EV_START:
     case CONN_EV_READY:

@@ -1,19 +1,26 @@
 #include "sidecar/dial.h"
 
 #include "common/mem.h"
+#include "sidecar/address_order.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
-
-#define ATTEMPT_MS 2000 /* room for one lost SYN; the last address has all that is left */
 
 struct target {
     struct sockaddr_storage sa;
     socklen_t len;
+};
+
+struct attempt {
+    struct dial *dial;
+    struct attempt *next; /* newer */
+    uv_poll_t poll;
+    struct target to;
+    int fd; /* owned */
 };
 
 struct dial {
@@ -21,26 +28,31 @@ struct dial {
     dial_done done; /* NULL once answered or canceled */
     void *arg;
     struct address to;
-    uv_getaddrinfo_t resolver;
-    uv_timer_t later; /* what cannot be said inside dial_start is said from here; patience */
-    int start_error;  /* errno to say then */
-    uv_poll_t poll;   /* the attempt under way */
-    bool polling;
-    unsigned busy; /* handles and requests that libuv still has; 0: free */
-    int fd;        /* of the attempt, owned; -1 */
-    struct target targets[DIAL_ADDRESSES_MAX];
-    size_t count, next;
-    struct why why;
+    struct target only; /* an address or a path: what there is to try */
+    bool has_only;
+    struct address_order order; /* of a name */
+    struct resolver_ask ask;
+    bool awaits;              /* addresses: all, or more of them */
+    enum name_result result;  /* of the name */
+    uv_timer_t later;         /* the next attempt, or what cannot be said inside dial_start */
+    uint64_t until_ms;        /* the caller's deadline */
+    struct attempt *attempts; /* under way, oldest first */
+    size_t under_way, started;
+    int failure; /* errno of the most telling attempt; 0: none failed */
+    struct target failed;
+    unsigned busy; /* handles that libuv still has; 0: free */
 };
 
-static void try_next(struct dial *d);
+static void go_on(struct dial *d);
 
 /* --- life: freed when libuv has given everything back ----------------------------------------- */
 
 static void release(struct dial *d)
 {
-    if (--d->busy == 0)
-        mem_free(d);
+    if (--d->busy > 0)
+        return;
+    address_order_done(&d->order);
+    mem_free(d);
 }
 
 static void on_later_closed(uv_handle_t *handle)
@@ -50,71 +62,120 @@ static void on_later_closed(uv_handle_t *handle)
 
 static void on_attempt_closed(uv_handle_t *handle)
 {
-    struct dial *d = handle->data;
-    d->polling = false;
-    if (d->done != NULL)
-        try_next(d);
+    struct attempt *a = handle->data;
+    struct dial *d = a->dial;
+    mem_free(a);
     release(d);
 }
 
+/* Leaves the list; its descriptor is closed unless it was taken out. */
+static void end_attempt(struct attempt *a)
+{
+    struct attempt **at = &a->dial->attempts;
+    while (*at != a)
+        at = &(*at)->next;
+    *at = a->next;
+    a->dial->under_way--;
+    uv_close((uv_handle_t *)&a->poll, on_attempt_closed);
+    if (a->fd >= 0)
+        close(a->fd);
+}
+
 /* The last act: nothing touches `d` after it but close callbacks. */
-static void finish(struct dial *d, int fd)
+static void finish(struct dial *d, int fd, const struct why *why)
 {
     dial_done done = d->done;
     d->done = NULL;
-    if (d->polling && !uv_is_closing((uv_handle_t *)&d->poll))
-        uv_close((uv_handle_t *)&d->poll, on_attempt_closed);
-    if (d->fd >= 0 && d->fd != fd)
-        close(d->fd);
-    d->fd = -1;
+    resolver_forget(&d->ask);
+    while (d->attempts != NULL)
+        end_attempt(d->attempts);
     uv_close((uv_handle_t *)&d->later, on_later_closed);
     if (done != NULL)
-        done(d->arg, fd, &d->why);
+        done(d->arg, fd, why);
 }
 
 void dial_cancel(struct dial *d)
 {
     d->done = NULL;
-    uv_cancel((uv_req_t *)&d->resolver); /* refused when it is not queued: it ends by itself */
-    finish(d, -1);
+    finish(d, -1, NULL);
+}
+
+/* --- words ------------------------------------------------------------------------------------ */
+
+/* A host without one of the families says so of each such address: that tells least. */
+static bool tells_little(int error)
+{
+    return error == ENETUNREACH || error == EHOSTUNREACH || error == EAFNOSUPPORT ||
+           error == EADDRNOTAVAIL || error == ETIMEDOUT;
+}
+
+static void note_failure(struct dial *d, const struct target *to, int error)
+{
+    if (d->failure != 0 && tells_little(error) && !tells_little(d->failure))
+        return;
+    d->failure = error;
+    d->failed = *to;
+}
+
+static void add_cause(const struct dial *d, char *out, size_t size)
+{
+    char text[ADDRESS_TEXT_LEN];
+    sockaddr_text((const struct sockaddr *)&d->failed.sa, text);
+    snprintf(out, size, "connect to %s: %s", text, strerror(d->failure));
+}
+
+static err_t say_failure(const struct dial *d, struct why *why)
+{
+    char cause[ADDRESS_TEXT_LEN + 80], text[ADDRESS_TEXT_LEN];
+    if (d->started == 0)
+        return name_result_why(why, d->to.host, d->result);
+    add_cause(d, cause, sizeof cause);
+    if (d->has_only || d->started == 1)
+        return why_set(why, ERR_CONNECT, "%s%s%s", d->has_only ? "" : d->to.host,
+                       d->has_only ? "" : ": ", cause);
+    return why_set(why, ERR_CONNECT, "%s: none of %zu addresses could be connected; %s",
+                   address_text(&d->to, text), d->started, cause);
+}
+
+err_t dial_too_late(const struct dial *d, struct why *why)
+{
+    char cause[ADDRESS_TEXT_LEN + 80] = "", text[ADDRESS_TEXT_LEN];
+    if (d->awaits && d->started == 0)
+        return why_set(why, ERR_RESOLVE_TIMEOUT,
+                       "%s: no name server answered within the connect timeout", d->to.host);
+    if (d->has_only || d->order.count == 1)
+        return why_set(why, ERR_TIMEOUT, "no answer from %s within the connect timeout",
+                       address_text(&d->to, text));
+    if (d->failure != 0)
+        add_cause(d, cause, sizeof cause);
+    return why_set(why, ERR_TIMEOUT,
+                   "%s: %zu of %zu addresses tried within the connect timeout%s%s",
+                   address_text(&d->to, text), d->started, d->order.count,
+                   cause[0] != '\0' ? "; " : "", cause);
 }
 
 /* --- one attempt ------------------------------------------------------------------------------ */
 
-static void attempt_failed(struct dial *d, int error)
-{
-    char text[ADDRESS_TEXT_LEN];
-    uv_timer_stop(&d->later);
-    errno = error;
-    why_errno(&d->why, ERR_CONNECT, "connect to %s",
-              sockaddr_text((const struct sockaddr *)&d->targets[d->next - 1].sa, text));
-    if (d->next == d->count || !d->polling) {
-        finish(d, -1);
-        return;
-    }
-    uv_close((uv_handle_t *)&d->poll, on_attempt_closed); /* goes on with the next */
-    close(d->fd);
-    d->fd = -1;
-}
-
 static void on_writable(uv_poll_t *handle, int status, int events)
 {
-    struct dial *d = handle->data;
-    int error = 0;
+    struct attempt *a = handle->data;
+    struct dial *d = a->dial;
+    int error = 0, fd = a->fd;
     socklen_t len = sizeof error;
     (void)status; /* SO_ERROR has the cause */
     (void)events;
-    if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
-    if (error != 0)
-        attempt_failed(d, error);
-    else
-        finish(d, d->fd);
-}
-
-static void on_slow(uv_timer_t *timer)
-{
-    attempt_failed(timer->data, ETIMEDOUT);
+    if (error == 0) {
+        a->fd = -1;
+        end_attempt(a);
+        finish(d, fd, NULL);
+    } else {
+        note_failure(d, &a->to, error);
+        end_attempt(a);
+        uv_timer_stop(&d->later);
+        go_on(d);
+    }
 }
 
 static int open_socket(int family)
@@ -128,111 +189,163 @@ static int open_socket(int family)
     return fd;
 }
 
-/* Starts on the next address; 0, or the errno of what failed at once. d->poll is free. */
-static int attempt(struct dial *d)
+static void put_last(struct dial *d, struct attempt *a)
 {
-    const struct target *t = &d->targets[d->next++];
-    d->fd = open_socket(t->sa.ss_family);
-    if (d->fd < 0)
-        return errno;
-    if (uv_poll_init(d->loop, &d->poll, d->fd) != 0)
-        return ENOMEM;
-    d->poll.data = d;
-    d->polling = true;
-    d->busy++;
-    if (connect(d->fd, (const struct sockaddr *)&t->sa, t->len) != 0 && errno != EINPROGRESS)
-        return errno;
-    if (uv_poll_start(&d->poll, UV_WRITABLE, on_writable) != 0)
-        return ENOMEM;
-    if (d->next < d->count)
-        uv_timer_start(&d->later, on_slow, ATTEMPT_MS, 0);
-    return 0;
+    struct attempt **at = &d->attempts;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = a;
+    d->under_way++;
 }
 
-static void try_next(struct dial *d)
+/* 0, or the errno of what failed at once. */
+static int connect_to(struct dial *d, const struct target *to)
 {
-    int error = attempt(d);
+    struct attempt *a = mem_alloc(sizeof *a);
+    if (a == NULL)
+        return ENOMEM;
+    a->dial = d;
+    a->to = *to;
+    a->fd = open_socket(to->sa.ss_family);
+    int error = a->fd < 0 ? errno : 0;
+    if (error == 0 && uv_poll_init(d->loop, &a->poll, a->fd) != 0) {
+        close(a->fd);
+        error = ENOMEM;
+    }
+    if (error != 0) {
+        mem_free(a);
+        return error;
+    }
+    a->poll.data = a;
+    d->busy++;
+    put_last(d, a);
+    if (connect(a->fd, (const struct sockaddr *)&to->sa, to->len) != 0 && errno != EINPROGRESS)
+        error = errno;
+    else if (uv_poll_start(&a->poll, UV_WRITABLE, on_writable) != 0)
+        error = ENOMEM;
     if (error != 0)
-        attempt_failed(d, error);
+        end_attempt(a);
+    return error;
+}
+
+/* --- which, and when -------------------------------------------------------------------------- */
+
+static size_t left(const struct dial *d)
+{
+    return d->has_only ? (size_t)(d->started == 0) : address_order_left(&d->order);
+}
+
+/* The next one, which there is. False: it failed at once. */
+static bool attempt(struct dial *d)
+{
+    struct target to = d->only;
+    if (!d->has_only)
+        ip_sockaddr(address_order_next(&d->order), d->to.port, &to.sa, &to.len);
+    if (d->under_way == DIAL_ATTEMPTS_MAX) {
+        note_failure(d, &d->attempts->to, ETIMEDOUT);
+        end_attempt(d->attempts);
+    }
+    d->started++;
+    int error = connect_to(d, &to);
+    if (error != 0)
+        note_failure(d, &to, error);
+    return error == 0;
 }
 
 static void on_later(uv_timer_t *timer)
 {
-    struct dial *d = timer->data;
-    attempt_failed(d, d->start_error);
+    go_on(timer->data);
+}
+
+/* One more attempt, beside those that have not answered; of those that fail at once the next
+ * follows. Sets the time of the one after. */
+static void start_attempts(struct dial *d)
+{
+    uint64_t now = uv_now(d->loop);
+    bool lasts = false;
+    while (!lasts && left(d) > 0)
+        lasts = attempt(d);
+    uint64_t remaining = d->until_ms > now ? d->until_ms - now : 0;
+    if (left(d) > 0)
+        uv_timer_start(&d->later, on_later, address_order_delay(left(d), remaining), 0);
+}
+
+/* After a failure, or with addresses that are new: the next at once. */
+static void go_on(struct dial *d)
+{
+    struct why why = {0};
+    if (!uv_is_active((uv_handle_t *)&d->later))
+        start_attempts(d);
+    if (d->under_way > 0 || d->awaits)
+        return;
+    (void)say_failure(d, &why);
+    finish(d, -1, &why);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-static void take_addresses(struct dial *d, const struct addrinfo *list)
+/* False: no memory. */
+static bool take(struct dial *d, struct name_answer answer)
 {
-    for (const struct addrinfo *a = list; a != NULL && d->count < DIAL_ADDRESSES_MAX;
-         a = a->ai_next) {
-        if (a->ai_addrlen > sizeof d->targets[0].sa)
-            continue;
-        struct target *t = &d->targets[d->count++];
-        memcpy(&t->sa, a->ai_addr, a->ai_addrlen);
-        t->len = a->ai_addrlen;
+    err_t err = ERR_OK;
+    d->awaits = !answer.last;
+    d->result = answer.result;
+    if (answer.list != NULL)
+        err = address_order_add(&d->order, answer.list);
+    ip_list_unref(answer.list);
+    return err == ERR_OK;
+}
+
+static void on_answer(void *arg, struct name_answer answer)
+{
+    struct dial *d = arg;
+    struct why why = {0};
+    if (take(d, answer)) {
+        go_on(d);
+    } else {
+        why_set(&why, ERR_NO_MEMORY, "addresses of %s", d->to.host);
+        finish(d, -1, &why);
     }
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
-{
-    struct dial *d = request->data;
-    if (d->done != NULL && status == 0)
-        take_addresses(d, list);
-    uv_freeaddrinfo(list);
-    if (d->done != NULL && d->count > 0) {
-        try_next(d);
-    } else if (d->done != NULL) {
-        why_set(&d->why, ERR_RESOLVE, "%s: %s", d->to.host,
-                status != 0 ? uv_strerror(status) : "no address");
-        finish(d, -1);
-    }
-    release(d);
-}
+/* --- start ------------------------------------------------------------------------------------ */
 
-static err_t start_resolver(struct dial *d, struct why *why)
+static err_t find_addresses(struct dial *d, struct resolver_desk *desk, struct why *why)
 {
-    char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    snprintf(port, sizeof port, "%u", d->to.port);
-    d->resolver.data = d;
-    int code = uv_getaddrinfo(d->loop, &d->resolver, on_resolved, d->to.host, port, &hints);
-    if (code != 0)
-        return why_set(why, ERR_RESOLVE, "%s: %s", d->to.host, uv_strerror(code));
-    d->busy++;
+    struct name_answer answer;
+    if (d->to.kind != ADDRESS_NAME) {
+        d->has_only = true;
+        err_t err = address_sockaddr(&d->to, &d->only.sa, &d->only.len);
+        return err == ERR_OK ? err : why_set(why, err, "%s", d->to.host);
+    }
+    d->awaits = true;
+    if (resolver_ask(desk, &d->ask, d->to.host, on_answer, d, &answer) && !take(d, answer))
+        return why_set(why, ERR_NO_MEMORY, "addresses of %s", d->to.host);
     return ERR_OK;
 }
 
-err_t dial_start(uv_loop_t *loop, const struct address *to, dial_done done, void *arg,
+err_t dial_start(const struct dial_from *from, const struct address *to, dial_done done, void *arg,
                  struct dial **ret, struct why *why)
 {
     struct dial *d = mem_alloc(sizeof *d);
     if (d == NULL)
         return why_set(why, ERR_NO_MEMORY, "connection to %s", to->host);
-    d->loop = loop;
+    d->loop = from->loop;
     d->to = *to;
     d->done = done;
     d->arg = arg;
-    d->fd = -1;
-    uv_timer_init(loop, &d->later);
+    d->until_ms = uv_now(from->loop) + from->timeout_ms;
+    uv_timer_init(d->loop, &d->later);
     d->later.data = d;
     d->busy = 1;
-    err_t err = ERR_OK;
-    if (to->kind == ADDRESS_NAME) {
-        err = start_resolver(d, why);
-    } else {
-        err = address_sockaddr(to, &d->targets[0].sa, &d->targets[0].len);
-        d->count = 1;
-        d->start_error = err == ERR_OK ? attempt(d) : 0;
-        if (d->start_error != 0)
-            uv_timer_start(&d->later, on_later, 0, 0);
-    }
+    err_t err = find_addresses(d, from->desk, why);
     if (err != ERR_OK) {
-        uv_close((uv_handle_t *)&d->later, on_later_closed);
+        dial_cancel(d);
         return err;
     }
+    start_attempts(d);
+    if (d->under_way == 0 && !d->awaits)
+        uv_timer_start(&d->later, on_later, 0, 0); /* says why */
     *ret = d;
     return ERR_OK;
 }

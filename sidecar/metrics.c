@@ -61,10 +61,16 @@ void sidecar_count_refused(struct metrics *m, enum route_direction direction, er
                1);
 }
 
+/* What names end as has counters of its own; here they are one cause, as they ever were. */
+static err_t connect_cause(err_t err)
+{
+    return err == ERR_RESOLVE_SERVER || err == ERR_RESOLVE_TIMEOUT ? ERR_RESOLVE : err;
+}
+
 void sidecar_count_closed(struct metrics *m, enum route_direction direction, err_t err)
 {
-    metric_add(m, M_CONNECTIONS_CLOSED, direction, metric_reason(m, M_CONNECTIONS_CLOSED, err), 0,
-               1);
+    metric_add(m, M_CONNECTIONS_CLOSED, direction,
+               metric_reason(m, M_CONNECTIONS_CLOSED, connect_cause(err)), 0, 1);
 }
 
 void sidecar_count_cut(struct metrics *m, enum route_direction direction, err_t err)
@@ -74,7 +80,8 @@ void sidecar_count_cut(struct metrics *m, enum route_direction direction, err_t 
 
 void sidecar_count_connect_failure(struct metrics *m, enum route_direction direction, err_t err)
 {
-    metric_add(m, M_CONNECT_FAILURES, direction, metric_reason(m, M_CONNECT_FAILURES, err), 0, 1);
+    metric_add(m, M_CONNECT_FAILURES, direction,
+               metric_reason(m, M_CONNECT_FAILURES, connect_cause(err)), 0, 1);
 }
 
 /* Errors of something that was offered; the others say that nothing came. */

@@ -2,6 +2,9 @@
 
 #include "common/sandbox_list.h"
 
+#include <limits.h>
+#include <stdlib.h>
+
 static const int keep_capabilities[] = {-1};
 static const int syscalls[] = {SYSCALL_END};
 
@@ -11,10 +14,27 @@ static void list_socket(struct sandbox_list *l, const struct address *a)
         sandbox_list_add_parent(l, a->host, true);
 }
 
+/* What look-ups read stays readable when it is a link out of /etc, wherever it leads to (but not
+ * the whole machine: a file right below / is listed itself). */
+static void list_resolver_files(struct sandbox_list *l)
+{
+    static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"};
+    char target[PATH_MAX];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (realpath(files[i], target) == NULL)
+            continue;
+        if (strrchr(target, '/') == target)
+            sandbox_list_add(l, target, false);
+        else
+            sandbox_list_add_parent(l, files[i], false);
+    }
+}
+
 static void list_paths(const struct sidecar_config *config, const char *config_path,
                        struct sandbox_list *l)
 {
     sandbox_list_init(l);
+    list_resolver_files(l);
     sandbox_list_add_parent(l, config_path, false);
     sandbox_list_add_parent(l, config->file_certificate, false);
     sandbox_list_add_parent(l, config->file_key, false);

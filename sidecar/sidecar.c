@@ -6,10 +6,12 @@
 #include "common/probes.h"
 #include "common/report.h"
 #include "sidecar/admin.h"
+#include "sidecar/file_stamp.h"
 #include "sidecar/gauges.h"
 #include "sidecar/identity_source.h"
 #include "sidecar/last_call.h"
 #include "sidecar/metrics.h"
+#include "sidecar/name_notes.h"
 #include "sidecar/notes.h"
 #include "sidecar/privileges.h"
 #include "sidecar/readiness.h"
@@ -21,7 +23,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DRAIN_LOOK_MS 20 /* between looks at what is left */
@@ -35,7 +36,8 @@ struct sidecar {
     struct sidecar_config *config; /* shared */
     struct metrics *metrics;
     struct gauges *gauges;
-    struct notes notes; /* owns what is in it */
+    struct notes notes;       /* owns what is in it */
+    struct name_notes *names; /* owns the resolver */
     struct worker *workers;
     _Atomic size_t *open_per_route; /* owned; the workers count in it */
     unsigned worker_count;          /* opened */
@@ -49,7 +51,7 @@ struct sidecar {
     struct probes *probes;
     struct http_server *admin;
     struct file_watch *watch;
-    struct stat stamp; /* of the configuration file when it was last read */
+    struct file_stamp stamp; /* of the configuration file when it was last read */
     uv_signal_t signals[3];
     uv_timer_t drain;
     bool loop_handles; /* signals and timer are initialised */
@@ -238,6 +240,7 @@ static void close_parts(struct sidecar *s)
     if (s->share != NULL)
         share_link_close(s->share, NULL, NULL);
     s->share = NULL;
+    name_notes_close(s->names);
     if (s->probes != NULL)
         probes_close(s->probes, NULL, NULL);
     if (s->admin != NULL)
@@ -358,23 +361,10 @@ static void reload(struct sidecar *s)
     buf_done(&report);
 }
 
-/* The watch only says that something happened in the folder; a log beside the file is enough. */
-static bool stamp_config(struct sidecar *s)
-{
-    struct stat now = {0};
-    if (stat(s->config_path, &now) != 0)
-        return false; /* between two versions: the next hint comes */
-    bool same = now.st_ino == s->stamp.st_ino && now.st_dev == s->stamp.st_dev &&
-                now.st_size == s->stamp.st_size && now.st_mtim.tv_sec == s->stamp.st_mtim.tv_sec &&
-                now.st_mtim.tv_nsec == s->stamp.st_mtim.tv_nsec;
-    s->stamp = now;
-    return !same;
-}
-
 static void on_config_hint(void *arg)
 {
     struct sidecar *s = arg;
-    if (stamp_config(s))
+    if (file_stamp_renew(&s->stamp, s->config_path))
         reload(s);
 }
 
@@ -449,8 +439,10 @@ static err_t open_workers(struct sidecar *s, struct sockets *sockets, struct why
     s->workers = mem_array(sockets->workers, sizeof *s->workers);
     s->open_per_route = mem_array(sockets->routes, sizeof *s->open_per_route);
     bool ok = s->workers != NULL && s->open_per_route != NULL;
-    struct worker_shared shared = {
-        .metrics = s->metrics, .notes = &s->notes, .open_per_route = s->open_per_route};
+    struct worker_shared shared = {.metrics = s->metrics,
+                                   .notes = &s->notes,
+                                   .resolver = name_notes_resolver(s->names),
+                                   .open_per_route = s->open_per_route};
     err_t err = ok ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
     for (unsigned i = 0; err == ERR_OK && i < sockets->workers; i++) {
         err = worker_open(&s->workers[i], i, &s->loop, s->config, &shared, sockets_of(sockets, i),
@@ -520,13 +512,15 @@ static err_t start(struct sidecar *s, struct why *why)
         err = option_blame(s->config->origins, "admin.socket", err, why);
     }
     if (err == ERR_OK && s->config_path != NULL) {
-        (void)stamp_config(s);
+        (void)file_stamp_renew(&s->stamp, s->config_path);
         err = file_watch_open(&s->loop, &s->config_path, 1, on_config_hint, s, &s->watch, why);
     }
     if (err == ERR_OK)
         err = enter_sandbox(s, why);
     if (err == ERR_OK && s->notes.audit != NULL)
         err = audit_start(s->notes.audit, why);
+    if (err == ERR_OK)
+        err = name_notes_new(&s->loop, s->metrics, &s->notes, &s->names, why);
     if (err == ERR_OK)
         err = open_workers(s, &sockets, why);
     s->source_config = sidecar_config_ref(s->config);
@@ -550,6 +544,7 @@ static void finish(struct sidecar *s)
     audit_stopped(s->notes.audit);
     audit_close(s->notes.audit);
     last_call_end(&s->last_call);
+    name_notes_free(s->names);
     gauges_free(s->gauges);
     peer_tally_free(s->notes.peers);
     metrics_free(s->metrics);

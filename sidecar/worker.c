@@ -201,6 +201,7 @@ static void close_all(struct worker *w)
         conn_cut(c, &why, CONN_CUT_LEAVE);
     }
     expiry_close(&w->expiry);
+    resolver_desk_close(&w->desk);
     uv_close((uv_handle_t *)&w->box.bell, NULL);
 }
 
@@ -361,6 +362,7 @@ static void open_failed(struct worker *w)
         uv_close((uv_handle_t *)&w->box.bell, NULL);
         recheck_close(&w->recheck);
         expiry_close(&w->expiry);
+        resolver_desk_close(&w->desk);
     }
     uv_run(w->loop, UV_RUN_NOWAIT);
     if (w->loop == &w->own_loop)
@@ -391,6 +393,8 @@ err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct side
         err = why_set(why, ERR_NO_MEMORY, "mailbox of worker %u", index);
     else if (err == ERR_OK)
         attach(w);
+    if (err == ERR_OK)
+        err = resolver_desk_open(&w->desk, shared->resolver, w->loop, why);
     if (err == ERR_OK)
         err = open_listeners(w, listen_fds, why);
     if (err == ERR_OK && index > 0 && pthread_create(&w->thread, NULL, thread_main, w) != 0)

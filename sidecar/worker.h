@@ -5,6 +5,7 @@
 #define SPINDLE_SIDECAR_WORKER_H
 
 #include "common/metric.h"
+#include "common/resolver.h"
 #include "sidecar/conn.h"
 #include "sidecar/mailbox.h"
 #include "sidecar/recheck.h"
@@ -20,6 +21,7 @@ struct notes;
 struct worker_shared {
     struct metrics *metrics;
     struct notes *notes;
+    struct resolver *resolver;      /* NULL: names do not resolve */
     _Atomic size_t *open_per_route; /* connections */
 };
 
@@ -39,6 +41,7 @@ struct worker {
     int64_t life_limit_s;                        /* of peers of the own trust domain; 0: none */
     struct recheck recheck;
     struct expiry expiry;
+    struct resolver_desk desk;
     struct scratch scratch;
     struct listener **listeners;    /* one a route; NULL when closed */
     _Atomic size_t *open_per_route; /* borrowed, of all workers: the cap is the listener's */
@@ -65,17 +68,14 @@ void worker_post_identity(struct worker *w, struct identity *identity);
 void worker_post_config(struct worker *w, struct sidecar_config *config); /* of the same routes */
 /* The revocation cache, counted; NULL: there is none. Live connections are held against it. */
 void worker_post_view(struct worker *w, struct revocation_view *view);
-/* Something changed in the cache: live connections are held against it again. */
 void worker_post_changed(struct worker *w);
 /* What the agent's SVIDs live at most; 0: no limit. Binds handshakes from now on. */
 void worker_post_life_limit(struct worker *w, int64_t seconds);
-/* Stops accepting; live connections go on. */
+/* Stops accepting, live connections go on; and ends all of them, and an own thread then. */
 void worker_post_stop(struct worker *w);
-/* Ends every listener and connection; an own thread ends then. */
 void worker_post_close(struct worker *w);
 /* After worker_post_close, and for worker 0 once its loop has run dry: joins, frees. */
 void worker_done(struct worker *w);
-
 /* A view of each connection, newest first, at most max. Any thread. */
 void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struct conn_view *view),
                  void *arg);

@@ -21,7 +21,7 @@ THIRD_PARTY = [
 ]
 # Pure modules: no event loop in them.
 PURE = (r"common/(der|pem|x509\w*|svid_verify|spiffeid|bundle|key|signer|slice|buf|err|why|mem|yaml|quantity|option\w*"
-        r"|backoff|metric|rand|dns_name|ip_list|name_cache|selftest\w*|crypto_facts|vector_registers)\.[ch]"
+        r"|backoff|metric|rand|dns_name|ip_list|name_cache|name_result|selftest\w*|crypto_facts|vector_registers)\.[ch]"
         r"|agent/(rotation|selector|entries|authority|config)\.[ch]"
         r"|sidecar/(policy|config|address_order)\.[ch]")
 

@@ -96,7 +96,7 @@ static unsigned put_addresses(struct message *m, const struct fake_dns_row *row,
                               unsigned type)
 {
     unsigned count = 0;
-    char words[512], *rest = words;
+    char words[2048], *rest = words;
     const char *list = type == TYPE_A ? row->v4 : row->v6;
     snprintf(words, sizeof words, "%s", list != NULL ? list : "");
     for (char *word; (word = strtok_r(rest, " ", &rest)) != NULL; count++) {
