@@ -76,9 +76,6 @@ static enum name_result result_of(int status)
         return NAME_UNREACHABLE;
     case ARES_ETIMEOUT:
         return NAME_TIMEOUT;
-    case ARES_ECANCELLED:
-    case ARES_EDESTRUCTION:
-        return NAME_CANCELED;
     default:
         return NAME_FAILED;
     }

@@ -16,8 +16,7 @@
     X(UNREACHABLE, "unreachable", ERR_RESOLVE_SERVER, "no name server can be reached")             \
     X(TIMEOUT, "timeout", ERR_RESOLVE_TIMEOUT, "no name server answered in time")                  \
     X(LIMIT, "limit", ERR_LIMIT, "too many look-ups under way")                                    \
-    X(FAILED, "failed", ERR_RESOLVE_SERVER, "the look-up failed on this machine")                  \
-    X(CANCELED, "canceled", ERR_DRAINING, "the look-up was ended by us")
+    X(FAILED, "failed", ERR_RESOLVE_SERVER, "the look-up failed on this machine")
 
 enum name_result {
 #define X(name, word, err, text) NAME_##name,

@@ -140,7 +140,7 @@ static void finish_job(struct name_job *job, enum name_result result, struct ip_
     const struct resolver_watch *w = &r->options.watch;
     if (w->on_lookup != NULL)
         w->on_lookup(w->arg, name, result, clock_mono_ns() - job->since_ns);
-    if (w->on_turn != NULL && turned && result != NAME_CANCELED)
+    if (w->on_turn != NULL && turned)
         w->on_turn(w->arg, name, result, stale);
     enum resolver_source source = stale ? RESOLVER_STALE : RESOLVER_NONE;
     tell_answers(r, result == NAME_OK ? RESOLVER_LOOKUP : source, told);
@@ -288,7 +288,7 @@ static struct outcome wait_for_job(struct resolver *r, struct name_entry *e, str
 static struct outcome decide(struct resolver *r, const char *name, struct resolver_ask *a)
 {
     if (r->closing)
-        return denied(NAME_CANCELED);
+        return (struct outcome){.answered = false};
     struct name_entry *e = name_cache_find(&r->cache, name);
     if (e == NULL)
         return denied_by(RESOLVER_BOUND_NAMES);
@@ -428,7 +428,7 @@ err_t resolver_new(uv_loop_t *loop, const struct resolver_options *options, stru
     return ERR_OK;
 }
 
-/* The next job to be ended, its asks answered; NULL: none. */
+/* The next job to be ended, its asks left alone; NULL: none. */
 static struct name_job *cancel_next(struct resolver *r)
 {
     pthread_mutex_lock(&r->lock);
@@ -438,7 +438,8 @@ static struct name_job *cancel_next(struct resolver *r)
     if (job != NULL) {
         TAILQ_REMOVE(jobs, job, link);
         job->entry->job = NULL;
-        (void)deliver_all(job, NAME_CANCELED, NULL, true);
+        while (!TAILQ_EMPTY(&job->asks))
+            leave_job(r, TAILQ_FIRST(&job->asks));
     }
     pthread_mutex_unlock(&r->lock);
     return job;

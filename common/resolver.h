@@ -46,8 +46,8 @@ struct resolver_options {
 
 err_t resolver_new(uv_loop_t *loop, const struct resolver_options *options, struct resolver **ret,
                    struct why *why) MUST_CHECK;
-/* Loop thread: ends what is under way; who waits is answered NAME_CANCELED, as all who ask from
- * now on are. NULL is fine. */
+/* Loop thread: ends what is under way. Who waits for it, and who asks from now on, is not answered:
+ * they are being closed too. NULL is fine. */
 void resolver_close(struct resolver *r);
 /* Its loop has run dry and no desk is open. */
 void resolver_free(struct resolver *r);

@@ -99,6 +99,19 @@ START_TEST(test_ends_and_refusals_are_counted_by_direction_and_reason)
 }
 END_TEST
 
+/* The label's values are those of a release; the resolver's own counters tell more. */
+START_TEST(test_all_ways_in_which_names_fail_are_one_cause)
+{
+    static const err_t causes[] = {ERR_RESOLVE, ERR_RESOLVE_SERVER, ERR_RESOLVE_TIMEOUT};
+    for (size_t i = 0; i < 3; i++) {
+        sidecar_count_connect_failure(m, ROUTE_INBOUND, causes[i]);
+        sidecar_count_closed(m, ROUTE_OUTBOUND, causes[i]);
+    }
+    ck_assert_uint_eq(count_of(M_CONNECT_FAILURES, ROUTE_INBOUND, ERR_RESOLVE), 3);
+    ck_assert_uint_eq(count_of(M_CONNECTIONS_CLOSED, ROUTE_OUTBOUND, ERR_RESOLVE), 3);
+}
+END_TEST
+
 START_TEST(test_a_refused_identity_and_an_absent_one_are_told_apart)
 {
     sidecar_count_identity_failure(m, ERR_KEY_MISMATCH);
@@ -124,6 +137,7 @@ int main(void)
                         METRIC_COUNT_OF(failures));
     tcase_add_test(t, test_every_certificate_error_has_its_own_reason);
     tcase_add_test(t, test_ends_and_refusals_are_counted_by_direction_and_reason);
+    tcase_add_test(t, test_all_ways_in_which_names_fail_are_one_cause);
     tcase_add_test(t, test_a_refused_identity_and_an_absent_one_are_told_apart);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -101,6 +101,13 @@ def test_every_address_of_a_name_in_hosts_is_tried(site, leaves, network, count)
     assert Names(site, leaves, f"svc.Internal:{app.port}").reach()
 
 
+def test_a_name_among_many_on_its_line_counts(site, leaves, network):
+    app = App("127.0.1.1")
+    many = " ".join(f"alias-{n}.internal" for n in range(100))
+    network.put("/etc/hosts", f"# names\n\n::1 other\n127.0.1.1\tfirst  {many} svc.internal # the last\r\n")
+    assert Names(site, leaves, f"svc.internal.:{app.port}").reach()
+
+
 @pytest.mark.parametrize("name", ["localhost", "app.localhost"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("outside", ["10.9.9.9/32", "fd00::5/128"])
