@@ -85,7 +85,7 @@ err_t authority_file_parse(struct slice text, struct authority_cert *ret, struct
     struct authority_cert c = {0};
     struct buf key_der;
     buf_init(&c.der, AUTHORITY_FILE_MAX);
-    buf_init(&key_der, AUTHORITY_FILE_MAX);
+    buf_init_secret(&key_der, AUTHORITY_FILE_MAX);
     err_t err = check_header(text, why);
     if (err == ERR_OK)
         err = check_sum(text, why);
@@ -149,7 +149,7 @@ static err_t read_whole(int fd, struct buf *text, struct why *why)
 err_t authority_file_read(const char *path, struct authority_cert *ret, struct why *why)
 {
     struct buf text;
-    buf_init(&text, AUTHORITY_FILE_MAX);
+    buf_init_secret(&text, AUTHORITY_FILE_MAX);
     err_t err = ERR_OK;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
@@ -232,7 +232,7 @@ err_t authority_file_write(const char *dir, const char *name, struct slice cert_
     if (len >= PATH_MAX || temp_len >= PATH_MAX)
         return why_set(why, ERR_TOO_LARGE, "the path of the authority's files is too long");
     struct buf text;
-    buf_init(&text, AUTHORITY_FILE_MAX);
+    buf_init_secret(&text, AUTHORITY_FILE_MAX);
     err_t err = compose(cert_der, key, &text);
     if (err != ERR_OK)
         why_set(why, err, "cannot compose %s", path);

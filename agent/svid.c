@@ -3,6 +3,7 @@
 #include "agent/rotation.h"
 #include "common/key.h"
 #include "common/mem.h"
+#include "common/secret.h"
 
 #include <assert.h>
 
@@ -25,9 +26,13 @@ static struct svid *compose(const struct parts *p)
 {
     size_t id = strlen(p->entry_id) + 1, name = strlen(p->spiffe_id) + 1,
            hint = strlen(p->hint) + 1;
-    struct svid *s = mem_alloc(sizeof *s + id + name + hint + p->chain.len + p->key.len);
-    if (s == NULL)
+    struct svid *s = mem_alloc(sizeof *s + id + name + hint + p->chain.len);
+    uint8_t *key = secret_alloc(p->key.len);
+    if (s == NULL || key == NULL) {
+        mem_free(s);
+        secret_free(key);
         return NULL;
+    }
     uint8_t *at = (uint8_t *)(s + 1);
     s->refs = 1;
     s->entry_id = put(&at, p->entry_id, id);
@@ -35,7 +40,8 @@ static struct svid *compose(const struct parts *p)
     s->hint = put(&at, p->hint, hint);
     s->chain = put(&at, p->chain.data, p->chain.len);
     s->chain_len = p->chain.len;
-    s->key = put(&at, p->key.data, p->key.len);
+    s->key = key;
+    memcpy(s->key, p->key.data, p->key.len);
     s->key_len = p->key.len;
     return s;
 }
@@ -119,6 +125,6 @@ void svid_unref(struct svid *s)
     assert(s->refs > 0);
     if (--s->refs > 0)
         return;
-    mem_wipe(s->key, s->key_len);
+    secret_free(s->key);
     mem_free(s);
 }

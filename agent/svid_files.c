@@ -80,7 +80,7 @@ static err_t write_certificates(int folder, const char *name, struct slice ders,
 static err_t write_key(int folder, const char *name, struct slice pkcs8, struct why *why)
 {
     struct buf pem;
-    buf_init(&pem, PEM_MAX);
+    buf_init_secret(&pem, PEM_MAX);
     err_t err = pem_write(&pem, "PRIVATE KEY", pkcs8);
     if (err != ERR_OK)
         why_set(why, err, "%s: %s", name, err_text(err));

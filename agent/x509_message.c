@@ -1,6 +1,7 @@
 #include "agent/x509_message.h"
 
 #include "common/mem.h"
+#include "common/secret.h"
 #include "common/spiffeid.h"
 #include "workloadapi.pb-c.h"
 
@@ -24,17 +25,16 @@ static ProtobufCBinaryData binary(const uint8_t *data, size_t len)
     return (ProtobufCBinaryData){.data = (uint8_t *)data, .len = len};
 }
 
-/* The bytes may hold keys: the copy on the way is wiped. */
+/* The bytes may hold keys. */
 static struct rpc_message *pack(const ProtobufCMessage *message)
 {
     size_t len = protobuf_c_message_get_packed_size(message);
-    uint8_t *bytes = mem_alloc(len);
+    uint8_t *bytes = secret_alloc(len);
     if (bytes == NULL)
         return NULL;
     protobuf_c_message_pack(message, bytes);
     struct rpc_message *m = rpc_message_new(slice_of(bytes, len));
-    mem_wipe(bytes, len);
-    mem_free(bytes);
+    secret_free(bytes);
     return m;
 }
 

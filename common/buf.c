@@ -1,6 +1,7 @@
 #include "common/buf.h"
 
 #include "common/mem.h"
+#include "common/secret.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,10 +11,23 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){.max = max};
 }
 
+void buf_init_secret(struct buf *b, size_t max)
+{
+    *b = (struct buf){.max = max, .secret = true};
+}
+
+static void free_bytes(const struct buf *b)
+{
+    if (b->secret)
+        secret_free(b->data);
+    else
+        mem_free(b->data);
+}
+
 void buf_done(struct buf *b)
 {
-    mem_free(b->data);
-    buf_init(b, b->max);
+    free_bytes(b);
+    *b = (struct buf){.max = b->max, .secret = b->secret};
 }
 
 void buf_wipe(struct buf *b)
@@ -26,13 +40,14 @@ void buf_wipe(struct buf *b)
  * memory; buffers on hot paths are sized once. */
 static err_t grow(struct buf *b, size_t cap)
 {
-    uint8_t *data = mem_resize(NULL, cap); /* not zeroed: bytes past len are nobody's */
+    /* plain memory is not zeroed: bytes past len are nobody's */
+    uint8_t *data = b->secret ? secret_alloc(cap) : mem_resize(NULL, cap);
     if (data == NULL)
         return ERR_NO_MEMORY;
     if (b->len > 0)
         memcpy(data, b->data, b->len);
     mem_wipe(b->data, b->len);
-    mem_free(b->data);
+    free_bytes(b);
     b->data = data;
     b->cap = cap;
     return ERR_OK;

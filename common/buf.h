@@ -10,11 +10,14 @@ struct buf {
     size_t len;
     size_t cap;
     size_t max;
+    bool secret; /* lies in secret.h's memory, wiped whenever bytes go */
 };
 
 /* Allocates nothing. */
 void buf_init(struct buf *b, size_t max);
-/* Frees; the struct is as after buf_init with the same max. */
+/* The same for bytes that are a private key or carry one. */
+void buf_init_secret(struct buf *b, size_t max);
+/* Frees; the struct is as after its init with the same max. */
 void buf_done(struct buf *b);
 /* Wipes the bytes first: for buffers that held keys. */
 void buf_wipe(struct buf *b);

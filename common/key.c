@@ -1,35 +1,17 @@
-#include "common/key.h"
+#include "common/key_internal.h"
 
 #include "common/der.h"
 #include "common/mem.h"
 #include "common/oid.h"
-
-#include <wolfssl/options.h>
-#include <wolfssl/wolfcrypt/settings.h>
+#include "common/secret.h"
 
 #include <wolfssl/wolfcrypt/asn_public.h>
-#include <wolfssl/wolfcrypt/ecc.h>
-#include <wolfssl/wolfcrypt/ed25519.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
-#include <wolfssl/wolfcrypt/hash.h>
-#include <wolfssl/wolfcrypt/rsa.h>
-#include <wolfssl/wolfcrypt/sha256.h>
-#include <wolfssl/wolfcrypt/sha512.h>
 
 #define PKCS8_MAX 8192u
 #define SPKI_MAX 1024u
 #define RSA_BITS_MIN 2048u
-#define RSA_BYTES_MAX 512u
 #define EC_BYTES_MAX 66u
-
-struct key {
-    enum key_kind kind;
-    struct buf pkcs8, spki; /* owned; pkcs8 is wiped */
-    /* The one of the kind is set; owned, wiped. */
-    ecc_key *ec;
-    RsaKey *rsa;
-    ed25519_key *ed;
-};
 
 /* What tells the kinds apart. */
 static const struct kind {
@@ -73,18 +55,17 @@ static err_t no_memory(struct why *why)
 }
 
 /* wolfCrypt's codes end here, but for their text. */
-static err_t crypto_error(struct why *why, const char *what, int rc)
+err_t key_crypto_error(struct why *why, const char *what, int rc)
 {
     if (rc == WC_NO_ERR_TRACE(MEMORY_E))
         return no_memory(why);
     return why_set(why, ERR_KEY, "private key: %s: %s", what, wc_GetErrorString(rc));
 }
 
-/* A random generator costs nothing here: it draws from common/rand.c. */
-static err_t rng_start(WC_RNG *rng, struct why *why)
+err_t key_rng_start(WC_RNG *rng, struct why *why)
 {
     int rc = wc_InitRng(rng);
-    return rc == 0 ? ERR_OK : crypto_error(why, "random generator", rc);
+    return rc == 0 ? ERR_OK : key_crypto_error(why, "random generator", rc);
 }
 
 static struct key *key_new(enum key_kind kind)
@@ -93,7 +74,7 @@ static struct key *key_new(enum key_kind kind)
     if (k == NULL)
         return NULL;
     k->kind = kind;
-    buf_init(&k->pkcs8, PKCS8_MAX);
+    buf_init_secret(&k->pkcs8, PKCS8_MAX);
     buf_init(&k->spki, SPKI_MAX);
     return k;
 }
@@ -102,21 +83,16 @@ void key_free(struct key *k)
 {
     if (k == NULL)
         return;
-    if (k->ec != NULL) {
+    if (k->ec != NULL)
         wc_ecc_free(k->ec);
-        mem_wipe(k->ec, sizeof *k->ec);
-    }
-    if (k->rsa != NULL) {
+    if (k->rsa != NULL)
         wc_FreeRsaKey(k->rsa);
-        mem_wipe(k->rsa, sizeof *k->rsa);
-    }
-    if (k->ed != NULL) {
+    if (k->ed != NULL)
         wc_ed25519_free(k->ed);
-        mem_wipe(k->ed, sizeof *k->ed);
-    }
-    mem_free(k->ec);
-    mem_free(k->rsa);
-    mem_free(k->ed);
+    secret_free(k->ec);
+    secret_free(k->rsa);
+    secret_free(k->ed);
+    secret_free(k->nonce_secret);
     buf_wipe(&k->pkcs8);
     buf_done(&k->spki);
     mem_free(k);
@@ -168,7 +144,7 @@ static err_t export_ec(struct key *k, struct why *why)
     int rc = wc_ecc_export_private_only(k->ec, scalar, &scalar_len);
     if (rc == 0)
         rc = wc_ecc_export_x963(k->ec, point, &point_len);
-    err_t err = rc == 0 ? ERR_OK : crypto_error(why, "cannot be exported", rc);
+    err_t err = rc == 0 ? ERR_OK : key_crypto_error(why, "cannot be exported", rc);
     if (err == ERR_OK) {
         struct der_writer w;
         struct pkcs8_marks m = open_pkcs8(&w, k);
@@ -189,11 +165,11 @@ static err_t export_ec(struct key *k, struct why *why)
 
 static err_t init_ec(struct key *k, struct why *why)
 {
-    k->ec = mem_alloc(sizeof *k->ec);
+    k->ec = secret_alloc(sizeof *k->ec);
     if (k->ec == NULL)
         return no_memory(why);
     int rc = wc_ecc_init(k->ec);
-    return rc == 0 ? ERR_OK : crypto_error(why, "cannot be made", rc);
+    return rc == 0 ? ERR_OK : key_crypto_error(why, "cannot be made", rc);
 }
 
 static err_t generate_ec(struct key *k, WC_RNG *rng, struct why *why)
@@ -202,7 +178,7 @@ static err_t generate_ec(struct key *k, WC_RNG *rng, struct why *why)
     if (err != ERR_OK)
         return err;
     int rc = wc_ecc_make_key_ex(rng, (int)ec_bytes(k->kind), k->ec, kinds[k->kind].curve);
-    return rc == 0 ? export_ec(k, why) : crypto_error(why, "cannot be made", rc);
+    return rc == 0 ? export_ec(k, why) : key_crypto_error(why, "cannot be made", rc);
 }
 
 /* PKCS#1 bytes into the object and into pkcs8; spki from its first two integers. */
@@ -211,7 +187,7 @@ static err_t import_rsa(struct key *k, struct slice pkcs1, struct why *why)
     word32 at = 0;
     int rc = wc_RsaPrivateKeyDecode(pkcs1.data, &at, k->rsa, (word32)pkcs1.len);
     if (rc != 0)
-        return crypto_error(why, "RSA key is not usable", rc);
+        return key_crypto_error(why, "RSA key is not usable", rc);
     struct der_writer w;
     struct pkcs8_marks m = open_pkcs8(&w, k);
     der_put_raw(&w, pkcs1);
@@ -237,17 +213,17 @@ static err_t import_rsa(struct key *k, struct slice pkcs1, struct why *why)
 
 static err_t init_rsa(struct key *k, struct why *why)
 {
-    k->rsa = mem_alloc(sizeof *k->rsa);
+    k->rsa = secret_alloc(sizeof *k->rsa);
     if (k->rsa == NULL)
         return no_memory(why);
     int rc = wc_InitRsaKey(k->rsa, NULL);
-    return rc == 0 ? ERR_OK : crypto_error(why, "cannot be made", rc);
+    return rc == 0 ? ERR_OK : key_crypto_error(why, "cannot be made", rc);
 }
 
 static err_t generate_rsa(struct key *k, WC_RNG *rng, struct why *why)
 {
-    RsaKey *made = mem_alloc(sizeof *made);
-    uint8_t *der = mem_alloc(PKCS8_MAX);
+    RsaKey *made = secret_alloc(sizeof *made);
+    uint8_t *der = secret_alloc(PKCS8_MAX);
     err_t err = made == NULL || der == NULL ? no_memory(why) : init_rsa(k, why);
     if (err != ERR_OK)
         goto out;
@@ -256,20 +232,18 @@ static err_t generate_rsa(struct key *k, WC_RNG *rng, struct why *why)
         rc = wc_MakeRsaKey(made, (int)kinds[k->kind].bits, WC_RSA_EXPONENT, rng);
     int len = rc == 0 ? wc_RsaKeyToDer(made, der, PKCS8_MAX) : rc;
     err = len > 0 ? import_rsa(k, slice_of(der, (size_t)len), why)
-                  : crypto_error(why, "RSA key cannot be made", len);
+                  : key_crypto_error(why, "RSA key cannot be made", len);
     wc_FreeRsaKey(made);
 out:
-    mem_wipe(made, made != NULL ? sizeof *made : 0);
-    mem_wipe(der, der != NULL ? PKCS8_MAX : 0);
-    mem_free(made);
-    mem_free(der);
+    secret_free(made);
+    secret_free(der);
     return err;
 }
 
 /* RFC 8410 section 7: the seed in an OCTET STRING of its own. */
 static err_t import_ed25519(struct key *k, struct slice seed, struct why *why)
 {
-    k->ed = mem_alloc(sizeof *k->ed);
+    k->ed = secret_alloc(sizeof *k->ed);
     if (k->ed == NULL)
         return no_memory(why);
     uint8_t pub[ED25519_PUB_KEY_SIZE];
@@ -281,7 +255,7 @@ static err_t import_ed25519(struct key *k, struct slice seed, struct why *why)
     if (rc == 0)
         rc = wc_ed25519_import_private_key(seed.data, (word32)seed.len, pub, sizeof pub, k->ed);
     if (rc != 0)
-        return crypto_error(why, "Ed25519 key is not usable", rc);
+        return key_crypto_error(why, "Ed25519 key is not usable", rc);
     struct der_writer w;
     struct pkcs8_marks m = open_pkcs8(&w, k);
     der_put(&w, DER_OCTET_STRING, seed);
@@ -294,15 +268,17 @@ static err_t generate_ed25519(struct key *k, WC_RNG *rng, struct why *why)
     uint8_t seed[ED25519_KEY_SIZE];
     int rc = wc_RNG_GenerateBlock(rng, seed, sizeof seed);
     err_t err = rc == 0 ? import_ed25519(k, slice_of(seed, sizeof seed), why)
-                        : crypto_error(why, "random generator", rc);
+                        : key_crypto_error(why, "random generator", rc);
     mem_wipe(seed, sizeof seed);
     return err;
 }
 
-err_t key_generate(enum key_kind kind, struct key **ret_key, struct why *why)
+/* Not inlined: what it leaves on the stack is below the caller's frame then, and can be wiped. */
+static __attribute__((noinline)) err_t generate(enum key_kind kind, struct key **ret_key,
+                                                struct why *why)
 {
     WC_RNG rng;
-    err_t err = rng_start(&rng, why);
+    err_t err = key_rng_start(&rng, why);
     if (err != ERR_OK)
         return err;
     struct key *k = key_new(kind);
@@ -319,6 +295,13 @@ err_t key_generate(enum key_kind kind, struct key **ret_key, struct why *why)
         *ret_key = k;
     else
         key_free(k);
+    return err;
+}
+
+err_t key_generate(enum key_kind kind, struct key **ret_key, struct why *why)
+{
+    err_t err = generate(kind, ret_key, why);
+    mem_wipe_stack();
     return err;
 }
 
@@ -358,7 +341,7 @@ static err_t import_ec(struct key *k, struct slice scalar, struct slice point, s
         wc_FreeRng(&rng);
     }
     if (rc != 0)
-        return crypto_error(why, "EC key is not usable", rc);
+        return key_crypto_error(why, "EC key is not usable", rc);
     err = export_ec(k, why);
     if (err != ERR_OK || point.len == 0)
         return err;
@@ -421,7 +404,7 @@ static err_t prove_rsa(struct key *k, struct why *why)
     WC_RNG rng;
     int rc = wc_InitRng(&rng);
     if (rc != 0)
-        return crypto_error(why, "random generator", rc);
+        return key_crypto_error(why, "random generator", rc);
     rc = wc_RsaSetRNG(k->rsa, &rng);
     if (rc == 0)
         rc = wc_RsaSSL_Sign(plain, sizeof plain, sig, sizeof sig, k->rsa, &rng);
@@ -504,7 +487,8 @@ static err_t parse_pkcs8(struct der_reader *seq, struct key **ret, struct why *w
 
 /* The three forms begin alike; what follows the version tells them apart: an algorithm (PKCS#8), a
  * scalar (SEC 1), a modulus (PKCS#1). */
-err_t key_parse(struct slice der, struct key **ret_key, struct why *why)
+static __attribute__((noinline)) err_t parse(struct slice der, struct key **ret_key,
+                                             struct why *why)
 {
     struct der_reader r = der_reader_of(der);
     struct der_reader seq = der_enter(&r, DER_SEQUENCE);
@@ -524,6 +508,13 @@ err_t key_parse(struct slice der, struct key **ret_key, struct why *why)
     default:
         return not_a_key(why, "neither PKCS#8 nor SEC 1 nor PKCS#1");
     }
+}
+
+err_t key_parse(struct slice der, struct key **ret_key, struct why *why)
+{
+    err_t err = parse(der, ret_key, why);
+    mem_wipe_stack();
+    return err;
 }
 
 /* ---- use ---- */
@@ -546,53 +537,4 @@ struct slice key_spki(const struct key *k)
 struct slice key_signature_algorithm(const struct key *k)
 {
     return kinds[k->kind].signature;
-}
-
-static int sign_ec(struct key *k, struct slice message, uint8_t *sig, word32 *len, WC_RNG *rng)
-{
-    uint8_t hash[WC_SHA512_DIGEST_SIZE];
-    enum wc_HashType type = k->kind == KEY_EC_P256   ? WC_HASH_TYPE_SHA256
-                            : k->kind == KEY_EC_P384 ? WC_HASH_TYPE_SHA384
-                                                     : WC_HASH_TYPE_SHA512;
-    word32 hash_len = (word32)wc_HashGetDigestSize(type);
-    int rc = wc_Hash(type, message.data, (word32)message.len, hash, hash_len);
-    return rc == 0 ? wc_ecc_sign_hash(hash, hash_len, sig, len, rng, k->ec) : rc;
-}
-
-static int sign_rsa(struct key *k, struct slice message, uint8_t *sig, word32 *len, WC_RNG *rng)
-{
-    static const uint8_t head[] = "\x30\x31\x30\x0d\x06\x09" OID_SHA256 "\x05\x00\x04\x20";
-    uint8_t info[sizeof head - 1 + WC_SHA256_DIGEST_SIZE];
-    memcpy(info, head, sizeof head - 1);
-    int rc = wc_Sha256Hash(message.data, (word32)message.len, info + sizeof head - 1);
-    if (rc == 0)
-        rc = wc_RsaSetRNG(k->rsa, rng);
-    if (rc == 0)
-        rc = wc_RsaSSL_Sign(info, sizeof info, sig, *len, k->rsa, rng);
-    if (rc <= 0)
-        return rc;
-    *len = (word32)rc;
-    return 0;
-}
-
-err_t key_sign(struct key *k, struct slice message, struct buf *out, struct why *why)
-{
-    uint8_t sig[RSA_BYTES_MAX];
-    word32 len = sizeof sig;
-    WC_RNG rng;
-    err_t err = rng_start(&rng, why);
-    if (err != ERR_OK)
-        return err;
-    int rc;
-    if (k->ec != NULL)
-        rc = sign_ec(k, message, sig, &len, &rng);
-    else if (k->rsa != NULL)
-        rc = sign_rsa(k, message, sig, &len, &rng);
-    else
-        rc = wc_ed25519_sign_msg(message.data, (word32)message.len, sig, &len, k->ed);
-    wc_FreeRng(&rng);
-    if (rc != 0)
-        return crypto_error(why, "cannot sign", rc);
-    err = buf_append(out, sig, len);
-    return err == ERR_OK ? ERR_OK : why_set(why, err, "signature: %s", err_text(err));
 }

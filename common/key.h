@@ -1,6 +1,6 @@
-/* Private keys: make, load, sign, wipe. The bytes of a key live here and in files, nowhere else;
- * every copy is wiped. Not thread-shared, except key_sign on different keys.
- * Only this file and tls.c, sigverify.c see wolfCrypt. */
+/* Private keys: make, load, sign, wipe. The bytes of a key live here (in memory of secret.h) and in
+ * files, nowhere else; every copy is wiped, and so is the stack that wolfCrypt worked on. One
+ * thread at a time signs with a key. ECDSA nonces are hedged (hedge.h). */
 #ifndef SPINDLE_COMMON_KEY_H
 #define SPINDLE_COMMON_KEY_H
 
@@ -36,6 +36,11 @@ struct slice key_spki(const struct key *key);
 /* Signs `message` (hashing it: SHA-256 for P-256 and RSA, SHA-384 for P-384, SHA-512 for P-521);
  * appends the signature as X.509 wants it (DER ECDSA, PKCS#1 v1.5). */
 err_t key_sign(struct key *key, struct slice message, struct buf *out, struct why *why) MUST_CHECK;
+/* The same for another use. KEY_FOR_TLS: CertificateVerify of TLS 1.3 (RFC 8446 section 4.2.3); for
+ * EC and RSA (PSS, SHA-256 to SHA-512) `what` is the digest, for Ed25519 the content. */
+enum key_use { KEY_FOR_CERTIFICATES, KEY_FOR_TLS };
+err_t key_sign_for(struct key *key, enum key_use use, struct slice what, struct buf *out,
+                   struct why *why) MUST_CHECK;
 /* The DER AlgorithmIdentifier that key_sign's signatures carry. Static. */
 struct slice key_signature_algorithm(const struct key *key);
 

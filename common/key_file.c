@@ -68,7 +68,7 @@ static err_t parse_pem(const char *path, struct slice text, struct pem_unused *u
     struct key *key = NULL;
     struct buf der;
     err_t err;
-    buf_init(&der, KEY_FILE_MAX);
+    buf_init_secret(&der, KEY_FILE_MAX);
     for (;;) {
         struct slice label;
         buf_clear(&der);
@@ -97,7 +97,7 @@ err_t key_read_file(const char *path, struct pem_unused *unused, struct key **re
     if (err != ERR_OK)
         return err;
     struct buf text;
-    buf_init(&text, KEY_FILE_MAX);
+    buf_init_secret(&text, KEY_FILE_MAX);
     err = read_all(fd, path, &text, why);
     close(fd);
     if (err == ERR_OK) {

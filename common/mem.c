@@ -60,6 +60,14 @@ void mem_wipe(void *ptr, size_t size)
         explicit_bzero(ptr, size);
 }
 
+#define STACK_WIPED (16u << 10) /* test_key_memory looks whether it reaches */
+
+__attribute__((noinline)) void mem_wipe_stack(void)
+{
+    uint8_t room[STACK_WIPED];
+    explicit_bzero(room, sizeof room);
+}
+
 int mem_compare_secret(const void *a, const void *b, size_t size)
 {
     const volatile uint8_t *x = a;
@@ -82,6 +90,11 @@ void mem_fail_after(long n)
 {
     fail_after = n;
     did_fail = 0;
+}
+
+bool mem_hook_fails(void)
+{
+    return must_fail() != 0;
 }
 
 int mem_did_fail(void)

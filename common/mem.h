@@ -3,6 +3,7 @@
 #ifndef SPINDLE_COMMON_MEM_H
 #define SPINDLE_COMMON_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Zeroed memory, or NULL. size 0 gives a valid pointer. */
@@ -16,6 +17,9 @@ char *mem_strdup(const char *src) __attribute__((malloc, warn_unused_result));
 void mem_free(void *ptr);
 /* Overwrites secrets in a way the compiler keeps. */
 void mem_wipe(void *ptr, size_t size);
+/* Overwrites what functions that have returned left on the stack: wolfCrypt leaves parts of keys
+ * there. The caller's own frame stays. */
+void mem_wipe_stack(void);
 /* Constant time; 0 when equal. */
 int mem_compare_secret(const void *a, const void *b, size_t size);
 
@@ -29,6 +33,8 @@ void mem_reuse_large_blocks(void);
 
 /* Tests: let `n` allocations pass, fail each one after; -1 turns it off. */
 void mem_fail_after(long n);
+/* For allocators beside this one: counts one allocation; must it fail? */
+bool mem_hook_fails(void);
 /* Tests: did the hook fail at least one allocation since it was set? */
 int mem_did_fail(void);
 

@@ -39,6 +39,7 @@ static struct block *block_make(void)
         mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b == MAP_FAILED)
         abort();
+    (void)madvise(b, sizeof *b, MADV_DONTDUMP); /* numbers that are still to be used */
     if (madvise(b, sizeof *b, MADV_WIPEONFORK) != 0 || pthread_setspecific(block_key, b) != 0)
         abort();
     return b;
@@ -86,10 +87,4 @@ uint64_t rand_below(uint64_t bound)
         rand_bytes(&n, sizeof n);
     } while (n >= limit);
     return n % bound;
-}
-
-int spindle_rand_block(unsigned char *out, unsigned int len)
-{
-    rand_bytes(out, len);
-    return 0;
 }

@@ -11,7 +11,5 @@
 void rand_bytes(void *out, size_t len);
 /* Uniform in [0, bound); bound > 0. */
 uint64_t rand_below(uint64_t bound);
-/* The hook that wolfSSL is built to call (CUSTOM_RAND_GENERATE_BLOCK); 0 always. */
-int spindle_rand_block(unsigned char *out, unsigned int len);
 
 #endif

@@ -1,6 +1,7 @@
 #include "common/rpc_message.h"
 
 #include "common/mem.h"
+#include "common/secret.h"
 
 #include <stdatomic.h>
 
@@ -12,7 +13,8 @@ struct rpc_message {
 
 struct rpc_message *rpc_message_new(struct slice bytes)
 {
-    struct rpc_message *m = mem_alloc(sizeof *m + bytes.len);
+    struct rpc_message *m = secret_alloc(sizeof *m + bytes.len); /* SVID messages hold keys */
+    ;
     if (m == NULL)
         return NULL;
     atomic_init(&m->refs, 1);
@@ -32,8 +34,7 @@ void rpc_message_unref(struct rpc_message *m)
 {
     if (m == NULL || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
-    mem_wipe(m->bytes, m->len); /* SVID messages hold keys */
-    mem_free(m);
+    secret_free(m);
 }
 
 struct slice rpc_message_bytes(const struct rpc_message *m)

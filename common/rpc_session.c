@@ -318,7 +318,7 @@ static bool take_messages(struct rpc_stream *stream)
             return true;
         /* Moved aside: the event may cancel the stream, which wipes its buffer. */
         struct buf message = stream->in;
-        buf_init(&stream->in, PREFIX_LEN + RPC_MESSAGE_MAX);
+        buf_init_secret(&stream->in, PREFIX_LEN + RPC_MESSAGE_MAX);
         size_t used = PREFIX_LEN + len;
         err_t err = buf_append(&stream->in, message.data + used, message.len - used);
         if (err == ERR_OK)
@@ -515,7 +515,7 @@ err_t rpc_session_call(struct rpc_session *s, const char *method, bool spiffe_he
     stream->events = *events;
     stream->deadline = deadline;
     stream->live = true;
-    buf_init(&stream->in, PREFIX_LEN + RPC_MESSAGE_MAX);
+    buf_init_secret(&stream->in, PREFIX_LEN + RPC_MESSAGE_MAX);
     buf_init(&stream->out, PREFIX_LEN + RPC_MESSAGE_MAX);
     LIST_INSERT_HEAD(&s->live, stream, link);
     err_t err = put_request(&stream->out, request);

@@ -72,7 +72,7 @@ static err_t allow_path(int ruleset, const struct sandbox_path *p, uint64_t hand
 err_t sandbox_restrict_paths(const struct sandbox_path *paths, struct buf *notes, struct why *why)
 {
     size_t size = 0;
-    if (SANDBOX_SANITIZED)
+    if (SANITIZED)
         return buf_append_str(
             notes, "landlock: left out of a build with sanitizers: they stop threads across it\n");
     long abi = landlock_abi();

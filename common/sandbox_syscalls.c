@@ -44,7 +44,7 @@ const int sandbox_base_syscalls[] = {
     SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg),
     /* memory; what is executable is limited below */
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mincore),
-    SCMP_SYS(msync),
+    SCMP_SYS(mlock2), SCMP_SYS(msync),
     /* threads and signals; clone is limited below */
     SCMP_SYS(futex), SCMP_SYS(futex_waitv), SCMP_SYS(set_robust_list), SCMP_SYS(get_robust_list),
     SCMP_SYS(rseq), SCMP_SYS(membarrier), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity),
@@ -143,7 +143,7 @@ static int fill_and_load(scmp_filter_ctx ctx, const int *extra)
 
 err_t sandbox_restrict_syscalls(const int *extra, struct buf *notes, struct why *why)
 {
-    if (SANDBOX_SANITIZED)
+    if (SANITIZED)
         return buf_append_str(
             notes, "seccomp: left out of a build with sanitizers: they need more calls\n");
     if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 || seccomp_api_get() < 2)

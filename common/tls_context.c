@@ -44,17 +44,6 @@ static err_t load_chain(WOLFSSL_CTX *wolf, const struct identity *identity, stru
     return ERR_OK;
 }
 
-static err_t load_key(WOLFSSL_CTX *wolf, const struct identity *identity, struct why *why)
-{
-    struct slice key = identity_key_pkcs8(identity);
-    int code =
-        wolfSSL_CTX_use_PrivateKey_buffer(wolf, key.data, (long)key.len, WOLFSSL_FILETYPE_ASN1);
-    if (code != WOLFSSL_SUCCESS)
-        return why_set(why, ERR_KEY, "private key of %.*s: %s",
-                       SLICE_ARG(identity_id(identity)->text), tls_reason_text(code));
-    return ERR_OK;
-}
-
 static err_t configure(WOLFSSL_CTX *wolf, enum tls_side side, enum tls_client_auth auth,
                        struct why *why)
 {
@@ -96,7 +85,7 @@ err_t tls_context_new(enum tls_side side, enum tls_client_auth auth, struct iden
     if (err == ERR_OK)
         err = configure(ctx->wolf, side, auth, why);
     if (err == ERR_OK)
-        err = load_key(ctx->wolf, identity, why);
+        err = tls_sign_load(ctx, why);
     if (err == ERR_OK)
         err = load_chain(ctx->wolf, identity, why);
     if (err != ERR_OK) {
@@ -118,6 +107,7 @@ void tls_context_unref(struct tls_context *ctx)
     if (ctx == NULL || --ctx->refs > 0)
         return;
     wolfSSL_CTX_free(ctx->wolf);
+    key_free(ctx->key);
     identity_unref(ctx->identity);
     mem_free(ctx);
 }

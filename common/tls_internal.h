@@ -14,6 +14,7 @@ struct tls_context {
     enum tls_client_auth auth;
     WOLFSSL_CTX *wolf;
     struct identity *identity; /* shared */
+    struct key *key;           /* owned: a copy, as one thread signs with a key */
 };
 
 /* The other end of a session; judged once, before it proves its key. */
@@ -34,6 +35,10 @@ int tls_peer_judge(WOLFSSL *wolf, const WOLFSSL_BUFFER_INFO *certs, int count, v
 int tls_peer_prove(WOLFSSL *wolf, unsigned scheme, const unsigned char *msg, unsigned msg_len,
                    const unsigned char *sig, unsigned sig_len, void *arg);
 void tls_peer_done(struct tls_peer *p);
+
+/* tls_sign.c: a context is given its key before it has sessions; each session is told of it. */
+err_t tls_sign_load(struct tls_context *ctx, struct why *why) MUST_CHECK;
+void tls_sign_attach(const struct tls_context *ctx, WOLFSSL *wolf);
 
 /* What a code of wolfSSL is in our words (tls_reason.def); with its text in `why`, in which a limit
  * of ours is named; and wolfSSL's own words. */

@@ -1,6 +1,7 @@
 #include "common/workload_message.h"
 
 #include "common/mem.h"
+#include "common/secret.h"
 
 #include <stdalign.h>
 #include <workloadapi.pb-c.h>
@@ -26,7 +27,7 @@ static void *arena_alloc(void *arg, size_t size)
         arena->too_large = true;
         return NULL;
     }
-    struct block *block = mem_alloc(sizeof *block + size);
+    struct block *block = secret_alloc(sizeof *block + size);
     if (block == NULL) {
         arena->no_memory = true;
         return NULL;
@@ -42,8 +43,7 @@ static void arena_free(void *arg, void *ptr)
     if (ptr == NULL)
         return;
     struct block *block = (struct block *)ptr - 1;
-    mem_wipe(block, sizeof *block + block->size);
-    mem_free(block);
+    secret_free(block);
 }
 
 static ProtobufCAllocator allocator_of(struct arena *arena)

@@ -91,8 +91,8 @@ static err_t read_certificates(const char *path, struct pem_unused *unused, stru
                                struct why *why)
 {
     struct buf text, block;
-    buf_init(&text, IDENTITY_FILE_MAX);
-    buf_init(&block, IDENTITY_FILE_MAX);
+    buf_init_secret(&text, IDENTITY_FILE_MAX); /* a key may stand in the same file */
+    buf_init_secret(&block, IDENTITY_FILE_MAX);
     err_t err = read_file(path, &text, why);
     if (err != ERR_OK)
         goto out;
@@ -118,7 +118,7 @@ static err_t read_certificates(const char *path, struct pem_unused *unused, stru
                       "%s: no \"BEGIN CERTIFICATE\" block in %zu bytes; expected PEM certificates",
                       path, text.len);
 out:
-    buf_wipe(&block); /* a key may stand in the same file */
+    buf_wipe(&block);
     buf_wipe(&text);
     return err;
 }

@@ -14,9 +14,9 @@ THIRD_PARTY = [
     (r"llhttp\.h", r"(common|sidecar)/http\w*\.c"),
     (r"yaml\.h", r"common/yaml\.c"),
     (r"(seccomp|linux/landlock|linux/seccomp)\.h", r"common/sandbox\w*\.c"),
-    (r"wolfssl/", r"common/(crypto_facts|key|signer|selftest\w*|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand"
+    (r"wolfssl/", r"common/(crypto_facts|hedge|key\w*|signer|selftest\w*|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand"
      r"|metrics_table)\.[ch]"),
-    (r"pthread\.h", r"common/(audit|rand|resolver|rpc_server|mailbox|cell|metric|tls_context)\.[ch]|sidecar/(mailbox|refusals|worker)\.[ch]"),
+    (r"pthread\.h", r"common/(audit|rand|resolver|rpc_server|mailbox|cell|metric|secret|tls_context)\.[ch]|sidecar/(mailbox|refusals|worker)\.[ch]"),
     (r"check\.h", r""),
 ]
 # Pure modules: no event loop in them.
