@@ -3,6 +3,7 @@
 #include "common/log_words.h"
 #include "common/mem.h"
 #include "common/share_message.h"
+#include "common/socket_folder.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -103,24 +104,41 @@ err_t agent_config_load(const char *path, const char *const *sets, struct buf *r
     return err;
 }
 
-err_t agent_config_check_files(const struct agent_config *c, struct buf *report)
+static void check_data_dir(const struct agent_config *c, struct buf *report, err_t *err)
 {
     char parent[4096];
     struct stat st;
-    err_t err = ERR_OK;
     size_t len = folder_len(c->data_dir);
     if (stat(c->data_dir, &st) == 0) {
         if (!S_ISDIR(st.st_mode))
-            option_problem(c->origins, report, &err, "data_dir", "%s is no folder", c->data_dir);
-        return err;
+            option_problem(c->origins, report, err, "data_dir", "%s is no folder", c->data_dir);
+        return;
     }
     if (len == 0 || len >= sizeof parent)
-        return err;
+        return;
     memcpy(parent, c->data_dir, len);
     parent[len] = '\0';
     if (stat(parent, &st) != 0)
-        option_problem(c->origins, report, &err, "data_dir",
+        option_problem(c->origins, report, err, "data_dir",
                        "%s cannot be made: %s does not exist, make it first", c->data_dir, parent);
+}
+
+static void check_socket_folder(const struct agent_config *c, const char *key, const char *path,
+                                struct buf *report, err_t *err)
+{
+    struct why why = {0};
+    if (path != NULL && socket_folder_check_modes(path, &why) != ERR_OK)
+        option_problem(c->origins, report, err, key, "%s", why_text(&why));
+}
+
+err_t agent_config_check_files(const struct agent_config *c, struct buf *report)
+{
+    err_t err = ERR_OK;
+    check_data_dir(c, report, &err);
+    check_socket_folder(c, "workload_api.socket", c->workload_api_socket, report, &err);
+    check_socket_folder(c, "admin.socket", c->admin_socket, report, &err);
+    if (c->metrics_on && c->metrics_listen.kind == ADDRESS_UNIX)
+        check_socket_folder(c, "metrics.listen", c->metrics_listen.host, report, &err);
     return err;
 }
 

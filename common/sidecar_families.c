@@ -56,8 +56,8 @@ static const err_t closed_errors[] = {ERR_OK,
                                       ERR_CERT_EXPIRED};
 static const err_t cut_errors[] = {ERR_CERT_REVOKED, ERR_PEER_NOT_ALLOWED, ERR_TRUST_REMOVED,
                                    ERR_CERT_EXPIRED};
-static const err_t refused_errors[] = {ERR_LIMIT, ERR_NO_IDENTITY_YET, ERR_DRAINING, ERR_NO_MEMORY,
-                                       ERR_IO};
+static const err_t refused_errors[] = {ERR_LIMIT,     ERR_NO_IDENTITY_YET,    ERR_DRAINING,
+                                       ERR_NO_MEMORY, ERR_CALLER_NOT_ALLOWED, ERR_IO};
 static const err_t connect_errors[] = {ERR_CONNECT, ERR_RESOLVE,   ERR_TIMEOUT,
                                        ERR_LIMIT,   ERR_NO_MEMORY, ERR_IO};
 static const err_t identity_errors[] = {

@@ -1,5 +1,7 @@
 #include "common/unix_socket.h"
 
+#include "common/socket_folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -76,33 +78,40 @@ static err_t remove_stale(const struct sockaddr_un *sun, int type, struct why *w
 }
 
 /* By a descriptor: who may write the folder could put a link in the file's place, and have us open
- * what it leads to. */
-static err_t set_mode(const char *path, mode_t mode, struct stat *st, struct why *why)
+ * what it leads to. The owner first: the mode is tight until the file is whose it shall be. */
+static err_t settle_file(const char *path, const struct unix_socket_file *as, struct stat *st,
+                         struct why *why)
 {
     char link[64];
     int file = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0)
         return why_errno(why, ERR_IO, "%s", path);
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    bool given = as->owner != (uid_t)-1 || as->group != (gid_t)-1;
     err_t err = ERR_OK;
     if (fstat(file, st) != 0)
         err = why_errno(why, ERR_IO, "%s", path);
     else if (!S_ISSOCK(st->st_mode) || st->st_uid != geteuid())
         err = why_set(why, ERR_IO, "%s: somebody replaced it while it was made", path);
-    else if ((st->st_mode & 07777) != mode && chmod(link, mode) != 0)
-        err = why_errno(why, ERR_IO, "%s: cannot set mode %04o", path, (unsigned)mode);
+    else if (given && fchownat(file, "", as->owner, as->group, AT_EMPTY_PATH) != 0)
+        err = why_errno(why, ERR_IO, "%s: cannot give it to uid %d, gid %d", path, (int)as->owner,
+                        (int)as->group);
+    else if ((given || (st->st_mode & 07777) != as->mode) && chmod(link, as->mode) != 0)
+        err = why_errno(why, ERR_IO, "%s: cannot set mode %04o", path, (unsigned)as->mode);
     close(file);
     return err;
 }
 
 /* The mode of an unbound socket is the mode its file is made with, less the umask: tight modes hold
- * from the start, and set_mode then adds what the umask took from the wide ones. */
-static err_t bind_with_mode(int fd, const struct sockaddr_un *sun, mode_t mode, struct stat *st,
-                            struct why *why)
+ * from the start, and settle_file then adds what the umask took from the wide ones. */
+static err_t bind_as(int fd, const struct sockaddr_un *sun, const struct unix_socket_file *as,
+                     struct stat *st, struct why *why)
 {
-    if (fchmod(fd, mode) != 0 || bind(fd, (const struct sockaddr *)sun, sizeof *sun) != 0)
+    bool given = as->owner != (uid_t)-1 || as->group != (gid_t)-1;
+    mode_t first = given ? as->mode & 0700 : as->mode;
+    if (fchmod(fd, first) != 0 || bind(fd, (const struct sockaddr *)sun, sizeof *sun) != 0)
         return why_errno(why, ERR_IO, "cannot make socket %s", sun->sun_path);
-    err_t err = set_mode(sun->sun_path, mode, st, why);
+    err_t err = settle_file(sun->sun_path, as, st, why);
     if (err == ERR_OK && listen(fd, BACKLOG) != 0)
         err = why_errno(why, ERR_IO, "cannot listen on %s", sun->sun_path);
     if (err != ERR_OK)
@@ -110,13 +119,15 @@ static err_t bind_with_mode(int fd, const struct sockaddr_un *sun, mode_t mode, 
     return err;
 }
 
-err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_socket *ret,
-                       struct why *why)
+err_t unix_socket_open_as(const char *path, int type, const struct unix_socket_file *as,
+                          struct unix_socket *ret, struct why *why)
 {
     struct sockaddr_un sun;
     struct unix_socket s = {.fd = -1};
     struct stat st;
     err_t err = fill(path, &sun, why);
+    if (err == ERR_OK)
+        err = socket_folder_check(path, geteuid(), getegid(), why);
     if (err == ERR_OK)
         err = remove_stale(&sun, type, why);
     if (err != ERR_OK)
@@ -125,7 +136,7 @@ err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_sock
     if (s.fd < 0)
         return why_errno(why, ERR_IO, "cannot make socket %s", path);
     unix_socket_refuse_descriptors(s.fd); /* what it accepts begins the same */
-    err = bind_with_mode(s.fd, &sun, mode, &st, why);
+    err = bind_as(s.fd, &sun, as, &st, why);
     if (err != ERR_OK) {
         close(s.fd);
         return err;
@@ -135,6 +146,28 @@ err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_sock
     s.inode = st.st_ino;
     *ret = s;
     return ERR_OK;
+}
+
+err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_socket *ret,
+                       struct why *why)
+{
+    const struct unix_socket_file as = {.mode = mode, .owner = (uid_t)-1, .group = (gid_t)-1};
+    return unix_socket_open_as(path, type, &as, ret, why);
+}
+
+/* Nobody else may write the folder, so what lies at the path is ours. */
+void unix_socket_adopt(int fd, struct unix_socket *ret)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof sun;
+    struct stat st;
+    *ret = (struct unix_socket){.fd = fd};
+    if (getsockname(fd, (struct sockaddr *)&sun, &len) != 0 || sun.sun_family != AF_UNIX ||
+        stat(sun.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return;
+    memcpy(ret->path, sun.sun_path, strnlen(sun.sun_path, sizeof ret->path - 1));
+    ret->device = st.st_dev;
+    ret->inode = st.st_ino;
 }
 
 void unix_socket_unlink(const struct unix_socket *s)

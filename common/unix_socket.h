@@ -14,11 +14,24 @@ struct unix_socket {
     ino_t inode;
 };
 
+/* What the file is like. */
+struct unix_socket_file {
+    mode_t mode;
+    uid_t owner; /* -1: who makes it */
+    gid_t group; /* -1: that of who makes it */
+};
+
 /* Binds and listens; `type` SOCK_STREAM or SOCK_SEQPACKET. A socket file that nobody answers on is
  * removed first. ERR_LOCKED: another process answers there; ERR_IO with path and cause: not a
- * socket, no such folder, no permission. Any thread. */
+ * socket, no such folder, no permission, others may write the folder (socket_folder.h). Any
+ * thread. */
+err_t unix_socket_open_as(const char *path, int type, const struct unix_socket_file *as,
+                          struct unix_socket *ret, struct why *why) MUST_CHECK;
+/* The same for a file of our own user. */
 err_t unix_socket_open(const char *path, int type, mode_t mode, struct unix_socket *ret,
                        struct why *why) MUST_CHECK;
+/* The file that fd, bound and listening, was given: for who kept the descriptor alone. */
+void unix_socket_adopt(int fd, struct unix_socket *ret);
 /* Who connects to a socket made here cannot pass descriptors: one that blocks whoever closes it (a
  * TCP socket that lingers) would hold up a thread for as long as its sender likes. These change it
  * for one connection. Linux before 6.16 cannot refuse them. */

@@ -3,6 +3,7 @@
 #include "common/log_words.h"
 #include "common/mem.h"
 #include "common/share_message.h"
+#include "sidecar/config_sockets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,6 +293,8 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
         err = worse(err, environment);
         if (err == ERR_OK || err == ERR_CONFIG)
             check_routes(&checks);
+        if (err == ERR_OK || err == ERR_CONFIG)
+            err = worse(err, config_sockets_parse(c, report));
         err = worse(err, checks.err);
     }
     c->metrics_on = c->metrics_listen.host[0] != '\0';
@@ -320,8 +323,10 @@ void sidecar_config_unref(struct sidecar_config *c)
 {
     if (c == NULL || __atomic_fetch_sub(&c->refs, 1, __ATOMIC_ACQ_REL) > 1)
         return;
-    for (size_t i = 0; i < c->route_count; i++)
+    for (size_t i = 0; i < c->route_count; i++) {
         mem_free(c->routes[i].rules);
+        route_uids_done(&c->routes[i].uids);
+    }
     mem_free(c->routes);
     option_free(&sidecar_options, c);
     option_origins_free(c->origins);

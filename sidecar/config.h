@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/option.h"
 #include "common/spiffeid.h"
+#include "sidecar/route_socket.h"
 
 enum route_direction { ROUTE_INBOUND, ROUTE_OUTBOUND };
 enum route_protocol { PROTOCOL_TCP, PROTOCOL_HTTP };
@@ -29,6 +30,9 @@ struct route_config {
     enum route_tunnel tunnel;           /* outbound */
     enum route_peer_expiry peer_expiry; /* of live connections */
     enum route_unclean_close unclean_close;
+    char *socket_mode, *socket_owner, **socket_uids; /* as written, NULL: not; owned */
+    mode_t mode;                                     /* of a Unix socket; 0 for another */
+    struct route_uids uids;                          /* owned */
     char **peers;                /* allow / expect as written, NULL-terminated, owned */
     struct spiffeid_rule *rules; /* the same, parsed, borrowing `peers` */
     size_t rule_count;

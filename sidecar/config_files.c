@@ -1,7 +1,7 @@
 /* The files and addresses that a configuration names, looked at on this machine before anything is
  * opened: `config check` and the start of `run` say the same. */
 #include "common/tls.h"
-#include "sidecar/config.h"
+#include "sidecar/config_sockets.h"
 #include "sidecar/identity_files.h"
 
 #include <errno.h>
@@ -119,7 +119,7 @@ static void look_at_forwards(struct looks *l)
 
 err_t sidecar_config_check_files(const struct sidecar_config *c, int64_t now, struct buf *report)
 {
-    struct looks l = {.config = c, .report = report};
+    struct looks l = {.config = c, .report = report, .err = config_sockets_look(c, report)};
     look_at_forwards(&l);
     if (c->file_certificate == NULL || c->file_key == NULL || c->file_bundle == NULL)
         return l.err;

@@ -16,6 +16,7 @@ struct listener {
     struct worker *worker;
     size_t route;
     struct acceptor *acceptor;
+    struct unix_socket file; /* of a Unix socket; else without a path */
 };
 
 /* --- binding ---------------------------------------------------------------------------------- */
@@ -40,15 +41,25 @@ static err_t bind_socket(int fd, const struct address *address, bool shared, str
     return ERR_OK;
 }
 
-err_t listener_bind(const struct address *address, bool shared, int *ret_fd, struct why *why)
+static err_t bind_unix(const struct route_config *route, int *ret_fd, struct why *why)
 {
-    if (address->kind == ADDRESS_UNIX) {
-        struct unix_socket made;
-        err_t failed = unix_socket_open(address->host, SOCK_STREAM, 0777, &made, why);
-        if (failed == ERR_OK)
-            *ret_fd = made.fd;
-        return failed;
-    }
+    struct unix_socket_file as = {.mode = route->mode, .owner = (uid_t)-1, .group = (gid_t)-1};
+    struct unix_socket made;
+    err_t err = route->socket_owner != NULL
+                    ? route_socket_owner(route->socket_owner, &as.owner, &as.group, why)
+                    : ERR_OK;
+    if (err == ERR_OK)
+        err = unix_socket_open_as(route->listen.host, SOCK_STREAM, &as, &made, why);
+    if (err == ERR_OK)
+        *ret_fd = made.fd;
+    return err;
+}
+
+err_t listener_bind(const struct route_config *route, const struct address *address, bool shared,
+                    int *ret_fd, struct why *why)
+{
+    if (address->kind == ADDRESS_UNIX)
+        return bind_unix(route, ret_fd, why);
     int family = strchr(address->host, ':') != NULL ? AF_INET6 : AF_INET;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -76,6 +87,25 @@ static void say_refused(struct listener *l, err_t err, const char *detail)
                              address_text(&route->listen, text), err, detail);
 }
 
+/* The route's list of users. What the kernel says is who connected, or who made the connection. */
+static bool may_use(struct listener *l, int fd)
+{
+    const struct route_config *route = &l->worker->config->routes[l->route];
+    struct unix_peer caller;
+    struct why why = {0};
+    bool known = unix_socket_peer(fd, &caller);
+    if (!route->uids.given || (known && route_uids_admit(&route->uids, caller.uid)))
+        return true;
+    close(fd);
+    if (known)
+        why_set(&why, ERR_CALLER_NOT_ALLOWED, "uid %u (pid %d) is not in uids: closed at accept",
+                (unsigned)caller.uid, (int)caller.pid);
+    else
+        why_set(&why, ERR_CALLER_NOT_ALLOWED, "the caller's uid is not known: closed at accept");
+    say_refused(l, ERR_CALLER_NOT_ALLOWED, why_text(&why));
+    return false;
+}
+
 static void admit(struct listener *l, int fd, const struct sockaddr_storage *from)
 {
     struct worker *w = l->worker;
@@ -87,6 +117,8 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *fro
         say_refused(l, ERR_LIMIT, "limits.connections reached: closed at accept");
         return;
     }
+    if (from->ss_family == AF_UNIX && !may_use(l, fd))
+        return;
     if (from->ss_family != AF_UNIX) {
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* latency only */
         (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
@@ -129,12 +161,17 @@ err_t listener_open(struct worker *w, size_t route, int fd, struct listener **re
         mem_free(l);
         return err;
     }
+    if (w->config->routes[route].listen.kind == ADDRESS_UNIX)
+        unix_socket_adopt(fd, &l->file);
     *ret = l;
     return ERR_OK;
 }
 
 void listener_close(struct listener *l)
 {
-    if (l != NULL)
-        acceptor_close(l->acceptor, on_closed, l);
+    if (l == NULL)
+        return;
+    if (l->file.path[0] != '\0')
+        unix_socket_unlink(&l->file);
+    acceptor_close(l->acceptor, on_closed, l);
 }

@@ -7,13 +7,14 @@
 
 struct listener;
 
-/* A bound, listening, non-blocking socket for `address`; port 0 lets the kernel pick. With
- * `shared` several may be bound to one port (a worker each). A stale Unix socket is removed, one
- * that answers is not. ERR_IO names the address and the cause. Any thread. */
-err_t listener_bind(const struct address *address, bool shared, int *ret_fd,
-                    struct why *why) MUST_CHECK;
+/* A bound, listening, non-blocking socket for `address`, which is the route's but for the port,
+ * that the kernel may have picked. With `shared` several may be bound to one port (a worker each).
+ * A stale Unix socket is removed, one that answers is not; the file has the route's mode and owner.
+ * ERR_IO names the address and the cause. Main thread, at start. */
+err_t listener_bind(const struct route_config *route, const struct address *address, bool shared,
+                    int *ret_fd, struct why *why) MUST_CHECK;
 
-/* Takes fd. */
+/* Takes fd; a Unix socket's file is removed with the listener's close. */
 err_t listener_open(struct worker *w, size_t route, int fd, struct listener **ret,
                     struct why *why) MUST_CHECK;
 /* Frees itself in its last close callback. NULL is fine. */

@@ -1,6 +1,7 @@
 #include "sidecar/sockets.h"
 
 #include "common/mem.h"
+#include "common/unix_socket.h"
 #include "sidecar/listener.h"
 
 #include <stdio.h>
@@ -31,7 +32,7 @@ static err_t bind_route(const struct route_config *route, size_t r, struct socke
     unsigned sharers = bound.kind == ADDRESS_UNIX ? 1 : s->workers;
     err_t err = ERR_OK;
     for (unsigned w = 0; err == ERR_OK && w < sharers; w++) {
-        err = listener_bind(&bound, sharers > 1, &sockets_of(s, w)[r], why);
+        err = listener_bind(route, &bound, sharers > 1, &sockets_of(s, w)[r], why);
         if (err == ERR_OK && w == 0) {
             settle_port(sockets_of(s, w)[r], &bound);
             say_listening(route, &bound);
@@ -66,11 +67,21 @@ int *sockets_of(struct sockets *s, unsigned worker)
     return s->fds + s->routes * worker;
 }
 
+/* A start that failed leaves no file behind. */
+static void close_untaken(int fd)
+{
+    struct unix_socket file;
+    unix_socket_adopt(fd, &file);
+    if (file.path[0] != '\0')
+        unix_socket_unlink(&file);
+    close(fd);
+}
+
 void sockets_done(struct sockets *s)
 {
     for (size_t i = 0; s->fds != NULL && i < s->routes * s->workers; i++) {
         if (s->fds[i] >= 0)
-            close(s->fds[i]);
+            close_untaken(s->fds[i]);
     }
     mem_free(s->fds);
     *s = (struct sockets){.fds = NULL};
