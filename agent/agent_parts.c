@@ -440,7 +440,8 @@ static err_t open_probes(struct agent *a, struct why *why)
                                  .is_ready = is_ready,
                                  .arg = a,
                                  .on_metrics = node_scrape_answer,
-                                 .metrics_arg = a->node_scrape};
+                                 .metrics_arg = a->node_scrape,
+                                 .hosts = a->started_with->metrics_hosts};
     char text[ADDRESS_TEXT_LEN];
     struct address bound;
     if (!a->config->metrics_on)

@@ -26,6 +26,7 @@ struct agent_config {
     char *admin_socket;            /* admin.socket */
     struct address metrics_listen; /* metrics.listen */
     bool metrics_on;               /* false: metrics: {listen: off} */
+    char **metrics_hosts;          /* NULL: none */
     char *metrics_prefix;          /* metrics.prefix, "spindle_" */
     bool metrics_expiry_days;      /* metrics.expiry_days */
     int64_t metrics_max_sidecars;  /* metrics.max_sidecars */

@@ -256,7 +256,8 @@ static void respond(struct http_conn *c)
     http_parser_request(c->parser, &req);
     req.caller = c->caller;
     c->keep_alive = http_parser_keep_alive(c->parser);
-    const struct http_route *route = find_route(c->server, &req, &allow);
+    bool foreign = http_server_is_foreign(c->server, req.host);
+    const struct http_route *route = foreign ? NULL : find_route(c->server, &req, &allow);
     c->with_body = strcmp(req.method, "HEAD") != 0;
     if (route != NULL) {
         reset_response(c, 200);
@@ -264,6 +265,8 @@ static void respond(struct http_conn *c)
         route->handler(c->server->opt.arg, &req, &c->response);
         c->server->in_handler = NULL;
         c->keep_alive = c->keep_alive && !c->server->closing;
+    } else if (foreign) {
+        fill_line(c, 421);
     } else if (allow != NULL) {
         fill_line(c, 405);
         snprintf(more, sizeof more, "Allow: %s%s\r\n", allow,

@@ -16,6 +16,7 @@ struct http_parser {
     llhttp_settings_t settings;
     struct buf target;
     struct buf accept;
+    struct buf host;
     struct buf body;
     size_t head; /* bytes of request line and headers */
     size_t wire; /* bytes taken for this request */
@@ -88,9 +89,9 @@ static int on_value(llhttp_t *l, const char *at, size_t len)
 {
     struct http_parser *p = l->data;
     int refused = count_head(p, len);
-    if (refused != 0 || p->header != HEADER_ACCEPT)
+    if (refused != 0 || p->header == HEADER_OTHER)
         return refused;
-    return keep(p, &p->accept, at, len, 431);
+    return keep(p, p->header == HEADER_HOST ? &p->host : &p->accept, at, len, 431);
 }
 
 static int on_headers_complete(llhttp_t *l)
@@ -136,6 +137,7 @@ err_t http_parser_new(struct http_parser **ret)
     p->settings.on_message_complete = on_message_complete;
     buf_init(&p->target, HTTP_HEAD_MAX);
     buf_init(&p->accept, HTTP_HEAD_MAX);
+    buf_init(&p->host, HTTP_HEAD_MAX);
     buf_init(&p->body, HTTP_BODY_MAX);
     http_parser_reset(p);
     *ret = p;
@@ -148,6 +150,7 @@ void http_parser_free(struct http_parser *p)
         return;
     buf_done(&p->target);
     buf_done(&p->accept);
+    buf_done(&p->host);
     buf_done(&p->body);
     mem_free(p);
 }
@@ -159,6 +162,7 @@ void http_parser_reset(struct http_parser *p)
     p->llhttp.data = p;
     buf_clear(&p->target);
     buf_clear(&p->accept);
+    buf_clear(&p->host);
     buf_clear(&p->body);
     p->head = p->wire = p->hosts = p->field_len = 0;
     p->header = HEADER_OTHER;
@@ -187,21 +191,24 @@ enum http_progress http_parser_feed(struct http_parser *p, struct slice in, size
     return p->status != 0 ? HTTP_PARSER_BAD : HTTP_PARSER_MORE;
 }
 
-/* The path of an absolute target (RFC 9112 section 3.2.2) starts after the authority. */
-static struct slice origin_form(struct slice target)
+/* The path of an absolute target (RFC 9112 section 3.2.2) starts after the authority, which then
+ * stands in for the Host. */
+static struct slice origin_form(struct slice target, struct slice *host)
 {
     static const char scheme[] = "http://";
     size_t n = sizeof scheme - 1;
     if (target.len < n || strncasecmp((const char *)target.data, scheme, n) != 0)
         return target;
     const uint8_t *slash = memchr(target.data + n, '/', target.len - n);
-    return slash != NULL ? slice_of(slash, (size_t)(target.data + target.len - slash))
-                         : slice_str("/");
+    size_t end = slash != NULL ? (size_t)(slash - target.data) : target.len;
+    *host = slice_of(target.data + n, end - n);
+    return slash != NULL ? slice_of(slash, target.len - end) : slice_str("/");
 }
 
 void http_parser_request(const struct http_parser *p, struct http_request *ret)
 {
-    struct slice path = origin_form(buf_slice(&p->target)), query = slice_of(NULL, 0);
+    struct slice host = buf_slice(&p->host), query = slice_of(NULL, 0);
+    struct slice path = origin_form(buf_slice(&p->target), &host);
     const uint8_t *mark = path.len > 0 ? memchr(path.data, '?', path.len) : NULL;
     if (mark != NULL) {
         size_t at = (size_t)(mark - path.data);
@@ -212,6 +219,7 @@ void http_parser_request(const struct http_parser *p, struct http_request *ret)
                                  .path = path,
                                  .query = query,
                                  .accept = buf_slice(&p->accept),
+                                 .host = host,
                                  .body = buf_slice(&p->body)};
 }
 

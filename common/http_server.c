@@ -1,11 +1,13 @@
 #include "common/http_server_internal.h"
 
+#include "common/http_host.h"
 #include "common/mem.h"
 
 #include <netinet/in.h>
 #include <unistd.h>
 
 #define PLACES 64           /* preset of max_connections */
+#define HOST_SHOWN 100u     /* bytes of a foreign name in the log */
 #define TURNS_TO_BE_HEARD 4 /* that a new connection has at least before others have its place */
 
 /* --- places ----------------------------------------------------------------------------------- */
@@ -50,6 +52,22 @@ static void say_cut(struct http_server *s, enum http_cut why, const char *cause)
     http_server_count_cut(s, why);
     LOG_LIMITED(&s->lines, LOG_WARN, "http_connection_cut",
                 log_str("listen", address_text(&s->address, text)), log_str("cause", cause));
+}
+
+bool http_server_is_foreign(struct http_server *s, struct slice host)
+{
+    char text[ADDRESS_TEXT_LEN];
+    if (!s->opt.check_host || !http_host_matters(&s->address) ||
+        http_host_is_ours(host, s->opt.hosts))
+        return false;
+    if (s->opt.metrics != NULL)
+        metric_add(s->opt.metrics, M_HTTP_FOREIGN_HOST, 0, 0, 0, 1);
+    struct slice shown = slice_of(host.data, host.len < HOST_SHOWN ? host.len : HOST_SHOWN);
+    LOG_LIMITED(&s->foreign, LOG_WARN, "http_foreign_host",
+                log_str("listen", address_text(&s->address, text)), log_slice("host", shown),
+                log_str("help", "a loopback address answers to addresses, localhost and "
+                                "metrics.hosts: a web page may be behind another name"));
+    return true;
 }
 
 /* Nobody who has been here for less than `least_ms`. */

@@ -17,6 +17,7 @@ struct http_request {
     struct slice path;   /* without query */
     struct slice query;  /* without '?' */
     struct slice accept; /* Accept header, or empty */
+    struct slice host;   /* whom it asks for, port included; empty when it names nobody */
     struct slice body;
     struct unix_peer caller; /* who asks by a Unix socket */
 };
@@ -38,8 +39,10 @@ struct http_server_options {
     const struct http_route *routes; /* borrowed for life; GET answers HEAD too */
     size_t route_count;
     void *arg;
-    unsigned socket_mode;   /* Unix sockets: 0600 for admin */
-    bool owner_only;        /* Unix sockets: refuse peers that are neither root nor our own uid */
+    unsigned socket_mode; /* Unix sockets: 0600 for admin */
+    bool owner_only;      /* Unix sockets: refuse peers that are neither root nor our own uid */
+    bool check_host;      /* on a loopback address: refuse a foreign Host with 421 (http_host.h) */
+    char *const *hosts;   /* names that are not foreign, borrowed for life, or NULL */
     size_t max_connections; /* 0: 64 */
     /* Milliseconds, 0 for the default: between requests (75 s); for the head of one, from its first
      * byte, of the first one from accept (2 s); for its body (10 s); for a deferred answer to come,

@@ -65,7 +65,9 @@ err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
                                                .route_count = sizeof routes / sizeof routes[0],
                                                .arg = p,
                                                .socket_mode = 0666,
-                                               .metrics = opt->metrics};
+                                               .metrics = opt->metrics,
+                                               .check_host = true,
+                                               .hosts = opt->hosts};
     err_t err = http_server_open(loop, listen_on, &server, &p->server, why);
     if (err != ERR_OK) {
         mem_free(p);

@@ -14,6 +14,8 @@ struct probes_options {
     /* Answers /metrics; NULL: with `metrics` alone. */
     http_handler on_metrics;
     void *metrics_arg;
+    char *const
+        *hosts; /* names that a request may be for besides addresses and localhost, or NULL */
 };
 struct probes; /* opaque */
 
