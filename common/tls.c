@@ -1,9 +1,11 @@
 /* TLS sessions. wolfSSL drives the protocol over two callbacks: `tls_pull` takes from the bytes at
  * hand, `tls_push` appends to the caller's buffer. Certificates are judged by the session's own
  * verifier only. */
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/tls_internal.h"
 #include "common/tls_limits.h"
+#include "common/tls_records.h"
 
 #include <wolfssl/error-ssl.h>
 
@@ -18,6 +20,9 @@ struct tls {
     bool said_close;  /* our close_notify is out: nothing may follow it */
     err_t unsent;     /* why bytes for the peer could not be kept */
     err_t failed;     /* sticky */
+    bool established; /* records are counted: the handshake has its own limits */
+    bool flooded;     /* too many of them had no data */
+    struct tls_records records;
 };
 
 #define STASH_MAX (1u << 20)
@@ -40,7 +45,12 @@ static err_t alert_why(struct tls *t, struct why *why)
  * made of it. */
 static enum tls_progress fail(struct tls *t, int code, struct why *why)
 {
-    if (t->peer.verdict.err != ERR_OK) {
+    if (t->flooded) {
+        t->failed = why_set(why, ERR_LIMIT,
+                            "the peer sent more than %u TLS records without data at once (key "
+                            "updates, empty records)",
+                            TLS_SILENT_BURST);
+    } else if (t->peer.verdict.err != ERR_OK) {
         if (why != NULL)
             *why = t->peer.verdict;
         t->failed = t->peer.verdict.err;
@@ -63,23 +73,39 @@ static enum tls_progress fail_again(const struct tls *t, struct why *why)
 
 /* --- wolfSSL's callbacks --------------------------------------------------------------------- */
 
+/* wolfSSL comes for another record without having given data of the last ones. */
+static bool is_flood(struct tls *t)
+{
+    t->flooded = t->flooded || (t->established && !tls_records_pay(&t->records, clock_mono_ns()));
+    return t->flooded;
+}
+
+static int gave(struct tls *t, const char *bytes, size_t n)
+{
+    if (t->established)
+        tls_records_saw(&t->records, (const uint8_t *)bytes, n);
+    return (int)n;
+}
+
 int tls_pull(WOLFSSL *wolf, char *to, int size, void *arg)
 {
     struct tls *t = arg;
     size_t want = (size_t)size;
     (void)wolf;
+    if (is_flood(t))
+        return WOLFSSL_CBIO_ERR_GENERAL;
     if (t->stash.len > 0) {
         size_t n = want < t->stash.len ? want : t->stash.len;
         memcpy(to, t->stash.data, n);
         buf_consume(&t->stash, n);
-        return (int)n;
+        return gave(t, to, n);
     }
     if (t->in.len == 0)
         return WOLFSSL_CBIO_ERR_WANT_READ;
     size_t n = want < t->in.len ? want : t->in.len;
     memcpy(to, t->in.data, n);
     t->in = slice_of(t->in.data + n, t->in.len - n);
-    return (int)n;
+    return gave(t, to, n);
 }
 
 int tls_push(WOLFSSL *wolf, char *from, int size, void *arg)
@@ -181,6 +207,8 @@ static enum tls_progress handshake_step(struct tls *t, struct why *why)
             return TLS_PROGRESS_ERROR;
         }
     }
+    t->established = true;
+    tls_records_init(&t->records, clock_mono_ns());
     return TLS_PROGRESS_DONE;
 }
 
@@ -210,6 +238,7 @@ static enum tls_progress get_step(struct tls *t, struct buf *plain, struct why *
         int n = wolfSSL_read(t->wolf, plain->data + plain->len, (int)(plain->cap - plain->len));
         if (n > 0) {
             plain->len += (size_t)n;
+            tls_records_data(&t->records, (size_t)n);
             continue;
         }
         int code = wolfSSL_get_error(t->wolf, n);
@@ -225,9 +254,15 @@ enum tls_progress tls_get(struct tls *t, struct slice in, struct buf *plain, str
     if (t->failed != ERR_OK)
         return fail_again(t, why);
     begin(t, in, out);
+    tls_records_start(&t->records);
     enum tls_progress progress = get_step(t, plain, why);
     end(t);
     return progress;
+}
+
+size_t tls_read_room(const struct tls *t)
+{
+    return tls_records_room(&t->records);
 }
 
 enum tls_progress tls_put(struct tls *t, struct slice plain, struct buf *out, struct why *why)

@@ -48,9 +48,13 @@ enum tls_progress {
  * application data that came with the last flight stay inside, for tls_get. */
 enum tls_progress tls_handshake(struct tls *t, struct slice in, struct buf *out, struct why *why);
 /* Decrypts `in`, appending plaintext to `plain` (room for in.len + TLS_RECORD_MAX is enough).
- * Key updates may add to `out`. WANT: all of it taken, more may come. */
+ * Key updates may add to `out`; ERR_LIMIT: too many records without data (tls_records.h). WANT: all
+ * of it taken, more may come. */
 enum tls_progress tls_get(struct tls *t, struct slice in, struct buf *plain, struct buf *out,
                           struct why *why);
+/* How much of the peer to read before the next tls_get, that the call takes no longer than others
+ * can wait: less after small records. SIZE_MAX: as much as there is room for. */
+size_t tls_read_room(const struct tls *t);
 /* Encrypts all of `plain` into `out` (room for tls_sealed_max). DONE or ERROR. */
 enum tls_progress tls_put(struct tls *t, struct slice plain, struct buf *out, struct why *why);
 /* Appends our close_notify: we send no more, the peer may. */

@@ -191,6 +191,13 @@ enum stream_result stream_handshake(struct stream *s, struct scratch *x, struct 
     return handshake_with(s, buf_slice(&x->wire), x, why);
 }
 
+/* Small records take long for what they bring: others have their turn in between. */
+static size_t wire_room(const struct stream *s, const struct scratch *x)
+{
+    size_t room = tls_read_room(s->tls);
+    return room < x->wire.cap ? room : x->wire.cap;
+}
+
 static enum stream_result read_tls(struct stream *s, struct scratch *x, struct why *why)
 {
     enum stream_result wire = STREAM_OK;
@@ -199,7 +206,7 @@ static enum stream_result read_tls(struct stream *s, struct scratch *x, struct w
     if (s->more_inside) /* alone: with a read on top it might not fit into x->plain */
         s->more_inside = false;
     else
-        wire = read_wire(s, &x->wire, x->wire.cap, why);
+        wire = read_wire(s, &x->wire, wire_room(s, x), why);
     if (wire == STREAM_ERROR || wire == STREAM_AGAIN)
         return wire;
     enum tls_progress progress = tls_get(s->tls, buf_slice(&x->wire), &x->plain, &x->sealed, why);

@@ -1,6 +1,7 @@
 /* What a peer may do that our own sessions never do to each other: the peer is a bare wolfSSL
  * session here. Resumption, key updates. */
 #include "common/tls.h"
+#include "common/tls_records.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 
@@ -218,6 +219,50 @@ START_TEST(test_a_key_update_behind_our_close_notify_is_taken_and_not_answered)
 }
 END_TEST
 
+/* Each wants new keys of us and an answer: some are taken, as any peer may have reason for them. */
+START_TEST(test_a_flood_of_key_updates_ends_the_session)
+{
+    struct site s;
+    setup(&s);
+    ck_assert_int_eq(shake(&s), TLS_PROGRESS_DONE);
+    for (unsigned i = 0; i < TLS_SILENT_BURST; i++)
+        ck_assert_int_eq(wolfSSL_update_keys(s.client.ssl), WOLFSSL_SUCCESS);
+    ck_assert_int_eq(wolfSSL_write(s.client.ssl, "data", 4), 4);
+    buf_clear(&s.out);
+    ck_assert_msg(receive(&s) == TLS_PROGRESS_WANT, "%s", why_text(&s.why));
+    ck_assert(slice_eq_str(buf_slice(&s.plain), "data"));
+    ck_assert_uint_le(s.out.len, TLS_SILENT_BURST * 64); /* an answer to each at most */
+    buf_clear(&s.out);
+    for (unsigned i = 0; i < 1000; i++)
+        ck_assert_int_eq(wolfSSL_update_keys(s.client.ssl), WOLFSSL_SUCCESS);
+    ck_assert_int_eq(receive(&s), TLS_PROGRESS_ERROR);
+    ck_assert_int_eq(s.why.err, ERR_LIMIT);
+    ck_assert_ptr_nonnull(strstr(s.why.text, "records without data"));
+    ck_assert_uint_le(s.out.len, TLS_SILENT_BURST * 64);
+    teardown(&s);
+}
+END_TEST
+
+/* With data in between, as peers renew their keys, there is no end to them. */
+START_TEST(test_key_updates_among_much_data_are_no_flood)
+{
+    static const uint8_t data[16384];
+    struct site s;
+    setup(&s);
+    ck_assert_int_eq(shake(&s), TLS_PROGRESS_DONE);
+    for (unsigned i = 0; i < 10 * TLS_SILENT_BURST; i++) {
+        ck_assert_int_eq(wolfSSL_update_keys(s.client.ssl), WOLFSSL_SUCCESS);
+        for (size_t sent = 0; sent < TLS_SILENT_BYTES; sent += sizeof data)
+            ck_assert_int_eq(wolfSSL_write(s.client.ssl, data, sizeof data), (int)sizeof data);
+        ck_assert_msg(receive(&s) == TLS_PROGRESS_WANT, "%s", why_text(&s.why));
+        ck_assert_uint_eq(s.plain.len, TLS_SILENT_BYTES);
+        buf_clear(&s.plain);
+        buf_clear(&s.out);
+    }
+    teardown(&s);
+}
+END_TEST
+
 /* The client's next session has the key of someone else. */
 static void take_key(struct bare *b, struct key *key)
 {
@@ -254,6 +299,8 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, test_a_client_that_offers_resumption_gets_a_full_handshake);
     tcase_add_test(t, test_a_key_update_behind_our_close_notify_is_taken_and_not_answered);
+    tcase_add_test(t, test_a_flood_of_key_updates_ends_the_session);
+    tcase_add_test(t, test_key_updates_among_much_data_are_no_flood);
     tcase_add_loop_test(t, test_a_client_that_shows_anothers_certificate_is_refused, 0, 3);
     suite_add_tcase(s, t);
     return run_suite(s);
