@@ -2,12 +2,14 @@
 #include "common/sandbox_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41 /* malloc names its arenas */
@@ -17,13 +19,13 @@
 #endif
 
 const int sandbox_base_syscalls[] = {
-    /* descriptors */
+    /* descriptors; fcntl is limited below */
     SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(preadv2),
     SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(pwritev2),
     SCMP_SYS(close), SCMP_SYS(close_range), SCMP_SYS(dup), SCMP_SYS(dup2), SCMP_SYS(dup3),
-    SCMP_SYS(fcntl), SCMP_SYS(lseek), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(sendfile),
-    SCMP_SYS(splice), SCMP_SYS(eventfd2), SCMP_SYS(memfd_create), SCMP_SYS(timerfd_create),
-    SCMP_SYS(timerfd_settime), SCMP_SYS(timerfd_gettime),
+    SCMP_SYS(lseek), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(sendfile), SCMP_SYS(splice),
+    SCMP_SYS(eventfd2), SCMP_SYS(memfd_create), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime),
+    SCMP_SYS(timerfd_gettime),
     /* files */
     SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(stat), SCMP_SYS(fstat), SCMP_SYS(lstat),
     SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(statfs), SCMP_SYS(fstatfs), SCMP_SYS(access),
@@ -45,19 +47,18 @@ const int sandbox_base_syscalls[] = {
     /* memory; what is executable is limited below */
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mincore),
     SCMP_SYS(mlock2), SCMP_SYS(msync),
-    /* threads and signals; clone is limited below */
+    /* threads and signals; clone and tgkill are limited below */
     SCMP_SYS(futex), SCMP_SYS(futex_waitv), SCMP_SYS(set_robust_list), SCMP_SYS(get_robust_list),
     SCMP_SYS(rseq), SCMP_SYS(membarrier), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity),
     SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler), SCMP_SYS(getcpu),
     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
-    SCMP_SYS(tgkill), SCMP_SYS(exit), SCMP_SYS(exit_group),
+    SCMP_SYS(exit), SCMP_SYS(exit_group),
     /* what the process is */
     SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid),
     SCMP_SYS(getegid), SCMP_SYS(getresuid), SCMP_SYS(getresgid), SCMP_SYS(getgroups),
     SCMP_SYS(capget), SCMP_SYS(uname), SCMP_SYS(sysinfo), SCMP_SYS(times), SCMP_SYS(getrusage),
-    SCMP_SYS(getrlimit), SCMP_SYS(setrlimit), SCMP_SYS(prlimit64), SCMP_SYS(getrandom),
-    SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(gettimeofday), SCMP_SYS(time),
-    SYSCALL_END};
+    SCMP_SYS(getrlimit), SCMP_SYS(setrlimit), SCMP_SYS(getrandom), SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_getres), SCMP_SYS(gettimeofday), SCMP_SYS(time), SYSCALL_END};
 
 /* Syscalls allowed for some arguments. Several rows of one call: any of them. */
 struct condition {
@@ -79,6 +80,20 @@ struct condition {
     }
 
 static const struct condition conditions[] = {
+    /* descriptors, but not whom they signal (F_SETOWN, F_SETSIG): that may be anybody */
+    {SCMP_SYS(fcntl), 1, {IS(1, F_DUPFD)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_DUPFD_CLOEXEC)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_GETFD)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_SETFD)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_GETFL)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_SETFL)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_GETLK)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_SETLK)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_OFD_SETLK)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_ADD_SEALS)}},
+    {SCMP_SYS(fcntl), 1, {IS(1, F_GET_SEALS)}},
+    /* limits of our own: one of another process can end it */
+    {SCMP_SYS(prlimit64), 1, {IS(0, 0)}},
     /* threads, never processes */
     {SCMP_SYS(clone), 1, {HAS(0, CLONE_THREAD)}},
     /* code comes from files, and stays what it is */
@@ -124,6 +139,13 @@ static int allow_conditions(scmp_filter_ctx ctx)
     return is_failure(e) ? e : 0;
 }
 
+/* To threads of our own: libc's abort and raise. */
+static int allow_own_signals(scmp_filter_ctx ctx)
+{
+    const struct scmp_arg_cmp own = IS(0, getpid());
+    return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own);
+}
+
 static int fill_and_load(scmp_filter_ctx ctx, const int *extra)
 {
     int e = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -135,6 +157,8 @@ static int fill_and_load(scmp_filter_ctx ctx, const int *extra)
         e = allow_all(ctx, extra);
     if (e == 0)
         e = allow_conditions(ctx);
+    if (e == 0)
+        e = allow_own_signals(ctx);
     /* Its flags are behind a pointer, out of a filter's sight; libc falls back to clone. */
     if (e == 0)
         e = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -113,6 +114,29 @@ static const char *in(const char *folder, const char *name)
 
 /* --- system calls ----------------------------------------------------------------------------- */
 
+/* To none but ourselves, by no way. Root could send them all. */
+static void check_signals(void)
+{
+    struct f_owner_ex owner = {.type = F_OWNER_PID, .pid = getppid()};
+    siginfo_t info = {.si_code = SI_QUEUE};
+    struct rlimit limit;
+    int ends[2];
+    CLAIM(kill(getppid(), 0) == -1 && errno == EPERM);
+    CLAIM(kill(getpid(), 0) == -1 && errno == EPERM);
+    CLAIM(syscall(SYS_tkill, getppid(), 0) == -1 && errno == EPERM);
+    CLAIM(syscall(SYS_tgkill, getppid(), getppid(), 0) == -1 && errno == EPERM);
+    CLAIM(syscall(SYS_rt_sigqueueinfo, getppid(), SIGTERM, &info) == -1 && errno == EPERM);
+    CLAIM(syscall(SYS_pidfd_send_signal, -1, SIGTERM, NULL, 0) == -1 && errno == EPERM);
+    CLAIM(pipe(ends) == 0);
+    CLAIM(fcntl(ends[0], F_SETOWN, getppid()) == -1 && errno == EPERM);
+    CLAIM(fcntl(ends[0], F_SETOWN_EX, &owner) == -1 && errno == EPERM);
+    CLAIM(fcntl(ends[0], F_SETSIG, SIGTERM) == -1 && errno == EPERM);
+    CLAIM(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0 && fcntl(ends[0], F_GETFL) >= 0);
+    CLAIM(syscall(SYS_tgkill, getpid(), gettid(), 0) == 0);
+    CLAIM(syscall(SYS_prlimit64, getppid(), RLIMIT_CPU, NULL, &limit) == -1 && errno == EPERM);
+    CLAIM(getrlimit(RLIMIT_CPU, &limit) == 0);
+}
+
 static void hostile_calls(void)
 {
     char *const argv[] = {"true", NULL};
@@ -122,7 +146,7 @@ static void hostile_calls(void)
     CLAIM(execve("/bin/true", argv, NULL) == -1 && errno == EPERM);
     CLAIM(fork() == -1 && errno == EPERM);
     CLAIM(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == -1 && errno == EPERM);
-    CLAIM(kill(getppid(), 0) == -1 && errno == EPERM);
+    check_signals();
     CLAIM(syscall(SYS_mount, "a", "b", "c", 0, NULL) == -1 && errno == EPERM);
     CLAIM(syscall(SYS_bpf, 0, NULL, 0) == -1 && errno == EPERM);
     CLAIM(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0) == -1 && errno == EPERM);
