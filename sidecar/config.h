@@ -46,8 +46,7 @@ struct sidecar_config {
     char *identity_spiffe_id;                        /* NULL: not asked for */
     bool metrics_on;
     struct address metrics_listen;
-    char **metrics_hosts; /* NULL: none */
-    char *metrics_prefix;
+    char *metrics_prefix, **metrics_hosts; /* hosts NULL: none */
     bool metrics_peers;
     char *admin_socket; /* NULL: no admin socket */
     int64_t workers;

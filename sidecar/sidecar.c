@@ -455,10 +455,8 @@ static err_t open_workers(struct sidecar *s, struct sockets *sockets, struct why
 
 static err_t open_probes(struct sidecar *s, struct why *why)
 {
-    struct probes_options options = {.metrics = s->metrics,
-                                     .is_ready = on_ready_probe,
-                                     .arg = s,
-                                     .hosts = s->config->metrics_hosts};
+    struct probes_options options = {.metrics = s->metrics, .is_ready = on_ready_probe, .arg = s};
+    options.hosts = s->config->metrics_hosts;
     struct address bound;
     char text[ADDRESS_TEXT_LEN];
     err_t err = probes_open(&s->loop, &s->config->metrics_listen, &options, &s->probes, why);
