@@ -107,6 +107,7 @@ err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_so
                                       .arg = a,
                                       .socket_mode = 0600,
                                       .owner_only = true,
+                                      .max_connections = sources->places,
                                       .metrics = sources->metrics};
     struct address listen;
     err_t err = address_parse(slice_str(socket_path), &listen, why);

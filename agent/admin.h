@@ -24,6 +24,7 @@ struct admin_sources {
     struct revoker *revoker;      /* borrowed */
     struct attest_unix *attest;   /* borrowed */
     struct metrics *metrics;      /* borrowed */
+    size_t places;                /* connections at once */
     struct explain_jobs *explain; /* admin_open makes it */
 };
 

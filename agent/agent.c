@@ -49,10 +49,13 @@ static void log_started(const struct agent *a)
 
 static err_t run(struct agent *a, struct why *why)
 {
+    err_t err = descriptors_open((size_t)a->config->streams_per_user, &a->limits, why);
+    if (err != ERR_OK)
+        return err;
     int rc = uv_loop_init(&a->loop);
     if (rc != 0)
         return why_set(why, ERR_IO, "event loop: %s", uv_strerror(rc));
-    err_t err = open_parts(a, why);
+    err = open_parts(a, why);
     if (err == ERR_OK) {
         agent_gauges_watch(a->gauges, a->authority, a->minter, a->endpoint,
                            a->config->trust_domain);

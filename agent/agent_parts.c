@@ -30,7 +30,6 @@ static void on_handle_closed(uv_handle_t *h)
 
 static err_t open_lock(struct agent *a, struct why *why)
 {
-    a->limits = descriptors_raise((size_t)a->config->streams_per_user);
     err_t err = data_lock_take(a->config->data_dir, &a->lock_fd, why);
     return err == ERR_OK ? err : option_blame(a->config->origins, "data_dir", err, why);
 }
@@ -439,6 +438,7 @@ static err_t open_probes(struct agent *a, struct why *why)
     struct probes_options opt = {.metrics = a->metrics,
                                  .is_ready = is_ready,
                                  .arg = a,
+                                 .places = a->limits.http_places,
                                  .on_metrics = node_scrape_answer,
                                  .metrics_arg = a->node_scrape,
                                  .hosts = a->started_with->metrics_hosts};
@@ -471,7 +471,8 @@ static err_t open_admin(struct agent *a, struct why *why)
                                     .record = a->record,
                                     .revoker = a->revoker,
                                     .attest = a->attest,
-                                    .metrics = a->metrics};
+                                    .metrics = a->metrics,
+                                    .places = a->limits.http_places};
     err_t err = admin_open(&a->loop, a->config->admin_socket, &sources, &a->admin, why);
     if (err == ERR_OK)
         log_info("listening", log_str("kind", "admin"),

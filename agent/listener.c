@@ -88,8 +88,11 @@ err_t listener_open(uv_loop_t *loop, const struct listener_options *opt, struct 
         mem_free(l);
         return err;
     }
-    struct acceptor_options accepts = {
-        .fd = l->socket.fd, .on_accept = on_accept, .on_error = on_error, .arg = l};
+    struct acceptor_options accepts = {.fd = l->socket.fd,
+                                       .per_turn = opt->per_turn,
+                                       .on_accept = on_accept,
+                                       .on_error = on_error,
+                                       .arg = l};
     err = acceptor_open(loop, &accepts, &l->acceptor, why);
     if (err != ERR_OK) {
         unix_socket_unlink(&l->socket);

@@ -11,9 +11,10 @@
 struct listener; /* opaque */
 
 struct listener_options {
-    const char *path; /* borrowed for the call */
-    int type;         /* SOCK_STREAM or SOCK_SEQPACKET */
-    mode_t mode;      /* of the socket */
+    const char *path;  /* borrowed for the call */
+    int type;          /* SOCK_STREAM or SOCK_SEQPACKET */
+    mode_t mode;       /* of the socket */
+    unsigned per_turn; /* as acceptor.h says */
     /* A connection, non-blocking, O_CLOEXEC; the callee's to close. */
     void (*on_accept)(void *arg, int fd);
     /* accept failed: out of descriptors or memory. */

@@ -3,12 +3,18 @@
 #include "agent/share_internal.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/rand.h"
 
 #include <assert.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1000 };
+enum {
+    TICK_MS = 1000,
+    WAITING_PART = 8,     /* one connection in so many is for who is not let in yet */
+    WAITING_LEAST = 4,    /* where that leaves as many for others */
+    ACCEPTS_PER_TURN = 8, /* so that who was taken is heard before a flood wants its place */
+};
 
 /* --- who comes and goes ----------------------------------------------------------------------- */
 
@@ -108,7 +114,7 @@ void share_set_entries(struct share *s)
 
 size_t share_sidecars(const struct share *s)
 {
-    return s->admitted;
+    return s->admitted.count;
 }
 
 const char *share_socket(const struct share *s)
@@ -124,6 +130,8 @@ static void on_connections_closed(void *arg)
     void (*done)(void *arg) = s->done;
     void *done_arg = s->done_arg;
     patience_done(&s->patience);
+    crowd_done(&s->waiting);
+    crowd_done(&s->admitted);
     mem_free(s);
     if (done != NULL)
         done(done_arg);
@@ -172,10 +180,19 @@ static err_t open_listener(struct share *s, struct why *why)
     struct listener_options accepts = {.path = s->path,
                                        .type = SOCK_SEQPACKET,
                                        .mode = 0777,
+                                       .per_turn = ACCEPTS_PER_TURN,
                                        .on_accept = on_accept,
                                        .on_error = on_accept_error,
                                        .arg = s};
     return listener_open(s->loop, &accepts, &s->listener, why);
+}
+
+static void share_out(struct share *s, size_t total)
+{
+    size_t waiting = total / WAITING_PART > WAITING_LEAST ? total / WAITING_PART : WAITING_LEAST;
+    waiting = waiting > total / 2 ? total / 2 : waiting;
+    s->waiting_max = waiting > 0 ? waiting : 1;
+    s->admitted_max = total > s->waiting_max ? total - s->waiting_max : 1;
 }
 
 err_t share_open(uv_loop_t *loop, const struct share_options *opt, struct share **ret,
@@ -187,8 +204,14 @@ err_t share_open(uv_loop_t *loop, const struct share_options *opt, struct share 
     s->opt = *opt;
     s->loop = loop;
     s->cache = -1;
-    struct connection_options connection = {
-        .limits = opt->limits, .mode = opt->peer_mode, .on_exit = on_process_exit, .arg = s};
+    share_out(s, opt->limits.total);
+    rand_bytes(&s->waiting.seed, sizeof s->waiting.seed);
+    rand_bytes(&s->admitted.seed, sizeof s->admitted.seed);
+    size_t all = s->waiting_max + s->admitted_max; /* shared out here, so the table has one bound */
+    struct connection_options connection = {.limits = {.per_user = all, .total = all},
+                                            .mode = opt->peer_mode,
+                                            .on_exit = on_process_exit,
+                                            .arg = s};
     err_t err = share_path(opt->api_socket, s->path, why);
     if (err == ERR_OK)
         err = connections_open(loop, &connection, &s->connections, why);

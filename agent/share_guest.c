@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "common/unix_socket.h"
 
+#include <stddef.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,10 +62,14 @@ static void on_guest_closed(uv_handle_t *h)
     share_guest_closed(s);
 }
 
-static void set_admitted(struct share *s, size_t count)
+static void show_admitted(const struct share *s)
 {
-    s->admitted = count;
-    metric_set(s->opt.metrics, M_SHARE_SIDECARS, 0, 0, 0, (double)count);
+    metric_set(s->opt.metrics, M_SHARE_SIDECARS, 0, 0, 0, (double)s->admitted.count);
+}
+
+static struct guest *guest_of(struct crowd_member *m)
+{
+    return m != NULL ? (struct guest *)((char *)m - offsetof(struct guest, place)) : NULL;
 }
 
 /* The only way out. */
@@ -73,10 +78,11 @@ void guest_leave(struct guest *g)
     struct share *s = g->share;
     bool admitted = g->state == GUEST_ADMITTED;
     g->state = GUEST_GONE;
+    crowd_remove(admitted ? &s->admitted : &s->waiting, &g->place);
     if (g->attest_id != 0)
         attest_unix_cancel(s->opt.attest, g->attest_id);
     if (admitted) {
-        set_admitted(s, s->admitted - 1);
+        show_admitted(s);
         log_guest(g, "sidecar_left");
     }
     if (g->page >= 0)
@@ -95,6 +101,53 @@ static void refuse(struct guest *g, err_t err, const struct why *why)
     share_report_refused(g->share, g, err, why);
     guest_say_refused(g->fd, err, why);
     guest_leave(g);
+}
+
+/* --- room ------------------------------------------------------------------------------------- */
+
+/* A sidecar that was let in hears no reason: it comes again at once, and all is as before. */
+static void make_way(struct guest *g, const char *limit)
+{
+    struct why why = {.err = ERR_OK};
+    if (g == NULL)
+        return;
+    why_set(&why, ERR_LIMIT, "made room for a newer connection: %s", limit);
+    if (g->state != GUEST_ADMITTED) {
+        refuse(g, ERR_LIMIT, &why);
+        return;
+    }
+    share_report_refused(g->share, g, ERR_LIMIT, &why);
+    guest_leave(g);
+}
+
+/* Who comes gets a place: of those who wait the user with the most makes room, and a user at its
+ * own limit for itself. */
+static void make_room(struct share *s, const struct crowd_source *user)
+{
+    size_t has = crowd_count_of(&s->waiting, user) + crowd_count_of(&s->admitted, user);
+    if (has >= s->opt.limits.per_user) {
+        struct crowd_member *own = crowd_first_of(&s->waiting, user);
+        own = own != NULL ? own : crowd_first_of(&s->admitted, user);
+        make_way(guest_of(own), "its user has as many as a user may have");
+    }
+    if (s->waiting.count >= s->waiting_max)
+        make_way(guest_of(crowd_first_to_go(&s->waiting)), "too many wait to be let in");
+}
+
+/* A user with fewer sidecars than others is let in for one of theirs; else for one of its own. */
+static err_t make_place(struct guest *g, struct why *why)
+{
+    struct share *s = g->share;
+    if (s->admitted.count < s->admitted_max)
+        return ERR_OK;
+    struct guest *first = guest_of(crowd_first_to_go(&s->admitted));
+    if (crowd_count_of(&s->admitted, &first->user) <= crowd_count_of(&s->admitted, &g->user) + 1)
+        first = guest_of(crowd_first_of(&s->admitted, &g->user));
+    if (first == NULL)
+        return why_set(why, ERR_LIMIT, "%zu sidecars, the limit is %zu", s->admitted.count,
+                       s->admitted_max);
+    make_way(first, "as many sidecars as there may be are here");
+    return ERR_OK;
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
@@ -182,8 +235,11 @@ static unsigned kinds_in_use(const struct share *s)
 static void admit(struct guest *g)
 {
     struct share *s = g->share;
+    crowd_remove(&s->waiting, &g->place);
     g->state = GUEST_ADMITTED;
-    set_admitted(s, s->admitted + 1);
+    if (crowd_add(&s->admitted, &g->user, &g->place) != ERR_OK)
+        log_debug("no_memory", log_str("next", "a sidecar that makes room for no other"));
+    show_admitted(s);
     log_guest(g, "sidecar_connected");
     g->may_ask = true;
     unix_socket_take_descriptors(g->fd); /* from nobody before */
@@ -224,6 +280,8 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
         why = &own;
         err = check_entitled(g, selectors, &own);
     }
+    if (err == ERR_OK && g->state == GUEST_ASKED)
+        err = make_place(g, &own);
     if (err != ERR_OK)
         refuse(g, err, why);
     else if (g->state == GUEST_ASKED)
@@ -280,6 +338,7 @@ static void on_hello(struct guest *g, const struct share_message *m)
         return;
     }
     g->state = GUEST_ASKED;
+    crowd_answered(&g->share->waiting, &g->place);
     attest(g);
 }
 
@@ -391,8 +450,12 @@ err_t guest_add(struct share *s, int fd, struct why *why)
 {
     struct guest *g = mem_alloc(sizeof *g);
     int bytes = QUEUE_BYTES;
+    struct unix_peer who = {.uid = (uid_t)-1};
     if (g == NULL)
         return why_set(why, ERR_NO_MEMORY, "sidecar");
+    (void)unix_socket_peer(fd, &who); /* who cannot be told is not let in */
+    g->user = crowd_user(who.uid);
+    make_room(s, &g->user);
     err_t err = enter(s, fd, &g->connection, why);
     if (err != ERR_OK) {
         mem_free(g);
@@ -417,6 +480,8 @@ err_t guest_add(struct share *s, int fd, struct why *why)
         g->next->prev = g;
     s->guests = g;
     s->guest_count++;
+    if (crowd_add(&s->waiting, &g->user, &g->place) != ERR_OK)
+        log_debug("no_memory", log_str("next", "a connection that makes room for no other"));
     watch(g);
     share_need_tick(s);
     return ERR_OK;

@@ -5,6 +5,7 @@
 
 #include "agent/patience.h"
 #include "agent/share.h"
+#include "common/crowd.h"
 #include "common/log_limit.h"
 #include "common/share_message.h"
 
@@ -27,6 +28,8 @@ struct guest {
     int fd;
     int watched; /* UV_READABLE, UV_WRITABLE */
     enum guest_state state;
+    struct crowd_source user;
+    struct crowd_member place; /* among those who wait, or the admitted ones */
     uint64_t accepted_ns;
     unsigned budget; /* messages it may still send before the next tick */
     unsigned owed;   /* enum guest_debt */
@@ -46,7 +49,9 @@ struct share {
     struct listener *listener;
     struct connections *connections;
     struct guest *guests;
-    size_t guest_count, admitted;
+    size_t guest_count;
+    struct crowd waiting, admitted; /* guests by user */
+    size_t waiting_max, admitted_max;
     uv_timer_t tick;
     struct patience patience; /* with what guests pass */
     int cache;                /* borrowed; -1 before the first */

@@ -56,8 +56,9 @@ static void pause_for(struct acceptor *a, int error)
     uv_poll_stop(&a->poll);
     uv_timer_start(&a->pause, on_pause_over, ACCEPTOR_PAUSE_MS, 0);
     errno = error;
-    err_t err = why_errno(&why, is_lack(error) ? ERR_LIMIT : ERR_IO,
-                          "no connection can be taken; again in %d ms", ACCEPTOR_PAUSE_MS);
+    err_t err = why_errno(
+        &why, is_lack(error) ? ERR_LIMIT : ERR_IO, "no connection can be taken%s; again in %d ms",
+        is_lack(error) ? ", out of descriptors or memory" : "", ACCEPTOR_PAUSE_MS);
     if (a->opt.on_error != NULL)
         a->opt.on_error(a->opt.arg, err, &why);
 }

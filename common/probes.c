@@ -65,6 +65,7 @@ err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
                                                .route_count = sizeof routes / sizeof routes[0],
                                                .arg = p,
                                                .socket_mode = 0666,
+                                               .max_connections = opt->places,
                                                .metrics = opt->metrics,
                                                .check_host = true,
                                                .hosts = opt->hosts};

@@ -15,7 +15,8 @@ struct probes_options {
     http_handler on_metrics;
     void *metrics_arg;
     char *const
-        *hosts; /* names that a request may be for besides addresses and localhost, or NULL */
+        *hosts;    /* names that a request may be for besides addresses and localhost, or NULL */
+    size_t places; /* connections at once; 0: as http_server.h says */
 };
 struct probes; /* opaque */
 

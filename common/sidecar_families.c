@@ -17,6 +17,10 @@ static const char *const group_values[] = {"X25519MLKEM768", "x25519", "secp256r
 static const char *const decision_values[] = {[DECISION_ALLOW] = "allow", [DECISION_DENY] = "deny"};
 static const char *const flow_values[] = {
     [FLOW_TO_DESTINATION] = "to_destination", [FLOW_TO_SOURCE] = "to_source"};
+static const char *const bound_values[] = {[BOUND_SOURCE] = "source",
+                                           [BOUND_UNAUTHENTICATED] = "unauthenticated",
+                                           [BOUND_LISTENER] = "listener",
+                                           [BOUND_TOTAL] = "total"};
 
 /* What can be wrong with a certificate; part of several families. */
 #define CERTIFICATE_ERRORS                                                                         \
@@ -102,6 +106,7 @@ static const char *const name_bound_values[] = {[NAME_BOUND_NAMES] = "names",
 #define L_FLOW METRIC_VALUES("flow", flow_values)
 #define L_HANDSHAKE_FAILURE METRIC_ERRORS("reason", handshake_errors)
 #define L_CLOSED METRIC_ERRORS("reason", closed_errors)
+#define L_BOUND METRIC_VALUES("bound", bound_values)
 #define L_CUT METRIC_ERRORS("reason", cut_errors)
 #define L_REFUSED METRIC_ERRORS("reason", refused_errors)
 #define L_CONNECT_FAILURE METRIC_ERRORS("reason", connect_errors)

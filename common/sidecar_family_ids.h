@@ -16,6 +16,7 @@ enum sidecar_metric {
 enum metric_direction { DIRECTION_INBOUND, DIRECTION_OUTBOUND };
 enum metric_side { SIDE_SERVER, SIDE_CLIENT }; /* in the order of tls.h's enum tls_side */
 enum metric_tls { TLS_KIND_MUTUAL, TLS_KIND_SERVER_ONLY };
+enum metric_bound { BOUND_SOURCE, BOUND_UNAUTHENTICATED, BOUND_LISTENER, BOUND_TOTAL };
 enum metric_decision { DECISION_ALLOW, DECISION_DENY };
 enum metric_root { ROOT_FIRST, ROOT_LAST }; /* of a bundle, by their end */
 /* In the order of resolver.h's enum resolver_source, and of its enum resolver_bound. */

@@ -71,8 +71,8 @@ static const struct http_route routes[] = {
     {"POST", "/v1/quit", on_quit},
 };
 
-err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sidecar *s,
-                         struct metrics *m, struct http_server **ret, struct why *why)
+err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, size_t places, struct sidecar *s,
+                         struct http_server **ret, struct why *why)
 {
     struct address address;
     struct http_server_options options = {
@@ -81,7 +81,8 @@ err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sideca
         .arg = s,
         .socket_mode = 0600,
         .owner_only = true,
-        .metrics = m,
+        .max_connections = places,
+        .metrics = sidecar_facts(s).metrics,
     };
     err_t err = address_parse(slice_str(socket_path), &address, why);
     if (err == ERR_OK)

@@ -8,9 +8,9 @@
 
 #include <jansson.h>
 
-/* ERR_CONFIG naming key, socket and cause. */
-err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, struct sidecar *s,
-                         struct metrics *m, struct http_server **ret, struct why *why) MUST_CHECK;
+/* places: connections at once. ERR_CONFIG naming key, socket and cause. */
+err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, size_t places, struct sidecar *s,
+                         struct http_server **ret, struct why *why) MUST_CHECK;
 /* For routes; takes `json`. */
 void sidecar_admin_answer(struct http_response *res, json_t *json);
 

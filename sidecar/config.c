@@ -1,9 +1,11 @@
 #include "sidecar/config.h"
 
+#include "common/descriptors.h"
 #include "common/log_words.h"
 #include "common/mem.h"
 #include "common/share_message.h"
 #include "sidecar/config_sockets.h"
+#include "sidecar/places.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +88,35 @@ static void check_identity(struct checks *c)
         WARNING(c, "revocation.policy",
                 "hard admits nobody here: the revocation cache comes from an agent, and with "
                 "identity.files there is none");
+}
+
+static void check_limit(struct checks *c, const char *key, int64_t wanted, size_t limit)
+{
+    if (wanted > 0 && (size_t)wanted > places_within(c->config, limit))
+        WARNING(
+            c, key,
+            "%lld connections need %zu descriptors, and the limit (RLIMIT_NOFILE) allows %zu: at "
+            "most %zu are held; raise it (ulimit -n, LimitNOFILE=)",
+            (long long)wanted, places_need(c->config, (size_t)wanted), limit,
+            places_within(c->config, limit));
+}
+
+static void check_limits(struct checks *c)
+{
+    const struct sidecar_config *config = c->config;
+    size_t limit = descriptors_limit();
+    if (places_within(config, limit) == 0)
+        PROBLEM(
+            c, "limits",
+            "the descriptor limit (RLIMIT_NOFILE) allows %zu: this configuration needs at least "
+            "%zu; raise it (ulimit -n, LimitNOFILE=)",
+            limit, places_need(config, 0));
+    else
+        check_limit(c, "limits.total", config->max_total, limit);
+    if (places_within(config, limit) > 0)
+        check_limit(c, "limits.connections", config->max_connections, limit);
+    if (config->max_total > 0 && config->max_connections > config->max_total)
+        WARNING(c, "limits.connections", "is more than limits.total, which is for all listeners");
 }
 
 static void check_name(struct checks *c)
@@ -295,6 +326,8 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
             check_routes(&checks);
         if (err == ERR_OK || err == ERR_CONFIG)
             err = worse(err, config_sockets_parse(c, report));
+        if (checks.err == ERR_OK)
+            check_limits(&checks);
         err = worse(err, checks.err);
     }
     c->metrics_on = c->metrics_listen.host[0] != '\0';

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "sidecar/admission.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -154,7 +155,7 @@ static void hold(struct conn *c)
 static void begin(struct conn *c)
 {
     struct why why = {0};
-    if (c->worker->server_tls == NULL) {
+    if (worker_holds(c->worker)) {
         if (c->state_ns == 0)
             hold(c);
     } else if (c->route->direction == ROUTE_OUTBOUND) {
@@ -175,8 +176,8 @@ static void step_hold(struct conn *c, const struct conn_input *in)
     if (in->kind == CONN_EV_START) {
         begin(c);
     } else if (in->kind == CONN_EV_DEADLINE) {
-        why_set(&why, ERR_NO_IDENTITY_YET, "no identity within the connect timeout");
-        conn_close(c, ERR_NO_IDENTITY_YET, &why, &c->down);
+        err_t err = worker_why_held(c->worker, &why);
+        conn_close(c, err, &why, &c->down);
     }
 }
 
@@ -184,6 +185,7 @@ static void handshake_done(struct conn *c)
 {
     struct why why = {0};
     conn_report_handshake(c);
+    admission_remove(c->worker, c);
     if (conn_watch_expiry(c, &why) != ERR_OK)
         conn_close(c, why.err, &why, &c->down);
     else if (conn_state_of(c) == CONN_ACCEPT_TLS)
@@ -204,6 +206,8 @@ static void step_handshake(struct conn *c, const struct conn_input *in)
         return;
     enum stream_result result = stream_handshake(c->secure, &c->worker->scratch, &why);
     c->heard = c->heard || c->worker->scratch.wire.len > 0;
+    if (c->secure->spoke)
+        admission_answered(c->worker, c);
     switch (result) {
     case STREAM_OK:
         handshake_done(c);

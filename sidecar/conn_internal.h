@@ -3,6 +3,7 @@
 #ifndef SPINDLE_SIDECAR_CONN_INTERNAL_H
 #define SPINDLE_SIDECAR_CONN_INTERNAL_H
 
+#include "common/crowd.h"
 #include "sidecar/conn.h"
 #include "sidecar/conn_end.h"
 #include "sidecar/conn_report.h"
@@ -25,6 +26,7 @@ struct conn {
     struct sidecar_config *config;    /* shared */
     const struct route_config *route; /* borrowed from config */
     size_t route_index;
+    struct crowd_member newcomer; /* until it has shown who it is; for admission.c */
     uint64_t id;
     uint64_t opened_ns, state_ns;  /* monotonic */
     _Atomic int state;             /* enum conn_state; written by conn_enter alone */

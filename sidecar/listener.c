@@ -3,6 +3,7 @@
 #include "common/acceptor.h"
 #include "common/mem.h"
 #include "common/unix_socket.h"
+#include "sidecar/admission.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"
 
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
+/* Few, so that who was taken is heard before a flood behind it wants its place. */
+#define ACCEPTS_PER_TURN 8
 
 struct listener {
     struct worker *worker;
@@ -111,10 +114,11 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *fro
     struct worker *w = l->worker;
     struct why why = {0};
     int one = 1;
-    /* Workers that look at the same moment may go over by one each. */
-    if (w->open_per_route[l->route] >= worker_connection_cap(w)) {
+    struct crowd_source source = admission_source(fd, from);
+    err_t err = admission_make_room(w, l->route, &source, &why);
+    if (err != ERR_OK) {
         close(fd);
-        say_refused(l, ERR_LIMIT, "limits.connections reached: closed at accept");
+        say_refused(l, err, why_text(&why));
         return;
     }
     if (from->ss_family == AF_UNIX && !may_use(l, fd))
@@ -123,7 +127,7 @@ static void admit(struct listener *l, int fd, const struct sockaddr_storage *fro
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* latency only */
         (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
     }
-    err_t err = conn_open(w, l->route, fd, from, &why);
+    err = conn_open(w, l->route, fd, from, &why);
     if (err != ERR_OK) {
         close(fd);
         say_refused(l, err, why_text(&why));
@@ -154,8 +158,11 @@ err_t listener_open(struct worker *w, size_t route, int fd, struct listener **re
         return why_set(why, ERR_NO_MEMORY, "listener");
     l->worker = w;
     l->route = route;
-    struct acceptor_options accepts = {
-        .fd = fd, .on_accept = on_accept, .on_error = on_error, .arg = l};
+    struct acceptor_options accepts = {.fd = fd,
+                                       .per_turn = ACCEPTS_PER_TURN,
+                                       .on_accept = on_accept,
+                                       .on_error = on_error,
+                                       .arg = l};
     err_t err = acceptor_open(w->loop, &accepts, &l->acceptor, why);
     if (err != ERR_OK) {
         mem_free(l);

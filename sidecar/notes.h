@@ -6,7 +6,12 @@
 #include "sidecar/peer_tally.h"
 #include "sidecar/refusals.h"
 
-enum { LINE_HANDSHAKE, LINE_CONNECTION, LINE_NAME }; /* what log lines are limited by */
+enum {
+    LINE_HANDSHAKE,
+    LINE_CONNECTION,
+    LINE_NAME,
+    LINE_NEWCOMER
+}; /* what log lines are limited by */
 
 struct notes {
     struct audit *audit;       /* NULL: off */

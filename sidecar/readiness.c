@@ -1,11 +1,10 @@
 #include "sidecar/readiness.h"
 
 /* The first route that takes no more, or route_count. */
-static size_t full_route(const struct readiness *r)
+static size_t full_route(const struct readiness *r, size_t cap)
 {
-    size_t cap = r->worker_count > 0 ? worker_connection_cap(&r->workers[0]) : SIZE_MAX;
     for (size_t i = 0; i < r->config->route_count; i++) {
-        if (r->open_per_route[i] >= cap)
+        if (r->places->per_listener[i] >= cap)
             return i;
     }
     return r->config->route_count;
@@ -29,6 +28,8 @@ static const char *plain_lack(const struct readiness *r)
         return "no identity";
     if (!r->has_view && r->config->revocation == REVOCATION_HARD)
         return "no revocation cache, and revocation.policy is hard";
+    if (r->is_denied && r->config->revocation != REVOCATION_OFF)
+        return "the agent is there and gives no revocation cache: newcomers wait";
     return NULL;
 }
 
@@ -38,7 +39,8 @@ bool readiness_tell(const struct readiness *r, struct buf *words)
     char key[ROUTE_KEY_LEN];
     const char *lack = plain_lack(r);
     bool refused = find_refusal(r, &refusal), ready = false;
-    size_t full = full_route(r);
+    struct place_limits limits = place_limits_of(r->config, r->places->descriptors);
+    size_t full = full_route(r, limits.per_listener), open = r->places->open;
     err_t err = ERR_OK;
     if (lack != NULL) {
         err = buf_printf(words, "not ready: %s\n", lack);
@@ -49,8 +51,13 @@ bool readiness_tell(const struct readiness *r, struct buf *words)
         err = buf_printf(words,
                          "not ready: %s holds as many connections as limits.connections allows: "
                          "%zu\n",
-                         sidecar_route_key(r->config, full, "listen", key),
-                         worker_connection_cap(&r->workers[0]));
+                         sidecar_route_key(r->config, full, "listen", key), limits.per_listener);
+    } else if (open >= limits.total) {
+        err =
+            buf_printf(words,
+                       "not ready: it holds as many connections as limits.total or the descriptor "
+                       "limit allows: %zu\n",
+                       limits.total);
     } else {
         ready = true;
         err = buf_append_str(words, "ready\n");

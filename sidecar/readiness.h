@@ -8,9 +8,10 @@ struct readiness {
     const struct sidecar_config *config;
     struct worker *workers; /* the first runs on this loop */
     unsigned worker_count;
-    const _Atomic size_t *open_per_route; /* connections */
-    bool leaving;                         /* told to end */
+    const struct places *places;
+    bool leaving; /* told to end */
     bool has_identity, has_view;
+    bool is_denied; /* the agent is there and does not tell what is revoked */
 };
 
 /* False: not ready, 503. The first line of *words is the verdict with its reason; further ones say

@@ -34,8 +34,8 @@ struct share_link {
     uv_loop_t *loop;
     enum link_state state;
     struct line *line;   /* owned while ASKED and UP, else NULL */
-    uv_timer_t patience; /* until it is settled without a cache */
-    bool settled;
+    uv_timer_t patience; /* until it is settled without a cache, or denied */
+    bool settled, denied;
     uv_timer_t timer; /* WAITING: the next try; ASKED: the end of patience */
     struct backoff backoff;
     char *spiffe_id;                             /* owned; NULL: nobody */
@@ -69,19 +69,52 @@ static void all_is_well(struct share_link *l)
     backoff_reset(&l->backoff);
 }
 
+/* Who would know is there, and does not tell: it must not look as if there were nothing to know. */
+static void deny(struct share_link *l, const struct why *why)
+{
+    bool told = l->denied;
+    uv_timer_stop(&l->patience);
+    l->denied = true;
+    if (!told && l->opt.on_denied != NULL && !l->closing)
+        l->opt.on_denied(l->opt.arg, why);
+}
+
+/* There is a cache in hand, or none to be had. */
 static void settle(struct share_link *l)
 {
-    if (l->settled)
-        return;
-    l->settled = true;
+    bool was_denied = l->denied, was_settled = l->settled;
     uv_timer_stop(&l->patience);
-    if (l->opt.on_settled != NULL && !l->closing)
+    l->denied = false;
+    l->settled = true;
+    if (was_denied && l->opt.on_denied != NULL && !l->closing)
+        l->opt.on_denied(l->opt.arg, NULL);
+    if (!was_settled && l->opt.on_settled != NULL && !l->closing)
         l->opt.on_settled(l->opt.arg);
 }
 
+/* Whoever is WELCOME and gets no cache: the agent has none. */
 static void on_patience(uv_timer_t *h)
 {
-    settle(h->data);
+    struct share_link *l = h->data;
+    struct why why = {.err = ERR_OK};
+    if (l->state == LINK_ASKED) {
+        why_set(&why, ERR_TIMEOUT, "%s: no answer yet", l->path);
+        deny(l, &why);
+    } else {
+        settle(l);
+    }
+}
+
+/* What ended a try says whether there is a cache to wait for. What makes no sense, or another
+ * layout, is another program's; nobody but that can cause it. */
+static void judge(struct share_link *l, const struct why *why)
+{
+    bool nothing = why->err == ERR_NOT_FOUND || why->err == ERR_UNSUPPORTED ||
+                   why->err == ERR_PARSE || why->err == ERR_TOO_LARGE;
+    if (nothing)
+        settle(l);
+    else
+        deny(l, why);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -134,8 +167,6 @@ static void enter(struct share_link *l, enum link_state state)
     }
     if ((before == LINK_UP) != (state == LINK_UP) && l->opt.on_connected != NULL)
         l->opt.on_connected(l->opt.arg, state == LINK_UP);
-    if (state == LINK_WAITING)
-        settle(l);
 }
 
 static void on_timer(uv_timer_t *h)
@@ -149,6 +180,7 @@ static void on_timer(uv_timer_t *h)
     why_set(&why, ERR_TIMEOUT, "%s: no answer to HELLO in %d s", l->path, SHARE_WELCOME_MS / 1000);
     report(l, LOG_WARN, "share_failed", &why);
     enter(l, LINK_WAITING);
+    judge(l, &why);
 }
 
 /* --- what comes ------------------------------------------------------------------------------- */
@@ -164,7 +196,7 @@ static err_t on_cache(struct share_link *l, int fd, struct why *why)
     if (err != ERR_OK) {
         close(fd);
         report(l, LOG_ERROR, "revocation_cache_refused", why);
-        settle(l);
+        judge(l, why);
         return l->cache_failed ? err : ERR_OK;
     }
     all_is_well(l);
@@ -200,6 +232,7 @@ static void on_welcome(struct share_link *l, const struct share_message *m)
         LOG_EVENT(l->cache_failed ? LOG_DEBUG : LOG_INFO, "share_connected",
                   log_str("path", l->path), log_slice("agent", m->welcome.program));
         enter(l, LINK_UP);
+        uv_timer_start(&l->patience, on_patience, SHARE_SETTLE_MS, 0);
         ask_for_page(l);
     }
     if (l->opt.on_welcome != NULL)
@@ -286,6 +319,8 @@ static void on_readable(uv_poll_t *h, int status, int events)
     bool gone = err == ERR_PEER_CLOSED && l->state == LINK_UP;
     report(l, gone ? LOG_INFO : LOG_WARN, gone ? "share_lost" : "share_failed", &why);
     enter(l, LINK_WAITING);
+    if (!gone) /* else the next try tells */
+        judge(l, &why);
 }
 
 /* --- connecting ------------------------------------------------------------------------------- */
@@ -360,6 +395,7 @@ static void connect_now(struct share_link *l)
     else
         report(l, LOG_WARN, "share_failed", &why);
     enter(l, LINK_WAITING);
+    judge(l, &why);
 }
 
 void share_link_set_identity(struct share_link *l, struct slice spiffe_id)

@@ -11,7 +11,7 @@
 
 #define SHARE_RETRY_FIRST_MS 100
 #define SHARE_RETRY_CAP_MS 1000 /* what was revoked meanwhile waits for it */
-#define SHARE_SETTLE_MS 1000    /* at most, from the first identity to on_settled */
+#define SHARE_SETTLE_MS 1000    /* from the first identity, or WELCOME, for a cache to come */
 #define SHARE_WELCOME_MS 10000  /* from HELLO to the answer */
 
 struct share_link; /* opaque */
@@ -31,9 +31,12 @@ struct share_link_options {
     void (*on_cache)(void *arg, struct revocation_view *view);
     /* The cache in hand has changed: look again at live connections. */
     void (*on_changed)(void *arg, uint64_t generation);
-    /* Once, after the first identity: a cache came, the first try failed, or none came in time.
-     * May be called from within share_link_set_identity. */
+    /* Once, after the first identity: a cache came, or there is none to be had. May be called from
+     * within share_link_set_identity. */
     void (*on_settled)(void *arg);
+    /* The agent is there and gives no cache that is kept up: why. NULL: it does again, or there is
+     * none. Each change once; may be called from within share_link_set_identity. */
+    void (*on_denied)(void *arg, const struct why *why);
     /* Count in this page from now on; the callee's. NULL: none is asked for. */
     void (*on_page)(void *arg, int fd);
     void *arg;

@@ -1,163 +1,20 @@
-#include "sidecar/sidecar.h"
+#include "sidecar/sidecar_internal.h"
 
-#include "common/file_watch.h"
+#include "common/descriptors.h"
 #include "common/mem.h"
-#include "common/metric_page.h"
-#include "common/probes.h"
 #include "common/report.h"
 #include "sidecar/admin.h"
-#include "sidecar/file_stamp.h"
-#include "sidecar/gauges.h"
-#include "sidecar/identity_source.h"
-#include "sidecar/last_call.h"
 #include "sidecar/metrics.h"
-#include "sidecar/name_notes.h"
-#include "sidecar/notes.h"
 #include "sidecar/privileges.h"
 #include "sidecar/readiness.h"
-#include "sidecar/share_link.h"
 #include "sidecar/sockets.h"
-#include "sidecar/worker.h"
 
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define DRAIN_LOOK_MS 20 /* between looks at what is left */
-
-enum phase { PHASE_RUNNING, PHASE_LEAVING, PHASE_DRAINING, PHASE_CLOSING };
-
-struct sidecar {
-    uv_loop_t loop;
-    const char *config_path;       /* borrowed, may be NULL */
-    const char *const *sets;       /* borrowed */
-    struct sidecar_config *config; /* shared */
-    struct metrics *metrics;
-    struct gauges *gauges;
-    struct notes notes;       /* owns what is in it */
-    struct name_notes *names; /* owns the resolver */
-    struct worker *workers;
-    _Atomic size_t *open_per_route; /* owned; the workers count in it */
-    unsigned worker_count;          /* opened */
-    struct identity_source *source;
-    struct sidecar_config *source_config; /* shared; whose strings source and share borrow */
-    struct identity *identity;            /* shared; NULL: none now */
-    bool ever_had_identity;
-    struct share_link *share;     /* NULL: there can be none */
-    bool awaits_share;            /* the first identity waits for what is revoked */
-    struct revocation_view *view; /* counted; NULL before the first */
-    struct probes *probes;
-    struct http_server *admin;
-    struct file_watch *watch;
-    struct file_stamp stamp; /* of the configuration file when it was last read */
-    uv_signal_t signals[3];
-    uv_timer_t drain;
-    bool loop_handles; /* signals and timer are initialised */
-    enum phase phase;
-    uint64_t drain_until_ms; /* loop time at which patience ends */
-    struct last_call last_call;
-};
-
-/* --- what the agent shares -------------------------------------------------------------------- */
-
-static void on_share_connected(void *arg, bool connected)
-{
-    struct sidecar *s = arg;
-    metric_set(s->metrics, M_SHARE_CONNECTED, 0, 0, 0, connected);
-    if (connected)
-        metric_add(s->metrics, M_SHARE_CONNECTS, 0, 0, 0, 1);
-}
-
-static void on_share_welcome(void *arg, int64_t longest_life_s)
-{
-    struct sidecar *s = arg;
-    for (unsigned i = 0; i < s->worker_count; i++)
-        worker_post_life_limit(&s->workers[i], longest_life_s);
-    log_debug("longest_life_told", log_int("seconds", longest_life_s));
-}
-
-static void on_share_cache(void *arg, struct revocation_view *view)
-{
-    struct sidecar *s = arg;
-    revocation_view_unref(s->view);
-    s->view = revocation_view_ref(view);
-    for (unsigned i = 0; i < s->worker_count; i++)
-        worker_post_view(&s->workers[i], view);
-    log_debug("revocation_cache_taken", log_int("generation", revocation_view_generation(view)));
-}
-
-static void on_share_changed(void *arg, uint64_t generation)
-{
-    struct sidecar *s = arg;
-    for (unsigned i = 0; i < s->worker_count; i++)
-        worker_post_changed(&s->workers[i]);
-    log_debug("revocation_cache_changed", log_int("generation", generation));
-}
-
-static void on_share_page(void *arg, int fd)
-{
-    struct sidecar *s = arg;
-    struct why why = {0};
-    if (metrics_adopt_page(s->metrics, fd, &why) != ERR_OK) {
-        close(fd);
-        log_warn("metrics_page_refused", log_err("reason", why.err),
-                 log_str("cause", why_text(&why)));
-    }
-    metrics_scrape(s->metrics); /* what is due now, not at the next tick */
-    share_link_set_page(s->share, metrics_page_fd(s->metrics));
-}
-
-static void on_share_scrape(void *arg)
-{
-    const struct sidecar *s = arg;
-    metric_set(s->metrics, M_REVOCATION_ALIVE, 0, 0, 0, (double)revocation_view_alive_at(s->view));
-}
-
-static void post_identity(struct sidecar *s)
-{
-    for (unsigned i = 0; i < s->worker_count; i++)
-        worker_post_identity(&s->workers[i], s->identity);
-}
-
-static void on_share_settled(void *arg)
-{
-    struct sidecar *s = arg;
-    if (s->awaits_share)
-        post_identity(s);
-    s->awaits_share = false;
-}
-
-/* Beside a Workload API of this machine; identities from elsewhere have no agent here. */
-static err_t open_share(struct sidecar *s, struct why *why)
-{
-    struct address endpoint;
-    if (s->config->workload_api == NULL)
-        return ERR_OK;
-    err_t err = address_parse_endpoint(slice_str(s->config->workload_api), &endpoint, why);
-    if (err != ERR_OK || endpoint.kind != ADDRESS_UNIX)
-        return err;
-    struct share_link_options options = {
-        .api_socket = endpoint.host,
-        .name = s->config->name,
-        .on_connected = on_share_connected,
-        .on_welcome = on_share_welcome,
-        .on_cache = on_share_cache,
-        .on_changed = on_share_changed,
-        .on_page = on_share_page,
-        .on_settled = on_share_settled,
-        .arg = s,
-    };
-    struct why no = {0};
-    err = share_link_open(&s->loop, &options, &s->share, &no);
-    if (err == ERR_CONFIG) { /* another agent's socket may have any path */
-        log_info("share_absent", log_err("reason", err), log_str("cause", why_text(&no)));
-        return ERR_OK;
-    }
-    s->awaits_share = err == ERR_OK && s->config->revocation != REVOCATION_OFF;
-    return err == ERR_OK ? err : why_set(why, err, "%s", why_text(&no));
-}
 
 /* --- identity --------------------------------------------------------------------------------- */
 
@@ -166,8 +23,7 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
     struct sidecar *s = arg;
     identity_unref(s->identity);
     s->identity = id != NULL ? identity_ref(id) : NULL;
-    if (!s->awaits_share)
-        post_identity(s);
+    sidecar_post_identity(s);
     if (s->share != NULL)
         share_link_set_identity(s->share, id != NULL ? identity_id(id)->text : slice_of(NULL, 0));
     if (id == NULL) {
@@ -324,10 +180,17 @@ struct sidecar_facts sidecar_facts(const struct sidecar *s)
     return (struct sidecar_facts){.config = s->config,
                                   .identity = s->identity,
                                   .view = s->view,
-                                  .refusals = s->notes.refusals};
+                                  .refusals = s->notes.refusals,
+                                  .metrics = s->metrics};
 }
 
 /* --- reload ----------------------------------------------------------------------------------- */
+
+static void show_limit(struct sidecar *s)
+{
+    struct place_limits limits = place_limits_of(s->config, s->places.descriptors);
+    metric_set(s->metrics, M_CONNECTIONS_LIMIT, 0, 0, 0, (double)limits.total);
+}
 
 /* All or nothing: a configuration with an error, or with a change that needs a restart, changes
  * nothing. */
@@ -353,6 +216,8 @@ static void reload(struct sidecar *s)
             worker_post_config(&s->workers[i], next);
         sidecar_config_unref(s->config);
         s->config = sidecar_config_ref(next);
+        show_limit(s);
+        sidecar_apply_hold(s);
         log_info("reloaded");
         audit_reloaded(s->notes.audit);
     }
@@ -392,10 +257,11 @@ static bool on_ready_probe(void *arg, struct buf *words)
     struct readiness r = {.config = s->config,
                           .workers = s->workers,
                           .worker_count = s->worker_count,
-                          .open_per_route = s->open_per_route,
+                          .places = &s->places,
                           .leaving = s->phase != PHASE_RUNNING,
                           .has_identity = s->identity != NULL,
-                          .has_view = s->view != NULL};
+                          .has_view = s->view != NULL,
+                          .is_denied = s->share_denied};
     return readiness_tell(&r, words);
 }
 
@@ -414,13 +280,15 @@ static void open_loop_handles(struct sidecar *s)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-static void raise_descriptor_limit(void)
+static err_t open_places(struct sidecar *s, struct why *why)
 {
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-        return;
-    files.rlim_cur = files.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &files); /* the caps follow from what we have */
+    if (places_within(s->config, s->places.descriptors) == 0)
+        return why_set(why, ERR_CONFIG,
+                       "%zu descriptors are left of the limit (RLIMIT_NOFILE): this configuration "
+                       "needs at least %zu; raise it (ulimit -n, LimitNOFILE=)",
+                       s->places.descriptors, places_need(s->config, 0));
+    s->places.per_listener = mem_array(s->config->route_count, sizeof *s->places.per_listener);
+    return s->places.per_listener != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
 }
 
 /* Everything that may need a privilege is open; from here on there is none. Threads come after. */
@@ -437,13 +305,11 @@ static err_t enter_sandbox(struct sidecar *s, struct why *why)
 static err_t open_workers(struct sidecar *s, struct sockets *sockets, struct why *why)
 {
     s->workers = mem_array(sockets->workers, sizeof *s->workers);
-    s->open_per_route = mem_array(sockets->routes, sizeof *s->open_per_route);
-    bool ok = s->workers != NULL && s->open_per_route != NULL;
     struct worker_shared shared = {.metrics = s->metrics,
                                    .notes = &s->notes,
                                    .resolver = name_notes_resolver(s->names),
-                                   .open_per_route = s->open_per_route};
-    err_t err = ok ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
+                                   .places = &s->places};
+    err_t err = s->workers != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
     for (unsigned i = 0; err == ERR_OK && i < sockets->workers; i++) {
         err = worker_open(&s->workers[i], i, &s->loop, s->config, &shared, sockets_of(sockets, i),
                           why);
@@ -455,8 +321,11 @@ static err_t open_workers(struct sidecar *s, struct sockets *sockets, struct why
 
 static err_t open_probes(struct sidecar *s, struct why *why)
 {
-    struct probes_options options = {.metrics = s->metrics, .is_ready = on_ready_probe, .arg = s};
-    options.hosts = s->config->metrics_hosts;
+    struct probes_options options = {.metrics = s->metrics,
+                                     .is_ready = on_ready_probe,
+                                     .arg = s,
+                                     .places = descriptors_http_places(s->places.descriptors),
+                                     .hosts = s->config->metrics_hosts};
     struct address bound;
     char text[ADDRESS_TEXT_LEN];
     err_t err = probes_open(&s->loop, &s->config->metrics_listen, &options, &s->probes, why);
@@ -474,7 +343,7 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
                             &s->metrics, why);
     if (err == ERR_OK)
         err = gauges_open(&s->loop, s->metrics, &s->gauges, why);
-    if (err == ERR_OK && metrics_on_scrape(s->metrics, on_share_scrape, s) != ERR_OK)
+    if (err == ERR_OK && metrics_on_scrape(s->metrics, sidecar_on_share_scrape, s) != ERR_OK)
         err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
     if (err == ERR_OK && s->config->metrics_peers)
         err = peer_tally_new(s->metrics, &s->notes.peers, why);
@@ -503,13 +372,16 @@ static err_t start(struct sidecar *s, struct why *why)
 {
     struct sockets sockets = {.fds = NULL};
     open_loop_handles(s);
-    err_t err = open_metrics(s, why);
+    err_t err = open_places(s, why);
+    if (err == ERR_OK)
+        err = open_metrics(s, why);
     if (err == ERR_OK)
         err = open_audit(s, why);
     if (err == ERR_OK)
         err = sockets_open(s->config, &sockets, why);
     if (err == ERR_OK && s->config->admin_socket != NULL) {
-        err = sidecar_admin_open(&s->loop, s->config->admin_socket, s, s->metrics, &s->admin, why);
+        err = sidecar_admin_open(&s->loop, s->config->admin_socket,
+                                 descriptors_http_places(s->places.descriptors), s, &s->admin, why);
         err = option_blame(s->config->origins, "admin.socket", err, why);
     }
     if (err == ERR_OK && s->config_path != NULL) {
@@ -524,9 +396,11 @@ static err_t start(struct sidecar *s, struct why *why)
         err = name_notes_new(&s->loop, s->metrics, &s->notes, &s->names, why);
     if (err == ERR_OK)
         err = open_workers(s, &sockets, why);
+    if (err == ERR_OK)
+        show_limit(s);
     s->source_config = sidecar_config_ref(s->config);
     if (err == ERR_OK)
-        err = open_share(s, why);
+        err = sidecar_open_share(s, why);
     if (err == ERR_OK)
         err = open_identity(s, why);
     sockets_done(&sockets);
@@ -550,7 +424,7 @@ static void finish(struct sidecar *s)
     peer_tally_free(s->notes.peers);
     metrics_free(s->metrics);
     mem_free(s->workers);
-    mem_free(s->open_per_route);
+    mem_free(s->places.per_listener);
     refusals_free(s->notes.refusals);
     identity_unref(s->identity);
     revocation_view_unref(s->view);
@@ -574,7 +448,7 @@ err_t sidecar_run(const char *config_path, const char *const *sets, struct why *
         return err;
     }
     log_setup(s.config->log_level, s.config->log_format);
-    raise_descriptor_limit();
+    s.places.descriptors = descriptors_raise();
     mem_reuse_large_blocks();
     if (uv_loop_init(&s.loop) != 0) {
         sidecar_config_unref(s.config);

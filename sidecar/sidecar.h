@@ -29,6 +29,7 @@ struct sidecar_facts {
     const struct identity *identity;    /* NULL: none */
     const struct revocation_view *view; /* NULL: none */
     struct refusals *refusals;
+    struct metrics *metrics;
 };
 struct sidecar_facts sidecar_facts(const struct sidecar *s);
 

@@ -156,6 +156,7 @@ static enum stream_result send_sealed(struct stream *s, struct scratch *x, struc
     enum stream_result result = STREAM_OK;
     if (x->sealed.len > 0)
         result = write_or_queue(s, buf_slice(&x->sealed), why);
+    s->spoke = s->spoke || x->sealed.len > 0;
     buf_clear(&x->sealed);
     return result;
 }

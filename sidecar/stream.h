@@ -33,6 +33,7 @@ struct stream {
     int interest;       /* UV_READABLE | UV_WRITABLE as registered */
     struct tls *tls;    /* owned, or NULL */
     struct buf pending; /* bytes for the wire */
+    bool spoke;         /* bytes of TLS were sent */
     bool fin_wanted;    /* stream_close_write was called */
     bool fin_sent;
     bool more_inside; /* the TLS session holds bytes that no readiness will announce */

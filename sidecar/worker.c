@@ -2,17 +2,14 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/rand.h"
+#include "sidecar/admission.h"
 #include "sidecar/conn_internal.h"
 #include "sidecar/listener.h"
 #include "sidecar/metrics.h"
 
 #include <assert.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-#define CAP_FLOOR 8192u
-#define FDS_KEPT 128u /* for everything but connections */
-#define FDS_PER_CONNECTION 2u
 
 /* --- the list --------------------------------------------------------------------------------- */
 
@@ -26,13 +23,16 @@ void worker_add(struct worker *w, struct conn *c)
     w->conns = c;
     pthread_mutex_unlock(&w->lock);
     w->conn_count++;
-    w->open_per_route[c->route_index]++;
+    w->places->open++;
+    w->places->per_listener[c->route_index]++;
+    admission_add(w, c);
     metric_move(w->metrics, M_CONNECTIONS, c->route->direction, 0, 0, 1);
 }
 
 void worker_remove(struct worker *w, struct conn *c)
 {
     recheck_forget(&w->recheck, c);
+    admission_remove(w, c);
     pthread_mutex_lock(&w->lock);
     if (c->prev != NULL)
         c->prev->next = c->next;
@@ -42,7 +42,8 @@ void worker_remove(struct worker *w, struct conn *c)
         c->next->prev = c->prev;
     pthread_mutex_unlock(&w->lock);
     w->conn_count--;
-    w->open_per_route[c->route_index]--;
+    w->places->open--;
+    w->places->per_listener[c->route_index]--;
     metric_move(w->metrics, M_CONNECTIONS, c->route->direction, 0, 0, -1);
 }
 
@@ -56,20 +57,6 @@ void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struc
         fn(arg, &view);
     }
     pthread_mutex_unlock(&w->lock);
-}
-
-size_t worker_connection_cap(const struct worker *w)
-{
-    return w->config->max_connections > 0 ? (size_t)w->config->max_connections : w->connection_cap;
-}
-
-static size_t default_cap(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < FDS_KEPT)
-        return CAP_FLOOR;
-    size_t cap = (files.rlim_cur - FDS_KEPT) / FDS_PER_CONNECTION;
-    return cap > CAP_FLOOR ? cap : CAP_FLOOR;
 }
 
 /* --- what the mailbox brings ------------------------------------------------------------------ */
@@ -87,6 +74,35 @@ bool worker_identity_overdue(const struct worker *w)
 {
     uint64_t bound_ns = (uint64_t)w->config->connect_timeout_ms * 1000000u;
     return w->server_tls == NULL && clock_mono_ns() - w->bare_ns > bound_ns;
+}
+
+bool worker_holds(const struct worker *w)
+{
+    return w->server_tls == NULL || w->hold;
+}
+
+err_t worker_why_held(const struct worker *w, struct why *why)
+{
+    if (w->server_tls == NULL)
+        return why_set(why, ERR_NO_IDENTITY_YET, "no identity within the connect timeout");
+    return why_set(why, ERR_REVOCATION_UNKNOWN,
+                   "the agent gave no revocation cache within the connect timeout (newcomers_held "
+                   "says why)");
+}
+
+static void go_on(struct worker *w)
+{
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        conn_identity_ready(c);
+    }
+}
+
+static void take_hold(struct worker *w, bool hold)
+{
+    w->hold = hold;
+    if (!hold)
+        go_on(w);
 }
 
 static bool trusts_the_same(const struct worker *w, const struct identity *next)
@@ -158,10 +174,7 @@ static void take_identity(struct worker *w, struct identity *identity)
     w->self = self_of(identity);
     if (!same_trust)
         recheck_start(&w->recheck, RECHECK_TRUST);
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        conn_identity_ready(c);
-    }
+    go_on(w);
 }
 
 static void take_config(struct worker *w, struct sidecar_config *config)
@@ -169,6 +182,7 @@ static void take_config(struct worker *w, struct sidecar_config *config)
     assert(config->route_count == w->route_count);
     sidecar_config_unref(w->config);
     w->config = sidecar_config_ref(config);
+    w->limits = place_limits_of(config, w->places->descriptors);
     recheck_start(&w->recheck, RECHECK_REVOCATION | RECHECK_ROUTE | RECHECK_EXPIRY);
 }
 
@@ -224,6 +238,8 @@ static void on_bell(uv_async_t *bell)
         take_view(w, mail.view);
     if (mail.config != NULL)
         take_config(w, mail.config);
+    if (mail.has_hold)
+        take_hold(w, mail.hold);
     if (mail.has_identity)
         take_identity(w, mail.identity);
     if (mail.changed)
@@ -289,6 +305,14 @@ void worker_post_life_limit(struct worker *w, int64_t seconds)
     close_box(w);
 }
 
+void worker_post_hold(struct worker *w, bool hold)
+{
+    struct mail *mail = open_box(w);
+    mail->hold = hold;
+    mail->has_hold = true;
+    close_box(w);
+}
+
 void worker_post_stop(struct worker *w)
 {
     open_box(w)->stop = true;
@@ -326,7 +350,10 @@ static err_t open_listeners(struct worker *w, int *fds, struct why *why)
 static err_t allocate(struct worker *w, struct why *why)
 {
     w->listeners = mem_array(w->route_count, sizeof(struct listener *));
-    if (w->listeners == NULL || scratch_init(&w->scratch) != ERR_OK)
+    w->newcomers = mem_array(w->route_count, sizeof *w->newcomers);
+    for (size_t i = 0; w->newcomers != NULL && i < w->route_count; i++)
+        rand_bytes(&w->newcomers[i].seed, sizeof w->newcomers[i].seed);
+    if (w->listeners == NULL || w->newcomers == NULL || scratch_init(&w->scratch) != ERR_OK)
         return why_set(why, ERR_NO_MEMORY, "worker %u", w->index);
     return ERR_OK;
 }
@@ -336,6 +363,9 @@ static void release(struct worker *w)
     drop_contexts(w);
     scratch_done(&w->scratch);
     mem_free(w->listeners);
+    for (size_t i = 0; w->newcomers != NULL && i < w->route_count; i++)
+        crowd_done(&w->newcomers[i]);
+    mem_free(w->newcomers);
     identity_unref(w->box.mail.identity);
     sidecar_config_unref(w->box.mail.config);
     revocation_view_unref(w->box.mail.view);
@@ -376,9 +406,9 @@ err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct side
     *w = (struct worker){.index = index, .route_count = config->route_count};
     w->metrics = shared->metrics;
     w->notes = shared->notes;
-    w->open_per_route = shared->open_per_route;
+    w->places = shared->places;
     w->config = sidecar_config_ref(config);
-    w->connection_cap = default_cap();
+    w->limits = place_limits_of(config, w->places->descriptors);
     w->next_id = 1;
     w->bare_ns = clock_mono_ns();
     pthread_mutex_init(&w->lock, NULL);

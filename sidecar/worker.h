@@ -8,21 +8,21 @@
 #include "common/resolver.h"
 #include "sidecar/conn.h"
 #include "sidecar/mailbox.h"
+#include "sidecar/places.h"
 #include "sidecar/recheck.h"
 #include "sidecar/revocation_check.h"
 #include "sidecar/verify_cache.h"
 
-#include <pthread.h>
-
 struct listener;
+struct crowd;
 struct notes;
 
 /* What all workers of a sidecar use at once. */
 struct worker_shared {
     struct metrics *metrics;
     struct notes *notes;
-    struct resolver *resolver;      /* NULL: names do not resolve */
-    _Atomic size_t *open_per_route; /* connections */
+    struct resolver *resolver; /* NULL: names do not resolve */
+    struct places *places;
 };
 
 struct worker {
@@ -31,7 +31,7 @@ struct worker {
     pthread_t thread; /* others */
     unsigned index;
     struct sidecar_config *config; /* shared; for new connections */
-    struct metrics *metrics;       /* borrowed, as the notes */
+    struct metrics *metrics;       /* borrowed, as notes and places */
     struct notes *notes;
     struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
     uint64_t bare_ns;                            /* monotonic: since when there are none, if so */
@@ -43,12 +43,15 @@ struct worker {
     struct expiry expiry;
     struct resolver_desk desk;
     struct scratch scratch;
-    struct listener **listeners;    /* one a route; NULL when closed */
-    _Atomic size_t *open_per_route; /* borrowed, of all workers: the cap is the listener's */
+    struct listener **listeners; /* one a route; NULL when closed */
     size_t route_count;
-    size_t connection_cap; /* of one route, when the configuration names none */
-    pthread_mutex_t lock;  /* guards the list, and `refused`, for readers in other threads */
-    struct conn *conns;    /* newest first */
+    struct places *places;
+    struct place_limits limits; /* of this configuration */
+    struct crowd *newcomers;    /* one a route; of inbound ones, for admission.h */
+    size_t newcomer_count;      /* in all of them */
+    bool hold;                  /* as worker_post_hold says */
+    pthread_mutex_t lock;       /* guards list and `refused` for other threads */
+    struct conn *conns;         /* newest first */
     _Atomic size_t conn_count;
     struct why refused; /* why the newest identity cannot be used; ERR_OK: it can */
     bool serves;        /* with the one before, then */
@@ -79,16 +82,21 @@ void worker_done(struct worker *w);
 /* A view of each connection, newest first, at most max. Any thread. */
 void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struct conn_view *view),
                  void *arg);
-size_t worker_connection_cap(const struct worker *w);
 /* Could it not take the newest identity? Any thread. */
 struct worker_refusal {
     struct why why;
     bool serves; /* with the one before */
 };
 bool worker_refused_identity(struct worker *w, struct worker_refusal *ret);
+/* New connections wait, whatever identity there is: what is revoked is to be had and is not there.
+ */
+void worker_post_hold(struct worker *w, bool hold);
 
 /* For conn.c. Overdue: without an identity for longer than a connection waits for one. */
 bool worker_identity_overdue(const struct worker *w);
+bool worker_holds(const struct worker *w); /* a new connection has to wait */
+/* For one that has waited too long: what for. */
+err_t worker_why_held(const struct worker *w, struct why *why);
 void worker_add(struct worker *w, struct conn *c);
 void worker_remove(struct worker *w, struct conn *c);
 

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void send_bytes(int fd, const void *bytes, size_t len)
@@ -199,19 +200,61 @@ START_TEST(test_who_dies_midway_leaves_nothing_behind)
 }
 END_TEST
 
-START_TEST(test_more_connections_than_a_user_may_have_are_refused)
+START_TEST(test_a_user_with_as_many_as_it_may_have_makes_room_for_itself)
 {
     int fds[CASE_PER_USER];
     for (int i = 0; i < CASE_PER_USER; i++)
         fds[i] = case_guest();
-    int one_more = case_dial();
-    case_hear_refused(one_more, "limit");
+    int silent = case_dial();
+    ck_assert_int_eq(case_hear(fds[0]), ERR_PEER_CLOSED); /* its oldest, without a word */
     ck_assert_uint_eq(case_refused(ERR_LIMIT), 1);
-    close(fds[0]);
     case_wait_for_sidecars(CASE_PER_USER - 1);
-    fds[0] = case_guest();
-    for (int i = 0; i < CASE_PER_USER; i++)
+    int newest = case_guest(); /* the one that has not said who it is went first */
+    case_hear_refused(silent, "limit");
+    ck_assert_uint_eq(case_refused(ERR_LIMIT), 2);
+    case_wait_for_sidecars(CASE_PER_USER);
+    for (int i = 1; i < CASE_PER_USER; i++) {
+        ck_assert(!case_has_something(fds[i]));
         close(fds[i]);
+    }
+    close(fds[0]);
+    close(newest);
+}
+END_TEST
+
+/* Another user of the machine, as SO_PEERCRED tells it. */
+static int dial_as(uid_t uid)
+{
+    ck_assert_int_eq(seteuid(uid), 0);
+    int fd = case_dial();
+    ck_assert_int_eq(seteuid(0), 0);
+    return fd;
+}
+
+START_TEST(test_a_user_who_floods_it_keeps_no_other_user_out)
+{
+    enum { FLOOD = 200 };
+    int flood[FLOOD];
+    if (geteuid() != 0)
+        return; /* only root can be somebody else */
+    ck_assert_int_eq(chmod(site.dir.path, 0755), 0);
+    int here = case_guest();
+    for (int i = 0; i < FLOOD; i++) {
+        flood[i] = dial_as(65534);
+        if (i % 3 == 0)
+            case_say_hello(flood[i], WEB);
+        if (i % 10 == 0) { /* meanwhile */
+            int fd = case_guest();
+            ck_assert(!case_has_something(fd));
+            close(fd);
+        }
+        case_settle();
+    }
+    ck_assert(!case_has_something(here));
+    ck_assert_uint_ge(case_refused(ERR_LIMIT), FLOOD / 2);
+    for (int i = 0; i < FLOOD; i++)
+        close(flood[i]);
+    close(here);
 }
 END_TEST
 
@@ -239,7 +282,8 @@ int main(void)
     tcase_add_test(tc, test_a_descriptor_that_was_not_asked_for_is_closed_and_ends_it);
     tcase_add_loop_test(tc, test_a_descriptor_that_takes_long_to_close_holds_nobody_up, 0, 2);
     tcase_add_test(tc, test_who_dies_midway_leaves_nothing_behind);
-    tcase_add_test(tc, test_more_connections_than_a_user_may_have_are_refused);
+    tcase_add_test(tc, test_a_user_with_as_many_as_it_may_have_makes_room_for_itself);
+    tcase_add_test(tc, test_a_user_who_floods_it_keeps_no_other_user_out);
     tcase_add_test(tc, test_who_says_nothing_is_let_go_in_time);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

@@ -20,6 +20,8 @@ static const struct {
     enum revocation_policy policy;
     enum refusal refusal; /* of the second worker */
     size_t open[2];       /* of the inbound and the outbound route */
+    size_t total;         /* of the process */
+    bool is_denied;
     bool ready;
     const char *words;
 } cases[] = {
@@ -45,6 +47,20 @@ static const struct {
      .open = {0, CAP + 1},
      .words = "not ready: outbound[0].listen holds as many connections as limits.connections "
               "allows: 3\n"},
+    {.what = "one below the total", .total = CAP, .ready = true, .words = "ready\n"},
+    {.what = "all places taken",
+     .total = CAP + 1,
+     .words = "not ready: it holds as many connections as limits.total or the descriptor limit "
+              "allows: 4\n"},
+    {.what = "the agent does not tell",
+     .is_denied = true,
+     .policy = REVOCATION_SOFT,
+     .words = "not ready: the agent is there and gives no revocation cache: newcomers wait\n"},
+    {.what = "nor is it asked",
+     .is_denied = true,
+     .policy = REVOCATION_OFF,
+     .ready = true,
+     .words = "ready\n"},
     {.what = "refused, none before",
      .refusal = BARE,
      .words = "not ready: the identity cannot be used: no good\n"},
@@ -67,16 +83,19 @@ START_TEST(test_ready_says_what_is_lacking)
                                     .route_count = 2,
                                     .inbound = {.count = 1},
                                     .max_connections = CAP,
+                                    .max_total = CAP + 1,
                                     .revocation = cases[_i].policy};
     struct worker workers[2] = {{.config = &config}, {.config = &config}};
     _Atomic size_t open[2] = {cases[_i].open[0], cases[_i].open[1]};
+    struct places places = {.descriptors = 20000, .open = cases[_i].total, .per_listener = open};
     struct readiness r = {.config = &config,
                           .workers = workers,
                           .worker_count = 2,
-                          .open_per_route = open,
+                          .places = &places,
                           .leaving = cases[_i].leaving,
                           .has_identity = !cases[_i].no_identity,
-                          .has_view = !cases[_i].no_view};
+                          .has_view = !cases[_i].no_view,
+                          .is_denied = cases[_i].is_denied};
     struct buf words;
     buf_init(&words, 4096);
     for (int i = 0; i < 2; i++)
@@ -130,7 +149,8 @@ START_TEST(test_a_worker_tells_that_it_cannot_use_the_newest_identity)
     _Atomic size_t open = 0;
     uv_loop_t loop;
     int none = -1;
-    struct worker_shared shared = {.open_per_route = &open};
+    struct places places = {.descriptors = 20000, .per_listener = &open};
+    struct worker_shared shared = {.places = &places};
     struct identity *id = make_identity();
     log_setup(LOG_ERROR, LOG_TEXT);
     ck_assert_int_eq(uv_loop_init(&loop), 0);

@@ -7,7 +7,9 @@
 #include "tests/support/runner.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define WEB "spiffe://example.org/web"
@@ -131,18 +133,20 @@ START_TEST(test_a_cache_is_handed_over_and_a_change_is_told)
 END_TEST
 
 /* Nobody is to be admitted before what is revoked is known, nor to wait for what does not come. */
-START_TEST(test_it_is_settled_once_by_a_cache_a_failure_or_time)
+START_TEST(test_it_is_settled_once_by_a_cache_or_where_there_is_none)
 {
-    static const char *const by[] = {"a cache", "another layout", "no agent", "a refusal", "time"};
+    static const char *const by[] = {"a cache",         "another layout",     "no agent",
+                                     "a newer version", "time after WELCOME", "no message"};
     struct table_header header = {.magic = TABLE_MAGIC, .version = TABLE_VERSION + 1};
     int other = sealed_file(&header, sizeof header);
+    bool welcome = _i == 0 || _i == 1 || _i == 4;
     if (_i != 2)
         link_start_server();
     link_set_identity(WEB);
     ck_assert_msg(site.told.settled == (_i == 2), "%s", by[_i]); /* not a moment */
-    if (_i == 0 || _i == 1 || _i == 4)
+    if (welcome)
         link_welcome();
-    else if (_i == 3)
+    else if (_i != 2)
         link_accept_hello();
     ck_assert_msg(site.told.settled == (_i == 2), "%s", by[_i]);
     if (_i == 0)
@@ -150,14 +154,93 @@ START_TEST(test_it_is_settled_once_by_a_cache_a_failure_or_time)
     else if (_i == 1)
         link_say(SHARE_CACHE, other);
     else if (_i == 3)
-        link_say_refused("no_entry", "no registration entry matches the caller");
+        link_say_refused("unsupported", "version 2, expected 1");
+    else if (_i == 5)
+        ck_assert_int_eq(send(site.agent, "garbage", 7, MSG_NOSIGNAL), 7);
     while (site.told.settled == 0)
         uv_run(&site.loop, UV_RUN_ONCE);
-    ck_assert_msg(site.told.connected == (_i == 0 || _i == 1 || _i == 4), "%s", by[_i]);
+    ck_assert_msg(site.told.connected == welcome, "%s", by[_i]);
+    ck_assert_msg(site.told.denials == 0, "%s", by[_i]);
     link_set_identity(DB);
     link_settle();
     ck_assert_uint_eq(site.told.settled, 1);
     close(other);
+}
+END_TEST
+
+static void run_until_denied(bool denied)
+{
+    while (site.told.denied != denied)
+        uv_run(&site.loop, UV_RUN_ONCE);
+}
+
+/* Who knows what is revoked is there: it must not look as if nobody knew. */
+START_TEST(test_an_agent_that_is_there_and_does_not_tell_denies)
+{
+    static const char *const how[] = {"limit",   "not_synced", "no_entry",
+                                      "silence", "hangs up",   "full queue"};
+    int filler[64], fillers = 0;
+    link_start_server();
+    if (_i == 5) { /* nobody accepts; the queue of a socket that listens so is short */
+        ck_assert_int_eq(listen(site.server.fd, 0), 0);
+        while (fillers < 64) {
+            int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+            struct sockaddr_un sun = {.sun_family = AF_UNIX};
+            snprintf(sun.sun_path, sizeof sun.sun_path, "%s", site.server.path);
+            filler[fillers++] = fd;
+            if (connect(fd, (struct sockaddr *)&sun, sizeof sun) != 0)
+                break;
+        }
+    }
+    link_set_identity(WEB);
+    if (_i < 3 || _i == 4)
+        link_accept_hello();
+    if (_i < 3)
+        link_say_refused(how[_i], "not now");
+    if (_i == 4)
+        link_hang_up();
+    run_until_denied(true);
+    ck_assert_msg(site.told.settled == 0, "%s", how[_i]);
+    while (fillers > 0) {
+        close(filler[--fillers]);
+        int fd = accept4(site.server.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (_i == 3)
+        link_hang_up();
+    link_welcome();
+    ck_assert_msg(site.told.denied, "%s", how[_i]); /* WELCOME is no cache */
+    link_hand_out_cache();
+    run_until_denied(false);
+    ck_assert_uint_eq(site.told.settled, 1);
+    ck_assert_uint_eq(site.told.denials, 1);
+}
+END_TEST
+
+START_TEST(test_who_had_a_cache_is_denied_by_a_refusal_until_the_agent_tells_or_goes)
+{
+    link_start_server();
+    link_set_identity(WEB);
+    link_welcome();
+    link_hand_out_cache();
+    for (int round = 0; round < 2; round++) {
+        link_hang_up();
+        link_accept_hello();
+        link_say_refused("limit", "a limit was reached");
+        run_until_denied(true);
+        link_accept_hello(); /* tried again */
+        link_say_refused("limit", "a limit was reached");
+        if (round == 0) {
+            link_welcome();
+            link_hand_out_cache();
+        } else {
+            link_stop_server(); /* what is in hand is all there is */
+        }
+        run_until_denied(false);
+    }
+    ck_assert_uint_eq(site.told.denials, 2);
+    ck_assert_uint_eq(site.told.settled, 1);
 }
 END_TEST
 
@@ -426,7 +509,9 @@ int main(void)
     tcase_add_test(tc, test_who_has_no_identity_any_more_still_hears_what_is_revoked);
     tcase_add_test(tc, test_a_page_is_asked_for_after_welcome_with_the_one_we_have);
     tcase_add_test(tc, test_a_cache_is_handed_over_and_a_change_is_told);
-    tcase_add_loop_test(tc, test_it_is_settled_once_by_a_cache_a_failure_or_time, 0, 5);
+    tcase_add_loop_test(tc, test_it_is_settled_once_by_a_cache_or_where_there_is_none, 0, 6);
+    tcase_add_loop_test(tc, test_an_agent_that_is_there_and_does_not_tell_denies, 0, 6);
+    tcase_add_test(tc, test_who_had_a_cache_is_denied_by_a_refusal_until_the_agent_tells_or_goes);
     tcase_add_test(tc, test_a_page_is_handed_over);
     tcase_add_test(tc, test_a_cache_of_another_layout_is_left_and_the_old_one_stays);
     tcase_add_test(tc, test_a_cache_that_cannot_be_taken_is_asked_for_again_with_growing_waits);

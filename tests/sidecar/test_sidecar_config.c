@@ -34,7 +34,7 @@ static const char contract[] =
     "drain_delay: 1500ms\n"
     "drain_limit: 1m\n"
     "timeouts: {connect: 11s, handshake: 12s, idle: 13s, half_close: 14s}\n"
-    "limits: {connections: 15}\n"
+    "limits: {connections: 15, total: 30, unauthenticated_per_source: 6}\n"
     "log: {level: warn, format: json}\n"
     "sandbox: false\n";
 
@@ -72,6 +72,8 @@ START_TEST(test_every_key_of_the_contract_is_read)
     ck_assert_int_eq(s->idle_timeout_ms, 13000);
     ck_assert_int_eq(s->half_close_timeout_ms, 14000);
     ck_assert_int_eq(s->max_connections, 15);
+    ck_assert_int_eq(s->max_total, 30);
+    ck_assert_int_eq(s->max_unauthenticated_per_source, 6);
     ck_assert_int_eq(s->log_level, LOG_WARN);
     ck_assert_int_eq(s->log_format, LOG_JSON);
     sidecar_config_unref(s);
@@ -402,6 +404,8 @@ START_TEST(test_what_is_left_out_opens_nothing_and_has_its_default)
     ck_assert_int_eq(s->idle_timeout_ms, 0);
     ck_assert_int_eq(s->half_close_timeout_ms, 0);
     ck_assert_int_eq(s->max_connections, 0);
+    ck_assert_int_eq(s->max_total, 0);
+    ck_assert_int_eq(s->max_unauthenticated_per_source, 0);
     ck_assert_int_eq(s->routes[0].tunnel, TUNNEL_DIRECT);
     sidecar_config_unref(sidecar_config_ref(s));
     ck_assert_str_eq(s->name, "");

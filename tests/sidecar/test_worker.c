@@ -35,7 +35,8 @@ static struct metrics *metrics;
 static struct revocation_writer *writer;
 static struct revocation_view *view;
 static struct worker workers[WORKERS];
-static _Atomic size_t open_per_route[1];
+static _Atomic size_t per_listener[1];
+static struct places places = {.descriptors = 20000, .per_listener = per_listener};
 static uv_loop_t first_loop;
 static uv_async_t first_bell;
 static void (*_Atomic first_errand)(void);
@@ -271,9 +272,8 @@ static void make_certs(void)
 static void open_workers(void)
 {
     static struct notes notes; /* outlives the workers */
-    struct worker_shared shared = {
-        .metrics = metrics, .open_per_route = open_per_route, .notes = &notes};
-    open_per_route[0] = 0;
+    struct worker_shared shared = {.metrics = metrics, .places = &places, .notes = &notes};
+    per_listener[0] = places.open = 0;
     ck_assert_int_eq(uv_loop_init(&first_loop), 0);
     ck_assert_int_eq(uv_async_init(&first_loop, &first_bell, on_errand), 0);
     for (unsigned i = 0; i < WORKERS; i++) {

@@ -26,7 +26,8 @@ struct buf sent;
 bool peer_ended;
 
 static struct temp_dir dir;
-static _Atomic size_t open_per_route[1];
+static _Atomic size_t per_listener[1];
+static struct places places = {.descriptors = 20000, .per_listener = per_listener};
 static struct notes notes;
 static uv_loop_t loop;
 static int port, app_listen, app_port;
@@ -122,10 +123,9 @@ void conn_case_setup(void)
 /* Takes the configuration. */
 void open_worker(struct sidecar_config *config)
 {
-    struct worker_shared shared = {
-        .metrics = metrics, .open_per_route = open_per_route, .notes = &notes};
+    struct worker_shared shared = {.metrics = metrics, .places = &places, .notes = &notes};
     int fd = listen_on_loopback(&port);
-    open_per_route[0] = 0;
+    per_listener[0] = places.open = 0;
     err_t err = worker_open(&worker, 0, &loop, config, &shared, &fd, &why);
     ck_assert_msg(err == ERR_OK, "%s", why_text(&why));
     worker_post_identity(&worker, me);

@@ -36,6 +36,14 @@ static void on_settled(void *arg)
     site.told.settled++;
 }
 
+static void on_denied(void *arg, const struct why *why)
+{
+    (void)arg;
+    ck_assert_int_ne(site.told.denied, why != NULL); /* each change once */
+    site.told.denied = why != NULL;
+    site.told.denials += why != NULL;
+}
+
 static void on_cache(void *arg, struct revocation_view *view)
 {
     (void)arg;
@@ -85,7 +93,8 @@ void link_setup(void)
                                      .on_cache = on_cache,
                                      .on_changed = on_changed,
                                      .on_page = on_page,
-                                     .on_settled = on_settled};
+                                     .on_settled = on_settled,
+                                     .on_denied = on_denied};
     ck_assert_int_eq(share_link_open(&site.loop, &opt, &site.link, &site.why), ERR_OK);
     ck_assert_int_eq(revocation_writer_new(8, NULL, NULL, &site.writer, &site.why), ERR_OK);
 }

@@ -10,8 +10,8 @@
 
 /* What the link told. */
 struct link_told {
-    unsigned ups, downs, welcomes, settled, caches, changes, pages, info, warn;
-    bool connected;
+    unsigned ups, downs, welcomes, settled, denials, caches, changes, pages, info, warn;
+    bool connected, denied;
     int64_t life;
     uint64_t generation;
     struct revocation_view *view;

@@ -69,7 +69,7 @@ void case_setup(void)
         (struct share_options){.api_socket = site.api_path,
                                .attest = site.attest,
                                .metrics = site.metrics,
-                               .limits = {.per_user = CASE_PER_USER, .total = CASE_PER_USER + 2},
+                               .limits = {.per_user = CASE_PER_USER, .total = CASE_PER_USER + 6},
                                .entries = on_entries,
                                .longest_life_s = on_longest_life};
     case_use_entries(WEB, DB, "");

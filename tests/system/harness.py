@@ -391,11 +391,13 @@ class Site:
         assert not SANITIZER_WORDS.search(done.stderr), result
         return result
 
-    def start(self, name, program, *args, uid=None, env=None, kind=Program):
-        """Starts a program that stays; it is stopped with the test. Names are unique."""
+    def start(self, name, program, *args, uid=None, env=None, kind=Program, nofile=None):
+        """Starts a program that stays; it is stopped with the test. Names are unique. nofile: how many
+        descriptors it may have."""
         assert all(p.name != name or not p.running for p in self.programs), f"{name} runs already"
         left = ["env", *self.inherit] if self.inherit else []
-        started = kind(name, [*left, *self.argv(program, args, uid)], self.dir, env)
+        few = ["prlimit", f"--nofile={nofile}:{nofile}", "--"] if nofile else []
+        started = kind(name, [*left, *few, *self.argv(program, args, uid)], self.dir, env)
         self.programs.append(started)
         return started
 
@@ -414,7 +416,7 @@ class Site:
         }
         return deep_merge(base, changes)
 
-    def agent(self, entries=None, name="agent", wait=True, args=(), env=None, **changes):
+    def agent(self, entries=None, name="agent", wait=True, args=(), env=None, nofile=None, **changes):
         """Writes NAME.yaml and entries.yaml and starts the agent; changes are keys of the config.
         entries=None leaves the file as it is (or writes an empty list when there is none)."""
         config = self.agent_config(**changes)
@@ -422,7 +424,8 @@ class Site:
         if entries is not None or not entries_path.exists():
             self.write_entries(entries or [], entries_path.name)
         path = self.write_yaml(f"{name}.yaml", config)
-        agent = self.start(name, "spindle-agent", "run", "--config", path, *args, env=env, kind=Agent)
+        agent = self.start(name, "spindle-agent", "run", "--config", path, *args, env=env, kind=Agent,
+                           nofile=nofile)
         agent.config, agent.config_path, agent.entries_path = config, path, entries_path
         agent.socket = config["workload_api"]["socket"]
         agent.admin = config["admin"]["socket"]
@@ -440,13 +443,13 @@ class Site:
         }
         return deep_merge(base, changes)
 
-    def sidecar(self, name="sidecar", wait=True, uid=None, args=(), env=None, **changes):
+    def sidecar(self, name="sidecar", wait=True, uid=None, args=(), env=None, nofile=None, **changes):
         """Writes NAME.yaml and starts a sidecar; changes are keys of the config, e.g.
         inbound=[{"listen": "127.0.0.1:0", "forward": "127.0.0.1:8080", "allow": [...]}]."""
         config = self.sidecar_config(name, **changes)
         path = self.write_yaml(f"{name}.yaml", config)
         sidecar = self.start(name, "spindle-sidecar", "run", "--config", path, *args, uid=uid,
-                             env=env, kind=Sidecar)
+                             env=env, kind=Sidecar, nofile=nofile)
         sidecar.config, sidecar.config_path = config, path
         sidecar.admin = config.get("admin", {}).get("socket")
         return sidecar.wait_ready() if wait else sidecar

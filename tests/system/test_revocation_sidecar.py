@@ -1,5 +1,6 @@
 """Peers that are welcome no longer: refused, and cut where they are connected already, in both
 directions; connections of others are not touched."""
+import concurrent.futures
 import contextlib
 import os
 import socket
@@ -339,16 +340,22 @@ def test_the_hard_policy_admits_nobody_where_nothing_is_known(site):
 
 
 def test_a_sidecar_that_starts_admits_nobody_before_it_has_asked_what_is_revoked(site):
-    """The agent is there and says nothing: for a second."""
-    s = Scene(site)
+    """The agent is there and says nothing: who comes waits, until it says something or has gone."""
+    s = Scene(site, timeouts={"connect": "1m", "handshake": "1m"})
     FakeAgent(site, response([svid(s.leaf[ME], ME)]))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
-        silent.bind(str(site.path("share.sock")))
-        silent.listen()
-        started = time.monotonic()
-        s.start(identity={})
-        s.client(A)
-        assert time.monotonic() - started >= 1
+    path = str(site.path("share.sock"))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+            silent.bind(path)
+            silent.listen()
+            s.sidecar = site.sidecar(identity={}, wait=False, **s.routes, **s.changes)
+            s.sidecar.wait_event("newcomers_held", reason="timeout")
+            comes = pool.submit(s.client, A)
+            s.sidecar.wait_metric("spindle_sidecar_connections_waiting", direction="inbound")
+            assert not comes.done()
+        os.unlink(path)
+        s.sidecar.wait_event("newcomers_go_on")
+        comes.result(harness.DEADLINE).check()
 
 
 def test_a_peer_whose_certificate_lives_longer_than_any_of_the_agents_is_refused(site):
