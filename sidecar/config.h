@@ -56,8 +56,7 @@ struct sidecar_config {
     int64_t drain_delay_ms, drain_limit_ms; /* drain_delay; drain_limit (default 30s) */
     int64_t connect_timeout_ms, handshake_timeout_ms, idle_timeout_ms; /* idle 0: never */
     int64_t half_close_timeout_ms; /* timeouts.half_close, 0: never */
-    /* limits, see places.h; 0: from the descriptor limit */
-    int64_t max_connections, max_total, max_unauthenticated_per_source;
+    int64_t max_connections, max_total, max_unauthenticated_per_source; /* limits: places.h */
     int64_t unclean_close_timeout_ms, flush_timeout_ms; /* timeouts.unclean_close, .flush */
     enum log_level log_level;
     enum log_format log_format;

@@ -31,7 +31,7 @@ struct worker {
     pthread_t thread; /* others */
     unsigned index;
     struct sidecar_config *config; /* shared; for new connections */
-    struct metrics *metrics;       /* borrowed, as notes and places */
+    struct metrics *metrics;       /* borrowed, as are notes and places */
     struct notes *notes;
     struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
     uint64_t bare_ns;                            /* monotonic: since when there are none, if so */
@@ -49,15 +49,14 @@ struct worker {
     struct place_limits limits; /* of this configuration */
     struct crowd *newcomers;    /* one a route; of inbound ones, for admission.h */
     size_t newcomer_count;      /* in all of them */
-    bool hold;                  /* as worker_post_hold says */
-    pthread_mutex_t lock;       /* guards list and `refused` for other threads */
+    bool hold, closing;         /* hold: as worker_post_hold says */
+    pthread_mutex_t lock;       /* guards `refused` and the list for other threads */
     struct conn *conns;         /* newest first */
     _Atomic size_t conn_count;
     struct why refused; /* why the newest identity cannot be used; ERR_OK: it can */
     bool serves;        /* with the one before, then */
     uint64_t next_id;
     struct mailbox box;
-    bool closing;
 };
 
 /* Takes the listening sockets, one a route. Index 0 works on `loop`, by the caller's thread; other
@@ -88,14 +87,12 @@ struct worker_refusal {
     bool serves; /* with the one before */
 };
 bool worker_refused_identity(struct worker *w, struct worker_refusal *ret);
-/* New connections wait, whatever identity there is: what is revoked is to be had and is not there.
- */
+/* New connections wait though there is an identity: what is revoked is not here yet. */
 void worker_post_hold(struct worker *w, bool hold);
 
 /* For conn.c. Overdue: without an identity for longer than a connection waits for one. */
 bool worker_identity_overdue(const struct worker *w);
-bool worker_holds(const struct worker *w); /* a new connection has to wait */
-/* For one that has waited too long: what for. */
+bool worker_holds(const struct worker *w); /* a new connection has to wait; too long: what for */
 err_t worker_why_held(const struct worker *w, struct why *why);
 void worker_add(struct worker *w, struct conn *c);
 void worker_remove(struct worker *w, struct conn *c);

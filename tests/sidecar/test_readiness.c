@@ -82,6 +82,7 @@ START_TEST(test_ready_says_what_is_lacking)
     struct sidecar_config config = {.routes = routes,
                                     .route_count = 2,
                                     .inbound = {.count = 1},
+                                    .workers = 2,
                                     .max_connections = CAP,
                                     .max_total = CAP + 1,
                                     .revocation = cases[_i].policy};
@@ -144,7 +145,7 @@ START_TEST(test_a_worker_tells_that_it_cannot_use_the_newest_identity)
     static struct worker w;
     struct why why = {0};
     struct route_config route = {.direction = ROUTE_INBOUND};
-    struct sidecar_config config = {.routes = &route, .route_count = 1, .refs = 100};
+    struct sidecar_config config = {.routes = &route, .route_count = 1, .workers = 1, .refs = 100};
     struct worker_refusal refusal;
     _Atomic size_t open = 0;
     uv_loop_t loop;
