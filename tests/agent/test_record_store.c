@@ -193,9 +193,8 @@ START_TEST(test_without_memory_a_segment_is_not_begun)
     uint32_t n = 0;
     for (; st->segment_count < 2; n++)
         must_put(n, 1, NOW + LIFE);
-    while (st->segments[1]->rows + 2 < ROWS) /* one more and it is full */
+    while (st->segments[1]->rows + 3 <= ROWS) /* until one more has no room */
         must_put(n++, 1, NOW + LIFE);
-    must_put(n++, 1, NOW + LIFE);
     for (long fail = 0;; fail++) {
         struct record_item item = item_of(n, NOW + LIFE);
         mem_fail_after(fail);
@@ -208,7 +207,7 @@ START_TEST(test_without_memory_a_segment_is_not_begun)
             break;
         ck_assert_int_lt(fail, 100);
     }
-    ck_assert_uint_ge(st->segment_count, 3);
+    ck_assert_uint_eq(st->segment_count, 3);
     ck_assert_uint_eq(walk(), n + 1);
 }
 END_TEST
@@ -390,6 +389,31 @@ START_TEST(test_a_segment_that_cannot_be_read_is_not_given_up)
 }
 END_TEST
 
+/* Nothing of the last segment was good; it begins anew when the disk has room. */
+START_TEST(test_a_segment_that_cannot_begin_anew_takes_nothing)
+{
+    char path[TEMP_PATH_MAX + 16];
+    struct rlimit before;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    open_store(200);
+    must_put(0, 1, NOW + LIFE);
+    record_store_close(st);
+    snprintf(path, sizeof path, "%s/00000001.seg", folder);
+    ck_assert_int_eq(truncate(path, 10), 0);
+    open_store(200);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files(0);
+    ck_assert_int_eq(put_at(1, NOW + LIFE, NOW), ERR_RECORD);
+    limit_files(before.rlim_cur);
+    ck_assert(!has(1));
+    ck_assert_uint_eq(st->issued_total, 0);
+    must_put(1, 1, NOW + LIFE);
+    record_store_close(st);
+    open_store(200);
+    ck_assert(has(1));
+}
+END_TEST
+
 /* --- the folder ------------------------------------------------------------------------------- */
 
 START_TEST(test_a_folder_that_is_none_of_ours_is_refused_and_nothing_else_closed)
@@ -428,6 +452,7 @@ int main(void)
     tcase_add_test(t, test_without_memory_the_table_stays_and_the_append_fails);
     tcase_add_test(t, test_without_memory_a_segment_is_not_begun);
     tcase_add_test(t, test_a_segment_that_cannot_be_read_is_not_given_up);
+    tcase_add_test(t, test_a_segment_that_cannot_begin_anew_takes_nothing);
     tcase_add_test(t, test_times_beyond_32_bits_are_kept);
     tcase_add_test(t, test_an_identity_is_counted_and_goes_with_its_last_certificate);
     tcase_add_test(t, test_a_full_record_takes_as_many_as_it_may);
