@@ -186,6 +186,32 @@ START_TEST(test_without_memory_the_table_stays_and_the_append_fails)
 }
 END_TEST
 
+/* Serials that begin alike: the row of one rots, the other is found all the same. */
+START_TEST(test_a_damaged_row_does_not_hide_one_of_the_same_hash)
+{
+    char path[TEMP_PATH_MAX + 16];
+    struct record_item items[2] = {item_of(7, NOW + LIFE), item_of(7, NOW + LIFE)}, got;
+    uint32_t name = 0;
+    open_store(100);
+    for (int i = 0; i < 2; i++) {
+        items[i].serial[15] = (uint8_t)(i + 1);
+        ck_assert_int_eq(record_names_take(&st->names, slice_str("spiffe://example.org/a"),
+                                           slice_str("a"), &name),
+                         ERR_OK);
+        ck_assert_int_eq(record_store_append(st, &items[i], name, NOW, &why), ERR_OK);
+        record_names_release(&st->names, name, 1);
+    }
+    snprintf(path, sizeof path, "%s/00000001.seg", folder);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    off_t at = (off_t)(st->segments[0]->rows - 1 - (uint32_t)_i) * RECORD_ROW_LEN + 40;
+    ck_assert_int_eq(pwrite(fd, "\xff\xff", 2, at), 2);
+    close(fd);
+    ck_assert_int_eq(record_store_find(st, items[_i].serial, &got, &why), ERR_OK);
+    ck_assert_mem_eq(got.serial, items[_i].serial, sizeof got.serial);
+    ck_assert_int_eq(record_store_find(st, items[1 - _i].serial, &got, &why), ERR_PARSE);
+}
+END_TEST
+
 /* The next one needs a segment more. */
 START_TEST(test_without_memory_a_segment_is_not_begun)
 {
@@ -453,6 +479,7 @@ int main(void)
     tcase_add_test(t, test_without_memory_a_segment_is_not_begun);
     tcase_add_test(t, test_a_segment_that_cannot_be_read_is_not_given_up);
     tcase_add_test(t, test_a_segment_that_cannot_begin_anew_takes_nothing);
+    tcase_add_loop_test(t, test_a_damaged_row_does_not_hide_one_of_the_same_hash, 0, 2);
     tcase_add_test(t, test_times_beyond_32_bits_are_kept);
     tcase_add_test(t, test_an_identity_is_counted_and_goes_with_its_last_certificate);
     tcase_add_test(t, test_a_full_record_takes_as_many_as_it_may);

@@ -160,6 +160,28 @@ START_TEST(test_counters_outlive_a_crash_and_gauges_do_not)
 }
 END_TEST
 
+/* The next one met its peers in another order: each keeps what it had. */
+START_TEST(test_counters_are_carried_over_by_their_texts)
+{
+    static const char *const peers[] = {"a", "b", "c"};
+    adopt(m);
+    for (size_t i = 0; i < 3; i++) {
+        size_t at = metric_dynamic(m, M_PEERS, peers[i]);
+        metric_add(m, M_PEERS, at, RESULT_SUCCESS, 0, 10 + i);
+        metric_add(m, M_PEERS, at, RESULT_FAILURE, 0, 20 + i);
+    }
+    crash();
+    for (size_t i = 3; i-- > 0;)
+        metric_dynamic(m, M_PEERS, peers[i]);
+    adopt(m);
+    for (size_t i = 0; i < 3; i++) {
+        size_t at = metric_dynamic(m, M_PEERS, peers[i]);
+        ck_assert_uint_eq(metric_read(m, M_PEERS, at, RESULT_SUCCESS, 0), 10 + i);
+        ck_assert_uint_eq(metric_read(m, M_PEERS, at, RESULT_FAILURE, 0), 20 + i);
+    }
+}
+END_TEST
+
 START_TEST(test_the_page_it_has_already_changes_nothing)
 {
     adopt(m);
@@ -513,6 +535,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_what_a_sidecar_counts_is_what_the_agent_reads);
     tcase_add_test(t, test_counters_outlive_a_crash_and_gauges_do_not);
+    tcase_add_test(t, test_counters_are_carried_over_by_their_texts);
     tcase_add_test(t, test_the_page_it_has_already_changes_nothing);
     tcase_add_test(t, test_another_table_goes_on_with_the_families_that_both_know);
     tcase_add_test(t, test_a_row_is_known_by_all_that_gives_its_numbers_a_meaning);

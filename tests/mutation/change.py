@@ -34,6 +34,14 @@ def functions(code):
         yield m.start(2), m.end(2), m[1]
 
 
+def function_at(code, at):
+    """The name of the function in which a change stands, and its first line; ("", the line behind) in none."""
+    for start, stop, header in functions(code):
+        if start <= at.start < stop:
+            return re.search(r"(\w+)\(", header)[1], code.count("\n", 0, start)
+    return "", at.line + 1
+
+
 def operators(code):
     """Comparisons turned or moved by one, `and` for `or`, arithmetic, negations, true and false. A whole condition is
     not negated: whoever tells it from true and from false would see that too."""

@@ -1,4 +1,5 @@
-"""The reviewed changes that nobody can see: `path: original -> mutated` and, indented below, why. A path may hold *."""
+"""The reviewed changes that nobody can see: `path: original -> mutated` and, indented below, why. A path may hold *, or
+be `path:function` for lines that stand in others as well."""
 import fnmatch
 import pathlib
 
@@ -28,10 +29,10 @@ def read(text):
     return reviewed
 
 
-def why(reviewed, path, what):
+def why(reviewed, path, function, what):
     """The reason; None when the change has not been reviewed."""
-    return next((reason for (pattern, known), reason in reviewed.items()
-                 if known == what and fnmatch.fnmatch(path, pattern)), None)
+    return next((reason for (pattern, known), reason in reviewed.items() if known == what and
+                 any(fnmatch.fnmatch(place, pattern) for place in (path, f"{path}:{function}"))), None)
 
 
 def reviewed():

@@ -116,6 +116,25 @@ START_TEST(test_what_is_known_no_longer_keeps_newcomers_out_and_cuts_nobody)
 }
 END_TEST
 
+/* A peer of another node cannot know: who is revoked itself speaks to nobody. */
+START_TEST(test_where_we_are_revoked_nobody_is_let_in)
+{
+    struct revocation_writer *writer = NULL;
+    struct revocation_view *view = NULL;
+    struct revocation_status status = {.state = REVOCATION_REVOKED, .at = clock_wall_s()};
+    ck_assert_int_eq(revocation_writer_new(8, NULL, NULL, &writer, &why), ERR_OK);
+    ck_assert_int_eq(revocation_writer_hold(writer, slice_str(ids[ME]), &status, &why), ERR_OK);
+    int fd = fcntl(revocation_writer_fd(writer), F_DUPFD_CLOEXEC, 3);
+    ck_assert_int_eq(revocation_view_open(fd, &view, &why), ERR_OK);
+    open_worker(config_of("allow: ['spiffe://example.org/a']", "revocation: {policy: soft}"));
+    worker_post_view(&worker, view);
+    must_be_refused(leafs[A], ERR_CERT_REVOKED);
+    ck_assert_uint_eq(metric_read(metrics, M_REVOCATION_UNKNOWN, ROUTE_INBOUND, 0, 0), 0);
+    revocation_view_unref(view);
+    revocation_writer_free(writer);
+}
+END_TEST
+
 START_TEST(test_a_reload_changes_what_a_peers_expiry_means)
 {
     struct sidecar_config *keep =
@@ -237,6 +256,7 @@ int main(void)
     tcase_add_test(t, test_an_idle_connection_is_drained_in_order_when_its_peers_certificate_ended);
     tcase_add_test(t, test_a_busy_connection_is_cut_at_the_limit_of_draining);
     tcase_add_test(t, test_what_is_known_no_longer_keeps_newcomers_out_and_cuts_nobody);
+    tcase_add_test(t, test_where_we_are_revoked_nobody_is_let_in);
     tcase_add_test(t, test_a_reload_changes_what_a_peers_expiry_means);
     tcase_add_test(t, test_a_reload_of_all_at_once_cuts_the_revoked);
     tcase_add_test(t, test_a_connection_whose_end_cannot_be_noted_is_cut);

@@ -48,6 +48,13 @@ def test_each_decision_is_changed_and_nothing_else(part):
         (8, "return n + 1 <= MOST; -> return n + 1 < MOST;"), (8, "return n + 1 <= MOST; -> return n + 1 > MOST;")]
 
 
+def test_a_change_knows_its_function(part):
+    change, code = part("change"), part("sources").blanked(CODE)
+    found = change.changes(CODE, code)
+    assert change.function_at(code, found[-1]) == ("is_fit", 3)
+    assert change.function_at(code, found[0]) == ("", 2)
+
+
 def test_an_error_is_swapped_with_success(part):
     text = 'err_t x(void)\n{\n    if (y)\n        return why_set(why,\n                       "no");\n    return ERR_OK;\n}\n'
     found = described(part, text)
@@ -66,8 +73,11 @@ def test_a_change_moves_no_line(part):
 def test_a_reviewed_change_needs_a_reason(part):
     equivalent = part("equivalent")
     known = equivalent.read("# head\na/*.c: x < 1 -> x <= 1\nb.c: y -> z\n    never 1,\n    see there\n")
-    assert equivalent.why(known, "a/q.c", "x < 1 -> x <= 1") == "never 1, see there"
-    assert equivalent.why(known, "b.c", "x < 1 -> x <= 1") is None
+    assert equivalent.why(known, "a/q.c", "f", "x < 1 -> x <= 1") == "never 1, see there"
+    assert equivalent.why(known, "b.c", "f", "x < 1 -> x <= 1") is None
+    known = equivalent.read("c.c:g: y -> z\n    g is pure\n")
+    assert equivalent.why(known, "c.c", "g", "y -> z") == "g is pure"
+    assert equivalent.why(known, "c.c", "f", "y -> z") is None
     with pytest.raises(ValueError, match="no reason"):
         equivalent.read("a.c: x -> y\n")
 
@@ -88,6 +98,7 @@ def test_every_reviewed_change_is_still_a_change(part):
     there = {}
     for path in sources.files("*.c"):
         there.setdefault(path, {what for _, what in described(part, sources.read(path))})
-    for pattern, what in equivalent.reviewed():
+    for place, what in equivalent.reviewed():
+        pattern = place.split(":")[0]
         matching = sources.files(pattern) if "*" in pattern else [pattern]
         assert any(what in there.get(path, ()) for path in matching), f"{pattern}: {what}"
