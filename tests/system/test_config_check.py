@@ -284,7 +284,7 @@ def test_what_is_odd_about_entries_is_told_by_both_commands(site):
     words = ["entries[0]: no process has both unix:uid:1 and unix:uid:2",
              "knows no user of that name", "x509_ttl of 172800 s will be cut"]
     got = check(site, "spindle-agent", agent_text(site))
-    assert (got.code, got.out) == (0, "configuration is valid\n"), got
+    assert got.code == 0 and got.out.startswith("configuration is valid\n"), got
     assert all(word in got.err for word in words), got
     agent = site.agent()
     assert all(word in agent.log() for word in words), agent.log()

@@ -46,6 +46,8 @@ class TlsEnd:
 
     def __init__(self, context, sock, server):
         self.sock, self.into, self.out = sock, ssl.MemoryBIO(), ssl.MemoryBIO()
+        # Some versions of Python take a FIN for a close_notify unless told otherwise.
+        context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7)
         self.tls = context.wrap_bio(self.into, self.out, server_side=server)
         self._step(self.tls.do_handshake)
 
