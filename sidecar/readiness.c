@@ -43,7 +43,9 @@ bool readiness_tell(const struct readiness *r, struct buf *words)
     size_t full = full_route(r, limits.per_listener), open = r->places->open;
     err_t err = ERR_OK;
     if (lack != NULL) {
-        err = buf_printf(words, "not ready: %s\n", lack);
+        bool known = !r->leaving && !r->has_identity && r->problem->err != ERR_OK;
+        err = buf_printf(words, "not ready: %s%s%s\n", lack, known ? ": " : "",
+                         known ? why_text(r->problem) : "");
     } else if (refused && !refusal.serves) {
         err = buf_printf(words, "not ready: the identity cannot be used: %s\n",
                          why_text(&refusal.why));

@@ -11,7 +11,8 @@ struct readiness {
     const struct places *places;
     bool leaving; /* told to end */
     bool has_identity, has_view;
-    bool is_denied; /* the agent is there and does not tell what is revoked */
+    const struct why *problem; /* why there is no identity, ERR_OK: nobody has said */
+    bool is_denied;            /* the agent is there and does not tell what is revoked */
 };
 
 /* False: not ready, 503. The first line of *words is the verdict with its reason; further ones say

@@ -27,6 +27,7 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
     if (s->share != NULL)
         share_link_set_identity(s->share, id != NULL ? identity_id(id)->text : slice_of(NULL, 0));
     if (id == NULL) {
+        s->identity_problem = *why;
         sidecar_count_identity_failure(s->metrics, why->err);
         log_error("identity_lost", log_err("reason", why->err), log_str("detail", why_text(why)),
                   log_str("next", "new connections wait until there is an identity again"));
@@ -45,6 +46,7 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
 static void on_identity_problem(void *arg, const struct why *why)
 {
     struct sidecar *s = arg;
+    s->identity_problem = *why;
     sidecar_count_identity_failure(s->metrics, why->err);
 }
 
@@ -261,6 +263,7 @@ static bool on_ready_probe(void *arg, struct buf *words)
                           .leaving = s->phase != PHASE_RUNNING,
                           .has_identity = s->identity != NULL,
                           .has_view = s->view != NULL,
+                          .problem = &s->identity_problem,
                           .is_denied = s->share_denied};
     return readiness_tell(&r, words);
 }

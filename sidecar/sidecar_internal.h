@@ -32,6 +32,7 @@ struct sidecar {
     struct identity_source *source;
     struct sidecar_config *source_config; /* shared; whose strings source and share borrow */
     struct identity *identity;            /* shared; NULL: none now */
+    struct why identity_problem;          /* why there is none, when somebody said */
     bool ever_had_identity;
     struct share_link *share;     /* NULL: there can be none */
     bool awaits_share;            /* the first newcomers wait for what is revoked */

@@ -22,6 +22,7 @@ static const struct {
     size_t open[2];       /* of the inbound and the outbound route */
     size_t total;         /* of the process */
     bool is_denied;
+    const char *problem; /* of the identity */
     bool ready;
     const char *words;
 } cases[] = {
@@ -38,6 +39,16 @@ static const struct {
     {.what = "hard with a view", .policy = REVOCATION_HARD, .ready = true, .words = "ready\n"},
     {.what = "leaving", .leaving = true, .words = "not ready: draining\n"},
     {.what = "no identity", .no_identity = true, .words = "not ready: no identity\n"},
+    {.what = "no identity, and why",
+     .no_identity = true,
+     .problem = "no entry",
+     .words = "not ready: no identity: no entry\n"},
+    {.what = "an old problem", .problem = "no entry", .ready = true, .words = "ready\n"},
+    {.what = "leaving without one",
+     .leaving = true,
+     .no_identity = true,
+     .problem = "no entry",
+     .words = "not ready: draining\n"},
     {.what = "one below the cap", .open = {CAP - 1, CAP - 1}, .ready = true, .words = "ready\n"},
     {.what = "inbound full",
      .open = {CAP, 0},
@@ -89,7 +100,11 @@ START_TEST(test_ready_says_what_is_lacking)
     struct worker workers[2] = {{.config = &config}, {.config = &config}};
     _Atomic size_t open[2] = {cases[_i].open[0], cases[_i].open[1]};
     struct places places = {.descriptors = 20000, .open = cases[_i].total, .per_listener = open};
+    struct why problem = {0};
+    if (cases[_i].problem != NULL)
+        why_set(&problem, ERR_NO_ENTRY, "%s", cases[_i].problem);
     struct readiness r = {.config = &config,
+                          .problem = &problem,
                           .workers = workers,
                           .worker_count = 2,
                           .places = &places,

@@ -76,4 +76,6 @@ def test_a_sidecar_without_an_entry_names_its_user_and_the_selector_that_would_m
     web = site.sidecar("web", wait=False, outbound=[
         {"listen": "127.0.0.1:0", "forward": "127.0.0.1:1", "expect": ["spiffe://example.org/web"]}])
     told = web.wait_event("identity_problem", reason="no_entry")["next"]
+    status, words = web.ready()
+    assert status == 503 and "no identity: PermissionDenied" in words, words
     assert f"uid {os.getuid()} " in told and f"unix:uid:{os.getuid()} would match" in told, told
