@@ -256,7 +256,7 @@ static void respond(struct http_conn *c)
     http_parser_request(c->parser, &req);
     req.caller = c->caller;
     c->keep_alive = http_parser_keep_alive(c->parser);
-    bool foreign = http_server_is_foreign(c->server, req.host);
+    bool foreign = http_server_is_foreign(c->server, &req);
     const struct http_route *route = foreign ? NULL : find_route(c->server, &req, &allow);
     c->with_body = strcmp(req.method, "HEAD") != 0;
     if (route != NULL) {

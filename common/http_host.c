@@ -83,3 +83,18 @@ bool http_host_is_ours(struct slice host, char *const *names)
     }
     return is_localhost(name);
 }
+
+bool http_host_is_bare(struct slice host)
+{
+    char name[NAME_MAX_LEN + 1];
+    bool brackets = false, letter = false;
+    if (host.len == 0 || !name_of(host, name, &brackets) || brackets)
+        return false;
+    for (const char *c = name; *c != '\0'; c++) {
+        bool alpha = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
+        letter = letter || alpha;
+        if (!alpha && !(*c >= '0' && *c <= '9') && *c != '-' && *c != '_')
+            return false;
+    }
+    return letter; /* digits alone are an address to some resolvers */
+}

@@ -12,5 +12,8 @@ bool http_host_matters(const struct address *listen_on);
 /* `host` as the request has it, port included; empty where the client named none (HTTP/1.0, or no
  * name to give), which no browser does. `names`: more that are ours, NULL-terminated, or NULL. */
 bool http_host_is_ours(struct slice host, char *const *names);
+/* A name of one label ("web", port or not): of a container or a machine, and no page's on the
+ * Internet. Good enough for probes, which tell nothing that a page would want. */
+bool http_host_is_bare(struct slice host);
 
 #endif

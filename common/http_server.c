@@ -54,11 +54,22 @@ static void say_cut(struct http_server *s, enum http_cut why, const char *cause)
                 log_str("listen", address_text(&s->address, text)), log_str("cause", cause));
 }
 
-bool http_server_is_foreign(struct http_server *s, struct slice host)
+static bool may_be_bare(const struct http_server *s, struct slice path)
+{
+    for (const char *const *p = s->opt.bare_paths; p != NULL && *p != NULL; p++) {
+        if (slice_eq_str(path, *p))
+            return true;
+    }
+    return false;
+}
+
+bool http_server_is_foreign(struct http_server *s, const struct http_request *req)
 {
     char text[ADDRESS_TEXT_LEN];
+    struct slice host = req->host;
     if (!s->opt.check_host || !http_host_matters(&s->address) ||
-        http_host_is_ours(host, s->opt.hosts))
+        http_host_is_ours(host, s->opt.hosts) ||
+        (http_host_is_bare(host) && may_be_bare(s, req->path)))
         return false;
     if (s->opt.metrics != NULL)
         metric_add(s->opt.metrics, M_HTTP_FOREIGN_HOST, 0, 0, 0, 1);

@@ -43,6 +43,8 @@ struct http_server_options {
     bool owner_only;      /* Unix sockets: refuse peers that are neither root nor our own uid */
     bool check_host;      /* on a loopback address: refuse a foreign Host with 421 (http_host.h) */
     char *const *hosts;   /* names that are not foreign, borrowed for life, or NULL */
+    const char *const
+        *bare_paths;        /* where a Host of one label is not either (http_host.h), or NULL */
     size_t max_connections; /* 0: 64 */
     /* Milliseconds, 0 for the default: between requests (75 s); for the head of one, from its first
      * byte, of the first one from accept (2 s); for its body (10 s); for a deferred answer to come,

@@ -72,7 +72,7 @@ struct http_server {
 /* http_server.c */
 void http_server_conn_gone(struct http_server *s);
 /* Is the request for somebody else? Counts it and says so. */
-bool http_server_is_foreign(struct http_server *s, struct slice host);
+bool http_server_is_foreign(struct http_server *s, const struct http_request *req);
 void http_server_count_cut(struct http_server *s, enum http_cut why);
 /* Closes the oldest answers while all together are over HTTP_ANSWERS_MAX, but not `newest`. */
 void http_server_bound_answers(struct http_server *s, const struct http_conn *newest);

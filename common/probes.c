@@ -53,6 +53,7 @@ static const struct http_route routes[] = {
     {"GET", "/metrics", answer_metrics},
     {"GET", "/ready", answer_ready},
 };
+static const char *const bare_paths[] = {"/live", "/ready", NULL};
 
 err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
                   const struct probes_options *opt, struct probes **ret, struct why *why)
@@ -68,6 +69,7 @@ err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
                                                .max_connections = opt->places,
                                                .metrics = opt->metrics,
                                                .check_host = true,
+                                               .bare_paths = bare_paths,
                                                .hosts = opt->hosts};
     err_t err = http_server_open(loop, listen_on, &server, &p->server, why);
     if (err != ERR_OK) {

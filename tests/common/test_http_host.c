@@ -91,10 +91,28 @@ END_TEST
 
 #define COUNT(a) (int)(sizeof(a) / sizeof((a)[0]))
 
+static const struct {
+    const char *host;
+    bool bare;
+} labels[] = {
+    {"web", true},    {"Web-1:9464", true}, {"web_1", true},       {"web.", true},
+    {"", false},      {"web.one", false},   {"127", false},        {"[web]", false},
+    {"web:x", false}, {"we b", false},      {"2130706433", false},
+};
+
+START_TEST(test_a_bare_name_has_one_label)
+{
+    ck_assert_msg(http_host_is_bare(slice_str(labels[_i].host)) == labels[_i].bare, "%s",
+                  labels[_i].host);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("http_host");
     TCase *t = tcase_create("http_host");
+    tcase_add_loop_test(t, test_a_bare_name_has_one_label, 0,
+                        (int)(sizeof labels / sizeof labels[0]));
     tcase_add_loop_test(t, test_addresses_localhost_and_given_names_are_ours_and_no_others, 0,
                         COUNT(hosts));
     tcase_add_test(t, test_without_a_list_no_other_name_is_ours);
