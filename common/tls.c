@@ -212,8 +212,22 @@ static enum tls_progress handshake_step(struct tls *t, struct why *why)
     return TLS_PROGRESS_DONE;
 }
 
+/* A client that refuses our certificate may say so before it encrypts: an alert in the clear,
+ * perhaps behind a change_cipher_spec (RFC 8446 D.4), which wolfSSL takes for a broken record. */
+static bool is_plain_alert(struct slice in, int *ret_code)
+{
+    static const uint8_t change[] = {20, 3, 3, 0, 1, 1};
+    if (in.len >= sizeof change && memcmp(in.data, change, sizeof change) == 0)
+        in = slice_of(in.data + sizeof change, in.len - sizeof change);
+    if (in.len < 7 || in.data[0] != 21 || in.data[1] != 3 || in.data[3] != 0 || in.data[4] != 2)
+        return false;
+    *ret_code = in.data[6];
+    return true;
+}
+
 enum tls_progress tls_handshake(struct tls *t, struct slice in, struct buf *out, struct why *why)
 {
+    int alert;
     if (t->failed != ERR_OK)
         return fail_again(t, why);
     if (!looks_like_tls(t, in)) {
@@ -224,6 +238,10 @@ enum tls_progress tls_handshake(struct tls *t, struct slice in, struct buf *out,
     begin(t, in, out);
     enum tls_progress progress = handshake_step(t, why);
     end(t);
+    if (progress == TLS_PROGRESS_ERROR && t->failed == ERR_TLS_PROTOCOL &&
+        is_plain_alert(in, &alert))
+        t->failed = why_set(why, ERR_TLS_ALERT, "the peer answered with alert %d (%s)", alert,
+                            tls_alert_name(alert));
     return progress;
 }
 

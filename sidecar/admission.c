@@ -77,6 +77,23 @@ static err_t no_place(struct worker *w, const char *option, size_t limit, struct
     return why_set(why, ERR_LIMIT, "%s reached (%zu): closed at accept", option, limit);
 }
 
+#define ENDING_LOOKS 64 /* each asks the kernel what is queued */
+
+/* Who has hung up without a word is waited for, not for the price of who comes. -1: of any route.
+ */
+static bool end_one(struct worker *w, long route)
+{
+    unsigned looks = 0;
+    for (struct conn *c = w->conns; c != NULL && looks < ENDING_LOOKS; c = c->next) {
+        if (conn_state_of(c) != CONN_ENDING || (route >= 0 && c->route_index != (size_t)route))
+            continue;
+        looks++;
+        if (conn_ending_yield(c))
+            return true;
+    }
+    return false;
+}
+
 /* Workers that look at the same moment may go over by one each. */
 err_t admission_make_room(struct worker *w, size_t route, const struct crowd_source *source,
                           struct why *why)
@@ -89,9 +106,10 @@ err_t admission_make_room(struct worker *w, size_t route, const struct crowd_sou
         if (w->newcomer_count >= limits->newcomers)
             let_go(w, first_of_all(w), BOUND_UNAUTHENTICATED);
     }
-    if (w->places->open >= limits->total && !let_go(w, first_of_all(w), BOUND_TOTAL))
+    if (w->places->open >= limits->total && !end_one(w, -1) &&
+        !let_go(w, first_of_all(w), BOUND_TOTAL))
         return no_place(w, "limits.total", limits->total, why);
-    if (w->places->per_listener[route] >= limits->per_listener &&
+    if (w->places->per_listener[route] >= limits->per_listener && !end_one(w, (long)route) &&
         !let_go(w, crowd_first_to_go(own), BOUND_LISTENER))
         return no_place(w, "limits.connections", limits->per_listener, why);
     if (w->places->full)

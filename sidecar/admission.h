@@ -1,5 +1,5 @@
-/* Is there a place for one more connection, and who makes room for it? Only those who have not
- * shown who they are do. Worker thread only. */
+/* Is there a place for one more connection, and who makes room for it? Those whose peer has hung up
+ * and whose app is silent, and those who have not shown who they are. Worker thread only. */
 #ifndef SPINDLE_SIDECAR_ADMISSION_H
 #define SPINDLE_SIDECAR_ADMISSION_H
 

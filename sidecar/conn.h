@@ -44,6 +44,10 @@ enum conn_cut {
 };
 void conn_cut(struct conn *c, const struct why *why, enum conn_cut how);
 
+/* One that has ended but for an app that is silent makes room at a limit: it ends now, as its route
+ * says. False: it is not one, or something of it is still to be taken. */
+bool conn_ending_yield(struct conn *c);
+
 /* What to ask about a live connection's peer; bits. */
 enum recheck_what {
     RECHECK_REVOCATION = 1,

@@ -135,6 +135,14 @@ static void give_up(struct conn *c)
     end(c, c->end.err, NULL, is_reset_late(c, &c->down), is_reset_late(c, &c->up));
 }
 
+bool conn_ending_yield(struct conn *c)
+{
+    if (conn_state_of(c) != CONN_ENDING || queued(c) > 0)
+        return false;
+    give_up(c);
+    return true;
+}
+
 /* A reader was slow: what arrived meanwhile, unread, is carried before the FIN. */
 static void carry_rest(struct conn *c, struct relay *r)
 {

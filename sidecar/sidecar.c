@@ -207,7 +207,8 @@ static void reload(struct sidecar *s)
         err = sidecar_config_check_reload(s->config, next, &report, &why);
     if (err != ERR_OK) {
         report_log_as(buf_slice(&report), LOG_ERROR, "config_error");
-        log_error("reload_failed", log_str("detail", why_text(&why)),
+        log_error("reload_failed",
+                  log_str("detail", report.len > 0 ? "see config_error" : why_text(&why)),
                   log_str("next", "keeping the configuration in use"));
         struct slice lines = buf_slice(&report);
         struct slice first = report_next_line(&lines);

@@ -4,8 +4,10 @@
 #include "common/yaml.h"
 #include "tests/support/runner.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COUNT(a) (int)(sizeof(a) / sizeof((a)[0]))
@@ -58,6 +60,32 @@ START_TEST(test_a_byte_order_mark_in_front_is_passed_over)
     ck_assert(slice_eq_str(yaml_get(yaml_root(doc), "a")->text, "1"));
     ck_assert_uint_eq(yaml_get(yaml_root(doc), "b")->line, 2);
     yaml_close(doc);
+}
+END_TEST
+
+START_TEST(test_a_pipe_is_read_and_one_that_nobody_writes_holds_nobody_up)
+{
+    char dir[] = "/tmp/spindle-yaml-XXXXXX", path[64];
+    struct yaml *doc = NULL;
+    struct why why = {0};
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/x.yaml", dir);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(yaml_read_file(path, &file_options, &doc, &why), ERR_CONFIG); /* no writer */
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "is empty"));
+    int both = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(yaml_read_file(path, &file_options, &doc, &why), ERR_IO); /* a silent one */
+    ck_assert_ptr_nonnull(strstr(why_text(&why), "nobody wrote"));
+    int reader = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ck_assert_int_eq(write(both, "a: 1\n", 5), 5);
+    char at[64];
+    snprintf(at, sizeof at, "/proc/self/fd/%d", reader);
+    close(both);
+    ck_assert_int_eq(yaml_read_file(at, &file_options, &doc, &why), ERR_OK);
+    yaml_close(doc);
+    close(reader);
+    unlink(path);
+    rmdir(dir);
 }
 END_TEST
 
@@ -241,6 +269,7 @@ int main(void)
     TCase *t = tcase_create("yaml");
     tcase_add_test(t, test_tree_has_kinds_lines_keys_and_text);
     tcase_add_test(t, test_a_byte_order_mark_in_front_is_passed_over);
+    tcase_add_test(t, test_a_pipe_is_read_and_one_that_nobody_writes_holds_nobody_up);
     tcase_add_loop_test(t, test_what_is_not_strict_is_refused_with_file_and_line, 0, COUNT(bad));
     tcase_add_test(t, test_nul_and_utf16_bytes_are_refused);
     tcase_add_test(t, test_bare_value_may_be_anything_even_nothing);

@@ -329,3 +329,23 @@ def test_the_drain_limit_waits_for_no_app_that_takes_nothing(site, leaves):
     assert ends.sidecar.wait_exit() == 0
     assert int(ends.sidecar.events("connection_untaken")[0]["queued"]) > 0
     assert read_to_end(ends.app)[1] == "reset"
+
+
+def test_who_hung_up_without_a_word_makes_room_at_the_limit(site, leaves):
+    """A peer that ends with a bare FIN is waited for, but costs nobody else a place."""
+    app = site.tcp_server()
+    sidecar = site.sidecar(identity={"files": leaves["me"].files()}, timeouts={"unclean_close": "1h"},
+                           limits={"total": 3}, drain_limit="0s", inbound=[
+                               {"listen": "127.0.0.1:0", "forward": text(app), "allow": [WEB]}])
+    kept = []
+    for number in range(9):
+        sock = socket.create_connection(sidecar.inbound(), timeout=60)
+        site.closers.append(sock.close)
+        peer = TlsEnd(context("client", leaves["web"]), sock, server=False)
+        peer.send(b"x")
+        assert peer.recv(1) == b"x"
+        peer.fin()
+        sidecar.wait_event("conn_state", count=number + 1, to="ENDING")
+        kept.append(peer)
+    assert sidecar.metrics().total("spindle_sidecar_connections_refused_total") == 0
+    sidecar.wait_metric(CLOSED, at_least=6, direction="inbound", reason="tls_truncated")

@@ -228,3 +228,18 @@ def test_the_peer_sees_an_alert_and_no_reason(site, ours, other):
         with pytest.raises(ssl.SSLError, match="alert"):
             while conn.recv(1):
                 pass
+
+
+def test_a_client_that_refuses_our_certificate_is_no_breaker_of_the_protocol(site):
+    """OpenSSL says so in an alert before it encrypts."""
+    ours, theirs = site.ca("ours"), site.ca("theirs")
+    web = site.sidecar(identity={"files": ours.leaf(ME).files()}, inbound=[
+        {"listen": "127.0.0.1:0", "forward": "127.0.0.1:1", "allow": [WEB]}])
+    strict = context("client", ours.leaf(WEB))
+    strict.load_verify_locations(theirs.bundle)
+    strict.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_connection(web.inbound(), timeout=20) as sock:
+        with pytest.raises(ssl.SSLError):
+            strict.wrap_socket(sock)
+    event = web.wait_event("handshake_failed")
+    assert event["reason"] == "tls_alert" and "unknown_ca" in event["detail"], event
