@@ -51,7 +51,8 @@ def test_probes_are_answered_while_clients_hold_all_places(both, first, drip):
         address = program.address("metrics")
         with Flood(address, PLACES + 10, first=first, drip=drip) as flood:
             for what in ("/live", "/ready", "/metrics", "/live") * 5:
-                assert http_get(address, what, timeout=20)[0] == 200, (program.name, what)
+                wait_until(lambda a=address, w=what: http_get(a, w, timeout=20)[0] == 200,
+                           f"{what} of {program.name}")
         assert flood.made >= PLACES
         if first == b"G":
             cut = program.metrics().total("spindle_http_connections_cut_total", reason="room")
@@ -78,6 +79,6 @@ def test_descriptors_come_back_after_the_flood(both):
     for program in both:
         before = descriptors(program)
         with Flood(program.address("metrics"), 200, first=b"G"):
-            assert http_get(program.address("metrics"), "/live", timeout=20)[0] == 200
+            wait_until(lambda p=program: http_get(p.address("metrics"), "/live", timeout=20)[0] == 200, "/live")
         wait_until(lambda p=program, n=before: descriptors(p) <= n,
                    f"{program.name} to close what the flood had")
