@@ -208,7 +208,7 @@ static enum tls_progress handshake_step(struct tls *t, struct why *why)
         }
     }
     t->established = true;
-    tls_records_init(&t->records, clock_mono_ns());
+    tls_records_init(&t->records, clock_mono_ns(), t->ctx->side == TLS_CLIENT);
     return TLS_PROGRESS_DONE;
 }
 

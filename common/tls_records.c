@@ -4,9 +4,10 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
-void tls_records_init(struct tls_records *r, uint64_t now_ns)
+void tls_records_init(struct tls_records *r, uint64_t now_ns, bool tickets)
 {
-    *r = (struct tls_records){.tokens = TLS_SILENT_BURST, .filled_ns = now_ns};
+    *r = (struct tls_records){.tokens = TLS_SILENT_BURST + (tickets ? TLS_TICKET_PIECES : 0),
+                              .filled_ns = now_ns};
 }
 
 void tls_records_start(struct tls_records *r)
@@ -52,7 +53,7 @@ void tls_records_saw(struct tls_records *r, const uint8_t *bytes, size_t len)
 
 static void add_tokens(struct tls_records *r, uint64_t count)
 {
-    uint64_t room = TLS_SILENT_BURST - r->tokens;
+    uint64_t room = r->tokens < TLS_SILENT_BURST ? TLS_SILENT_BURST - r->tokens : 0;
     r->tokens += (uint32_t)(count < room ? count : room);
 }
 

@@ -13,6 +13,9 @@
  * of data. The most eager peers renew their keys every 16 MiB or so. */
 #define TLS_SILENT_BURST 32u
 #define TLS_SILENT_BYTES (256u << 10)
+/* A server's tickets may come in pieces of a byte: so many more for whoever may send tickets, once.
+ */
+#define TLS_TICKET_PIECES 2048u
 /* Records that are smaller on average are small; so much is read of them at once. */
 #define TLS_SMALL_RECORD 512u
 #define TLS_SMALL_READ (32u << 10)
@@ -30,8 +33,8 @@ struct tls_records {
     size_t taken;   /* bytes */
 };
 
-/* All zero but for the tokens. */
-void tls_records_init(struct tls_records *r, uint64_t now_ns);
+/* All zero but for the tokens. `tickets`: the peer is a server. */
+void tls_records_init(struct tls_records *r, uint64_t now_ns, bool tickets);
 /* A call begins that may bring many records. */
 void tls_records_start(struct tls_records *r);
 /* Bytes from the peer, record headers and all, in order. */

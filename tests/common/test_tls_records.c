@@ -12,7 +12,7 @@ static struct tls_records r;
 
 static void start(void)
 {
-    tls_records_init(&r, START);
+    tls_records_init(&r, START, false);
     tls_records_start(&r);
 }
 
@@ -47,7 +47,7 @@ END_TEST
 static unsigned silent_until_refused(uint64_t now)
 {
     unsigned n = 0;
-    for (; n < 1000; n++) {
+    for (; n < 10000; n++) {
         record(22, 27);
         if (!tls_records_pay(&r, now))
             break;
@@ -136,11 +136,22 @@ START_TEST(test_less_is_read_after_small_records)
 }
 END_TEST
 
+START_TEST(test_a_server_may_send_its_tickets_in_pieces_once)
+{
+    tls_records_init(&r, START, true);
+    ck_assert_uint_eq(silent_until_refused(START), TLS_SILENT_BURST + TLS_TICKET_PIECES);
+    uint64_t later =
+        START + UINT64_C(3600) * 1000000000u; /* time gives back no more than the burst */
+    ck_assert_uint_eq(silent_until_refused(later), TLS_SILENT_BURST);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tls_records");
     TCase *t = tcase_create("tls_records");
     tcase_add_checked_fixture(t, start, NULL);
+    tcase_add_test(t, test_a_server_may_send_its_tickets_in_pieces_once);
     tcase_add_loop_test(t, test_a_record_is_counted_once_however_it_is_cut, 0,
                         (int)(sizeof lengths / sizeof lengths[0]));
     tcase_add_test(t, test_records_without_data_run_out);
