@@ -120,15 +120,26 @@ static void make_way(struct guest *g, const char *limit)
     guest_leave(g);
 }
 
+/* Of one user's, from the oldest on: a process that comes again and again puts out its own first,
+ * not the sidecar that has been here all along. */
+static struct guest *own_first(struct crowd_member *oldest, pid_t pid)
+{
+    for (struct crowd_member *m = oldest; m != NULL; m = m->newer) {
+        if (guest_of(m)->pid == pid)
+            return guest_of(m);
+    }
+    return guest_of(oldest);
+}
+
 /* Who comes gets a place: of those who wait the user with the most makes room, and a user at its
  * own limit for itself. */
-static void make_room(struct share *s, const struct crowd_source *user)
+static void make_room(struct share *s, const struct crowd_source *user, pid_t pid)
 {
     size_t has = crowd_count_of(&s->waiting, user) + crowd_count_of(&s->admitted, user);
     if (has >= s->opt.limits.per_user) {
         struct crowd_member *own = crowd_first_of(&s->waiting, user);
         own = own != NULL ? own : crowd_first_of(&s->admitted, user);
-        make_way(guest_of(own), "its user has as many as a user may have");
+        make_way(own_first(own, pid), "its user has as many as a user may have");
     }
     if (s->waiting.count >= s->waiting_max)
         make_way(guest_of(crowd_first_to_go(&s->waiting)), "too many wait to be let in");
@@ -141,8 +152,9 @@ static err_t make_place(struct guest *g, struct why *why)
     if (s->admitted.count < s->admitted_max)
         return ERR_OK;
     struct guest *first = guest_of(crowd_first_to_go(&s->admitted));
+    struct crowd_member *own = crowd_first_of(&s->admitted, &g->user);
     if (crowd_count_of(&s->admitted, &first->user) <= crowd_count_of(&s->admitted, &g->user) + 1)
-        first = guest_of(crowd_first_of(&s->admitted, &g->user));
+        first = own_first(own, g->pid);
     if (first == NULL)
         return why_set(why, ERR_LIMIT, "%zu sidecars, the limit is %zu", s->admitted.count,
                        s->admitted_max);
@@ -455,7 +467,8 @@ err_t guest_add(struct share *s, int fd, struct why *why)
         return why_set(why, ERR_NO_MEMORY, "sidecar");
     (void)unix_socket_peer(fd, &who); /* who cannot be told is not let in */
     g->user = crowd_user(who.uid);
-    make_room(s, &g->user);
+    g->pid = who.pid;
+    make_room(s, &g->user, who.pid);
     err_t err = enter(s, fd, &g->connection, why);
     if (err != ERR_OK) {
         mem_free(g);

@@ -29,6 +29,7 @@ struct guest {
     int watched; /* UV_READABLE, UV_WRITABLE */
     enum guest_state state;
     struct crowd_source user;
+    pid_t pid;                 /* who connected, as the kernel said; 0: it could not be told */
     struct crowd_member place; /* among those who wait, or the admitted ones */
     uint64_t accepted_ns;
     unsigned budget; /* messages it may still send before the next tick */
