@@ -1,9 +1,10 @@
 #include "common/address.h"
 
+#include "common/dns_name.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <strings.h>
 #include <sys/un.h>
 
 #define UNIX_PATH_MAX_LEN (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
@@ -233,15 +234,6 @@ err_t address_sockaddr(const struct address *a, struct sockaddr_storage *ret, so
     return ERR_OK;
 }
 
-static bool is_localhost(const char *name)
-{
-    static const char localhost[] = "localhost";
-    size_t len = strlen(name), tail = sizeof localhost - 1;
-    len -= len > 0 && name[len - 1] == '.' ? 1 : 0;
-    return len >= tail && strncasecmp(name + len - tail, localhost, tail) == 0 &&
-           (len == tail || name[len - tail - 1] == '.');
-}
-
 bool address_is_loopback(const struct address *a)
 {
     struct in6_addr v6;
@@ -250,7 +242,7 @@ bool address_is_loopback(const struct address *a)
     case ADDRESS_UNIX:
         return true;
     case ADDRESS_NAME:
-        return is_localhost(a->host);
+        return dns_name_is_localhost(a->host);
     case ADDRESS_IP:
         break;
     }

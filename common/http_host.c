@@ -1,5 +1,7 @@
 #include "common/http_host.h"
 
+#include "common/dns_name.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
@@ -8,13 +10,7 @@
 
 bool http_host_matters(const struct address *a)
 {
-    struct in6_addr six;
-    if (a->kind != ADDRESS_IP)
-        return false;
-    if (inet_pton(AF_INET6, a->host, &six) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
-    struct in_addr four;
-    return inet_pton(AF_INET, a->host, &four) == 1 && ntohl(four.s_addr) >> 24 == 127;
+    return a->kind == ADDRESS_IP && address_is_loopback(a);
 }
 
 /* Only digits, at most five. */
@@ -55,16 +51,6 @@ static bool is_address(const char *name, bool brackets)
     return inet_pton(brackets ? AF_INET6 : AF_INET, name, &room) == 1;
 }
 
-/* localhost and all below it are loopback, whoever answers for names (RFC 6761 section 6.3). */
-static bool is_localhost(const char *name)
-{
-    static const char local[] = "localhost";
-    size_t len = strlen(name), n = sizeof local - 1;
-    if (len < n || strcasecmp(name + len - n, local) != 0)
-        return false;
-    return len == n || name[len - n - 1] == '.';
-}
-
 bool http_host_is_ours(struct slice host, char *const *names)
 {
     char name[NAME_MAX_LEN + 1];
@@ -81,7 +67,7 @@ bool http_host_is_ours(struct slice host, char *const *names)
         if (strcasecmp(name, *names) == 0)
             return true;
     }
-    return is_localhost(name);
+    return dns_name_is_localhost(name);
 }
 
 bool http_host_is_bare(struct slice host)

@@ -25,6 +25,7 @@ static const struct {
     {"evil.example", false},
     {"evil.example:9464", false},
     {"evil-localhost", false},
+    {".localhost", false},
     {"localhost.evil.example", false},
     {"127.0.0.1.evil.example", false},
     {"xmetrics.example.internal", false},
