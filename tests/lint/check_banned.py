@@ -15,13 +15,13 @@ RULES = [
     (r"\b(rand|srand|random|drand48)\s*\(", "predictable: use rand_bytes", r"tests/(bench|fuzz)/"),
     (r"\b(localtime|gmtime|ctime|asctime)\s*\(", "not thread-safe: use the _r form", TESTS),
     (r"\b(malloc|calloc|realloc|reallocarray|strdup|strndup|asprintf|vasprintf)\s*\(",
-     "memory goes through mem_alloc", r"common/mem\.c$|" + TESTS),
+     "memory goes through mem_alloc", r"common/(\w+/)?mem\.c$|" + TESTS),
     # admin: what jansson's json_dumps gave
-    (r"\bfree\s*\(", "memory goes through mem_free", r"common/mem\.c$|/admin\.c$|" + TESTS),
+    (r"\bfree\s*\(", "memory goes through mem_free", r"common/(\w+/)?mem\.c$|/admin\.c$|" + TESTS),
     (r"\b_?exit\s*\(", "only main.c ends the program, and last_call.c one that hangs",
      r"/main\.c$|^sidecar/last_call\.c$|" + TESTS),
     (r"\b(sleep|usleep|nanosleep)\s*\(", "wait for an event", r"tests/bench/"),
-    (r"\b(time|gettimeofday|clock_gettime)\s*\((?!CLOCK_PROCESS_CPUTIME_ID)", "time comes from clock", r"common/clock\.c$|" + TESTS),
+    (r"\b(time|gettimeofday|clock_gettime)\s*\((?!CLOCK_PROCESS_CPUTIME_ID)", "time comes from clock", r"common/(\w+/)?clock\.c$|" + TESTS),
     (r"\bmemcmp\s*\([^;()]*(key|secret|private|password|token)", "secrets are compared by mem_compare_secret", TESTS),
     (r"^\s*#\s*if\s+0\b", "dead code goes", None),
 ]

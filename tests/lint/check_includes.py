@@ -8,22 +8,22 @@ from sources import c_files, matches, read, report
 INCLUDE = r'^\s*#\s*include\s+([<"])([^>"]+)[>"]'
 # Header, the files that may see it. tests/ may see them all.
 THIRD_PARTY = [
-    (r"grpc/", r"common/rpc_(server|settings)\.c"),
-    (r"nghttp2/", r"common/rpc_session\.c"),
-    (r"ares\.h", r"common/name_lookup\.c"),
-    (r"llhttp\.h", r"(common|sidecar)/http\w*\.c"),
-    (r"yaml\.h", r"common/yaml\.c"),
-    (r"(seccomp|linux/landlock|linux/seccomp)\.h", r"common/sandbox\w*\.c"),
-    (r"wolfssl/", r"common/(crypto_facts|hedge|key\w*|signer|selftest\w*|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand"
+    (r"grpc/", r"common/(\w+/)?rpc_(server|settings)\.c"),
+    (r"nghttp2/", r"common/(\w+/)?rpc_session\.c"),
+    (r"ares\.h", r"common/(\w+/)?name_lookup\.c"),
+    (r"llhttp\.h", r"(common|sidecar)/(\w+/)?http\w*\.c"),
+    (r"yaml\.h", r"common/(\w+/)?yaml\.c"),
+    (r"(seccomp|linux/landlock|linux/seccomp)\.h", r"common/(\w+/)?sandbox\w*\.c"),
+    (r"wolfssl/", r"common/(\w+/)?(crypto_facts|hedge|key\w*|signer|selftest\w*|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand"
      r"|metrics_table)\.[ch]"),
-    (r"pthread\.h", r"common/(audit|rand|resolver|rpc_server|mailbox|cell|metric|secret|tls_context)\.[ch]|sidecar/(mailbox|refusals|worker)\.[ch]"),
+    (r"pthread\.h", r"common/(\w+/)?(audit|rand|resolver|rpc_server|mailbox|cell|metric|secret|tls_context)\.[ch]|sidecar/(\w+/)?(mailbox|refusals|worker)\.[ch]"),
     (r"check\.h", r""),
 ]
 # Pure modules: no event loop in them.
-PURE = (r"common/(der|pem|x509\w*|svid_verify|spiffeid|bundle|key|signer|slice|buf|err|why|mem|yaml|quantity|option\w*"
+PURE = (r"common/(\w+/)?(der|pem|x509\w*|svid_verify|spiffeid|bundle|key|signer|slice|buf|err|why|mem|yaml|quantity|option\w*"
         r"|backoff|metric|rand|dns_name|ip_list|name_cache|name_result|selftest\w*|crypto_facts|vector_registers)\.[ch]"
-        r"|agent/(rotation|selector|entries|authority|config)\.[ch]"
-        r"|sidecar/(policy|config|address_order)\.[ch]")
+        r"|agent/(\w+/)?(rotation|selector|entries|authority|config)\.[ch]"
+        r"|sidecar/(\w+/)?(policy|config|address_order)\.[ch]")
 
 
 def complaint(path, quote, header):

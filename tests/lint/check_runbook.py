@@ -28,7 +28,7 @@ def option_keys():
 
 
 def commands(program):
-    rows = re.findall(r'^COMMAND\("([^"]+)"', read(f"{program}/commands.def"), re.MULTILINE)
+    rows = re.findall(r'^COMMAND\("([^"]+)"', read(files(f"{program}/*commands.def")[0]), re.MULTILINE)
     return sorted(rows, key=len, reverse=True)
 
 
