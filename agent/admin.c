@@ -3,7 +3,7 @@
 #include "agent/admin_explain.h"
 #include "agent/admin_revoke.h"
 #include "agent/admin_svids.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <stdlib.h>
 

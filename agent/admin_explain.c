@@ -5,8 +5,8 @@
 #include "agent/explain.h"
 #include "agent/peer.h"
 #include "agent/proc.h"
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/query.h"
 #include "common/x509.h"
 

@@ -1,7 +1,7 @@
 #include "agent/admin_revoke.h"
 
 #include "agent/admin.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/query.h"
 #include "common/x509.h"
 

@@ -1,8 +1,8 @@
 #include "agent/agent.h"
 
 #include "agent/agent_internal.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/report.h"
 
 #include <assert.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_AGENT_H
 #define SPINDLE_AGENT_AGENT_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 /* Runs until SIGTERM or SIGINT, then drains; ERR_OK then. Problems of configuration and entries at
  * start are logged one by one (ERR_CONFIG, `why` empty); any other failure is in `why`. config_path

@@ -1,8 +1,8 @@
 #include "agent/agent_gauges.h"
 
 #include "agent/certificate_gauges.h"
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/x509.h"
 
 #include <stdio.h>

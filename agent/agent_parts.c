@@ -3,9 +3,9 @@
 #include "agent/data_lock.h"
 #include "agent/listener.h"
 #include "agent/privileges.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/report.h"
 
 #include <assert.h>

@@ -3,8 +3,8 @@
 #include "agent/exe_hash.h"
 #include "agent/name_cache.h"
 #include "agent/proc.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 
 #include <assert.h>
 #include <unistd.h>

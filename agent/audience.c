@@ -1,8 +1,8 @@
 #include "agent/audience.h"
 
 #include "agent/x509_message.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 
 #include <assert.h>
 

@@ -1,9 +1,9 @@
 #include "agent/authority.h"
 
 #include "agent/authority_file.h"
-#include "common/clock.h"
-#include "common/mem.h"
-#include "common/rand.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "common/sigverify.h"
 #include "common/spiffeid.h"
 #include "common/x509_build.h"

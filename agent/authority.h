@@ -5,7 +5,7 @@
 #ifndef SPINDLE_AGENT_AUTHORITY_H
 #define SPINDLE_AGENT_AUTHORITY_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/key.h"
 #include "common/x509.h"
 

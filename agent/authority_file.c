@@ -1,6 +1,6 @@
 #include "agent/authority_file.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/pem.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #include "agent/commands.h"
 #include "agent/svid_files.h"
 #include "agent/svid_text.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/rpc_client.h"
 #include "common/selftest.h"
 #include "common/workload_client.h"

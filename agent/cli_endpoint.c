@@ -1,8 +1,8 @@
 #include "agent/cli_endpoint.h"
 
 #include "agent/config.h"
+#include "common/base/quantity.h"
 #include "common/cli_common.h"
-#include "common/quantity.h"
 #include "common/rpc_code.h"
 
 #include <errno.h>

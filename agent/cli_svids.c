@@ -2,8 +2,8 @@
 #include "agent/cli_endpoint.h"
 #include "agent/commands.h"
 #include "common/admin_client.h"
-#include "common/clock.h"
-#include "common/quantity.h"
+#include "common/base/clock.h"
+#include "common/base/quantity.h"
 #include "common/query.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "agent/config.h"
 
+#include "common/base/mem.h"
 #include "common/log_words.h"
-#include "common/mem.h"
 #include "common/share_message.h"
 #include "common/socket_folder.h"
 

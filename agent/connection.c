@@ -1,7 +1,7 @@
 #include "agent/connection.h"
 
 #include "agent/exit_watch.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <assert.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_DATA_LOCK_H
 #define SPINDLE_AGENT_DATA_LOCK_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 /* ERR_LOCKED names the file and the process that holds it; ERR_FILE_MODE: others may write in the
  * folder; ERR_IO. *ret_fd is the caller's: the lock is held until it is closed. */

@@ -2,8 +2,8 @@
 
 #include "agent/audit_events.h"
 #include "agent/listener.h"
+#include "common/base/mem.h"
 #include "common/log_limit.h"
-#include "common/mem.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

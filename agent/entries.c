@@ -2,7 +2,7 @@
 
 #include "agent/entry_index.h"
 #include "agent/entry_reader.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/sha256.h"
 #include "common/yaml.h"
 

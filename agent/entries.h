@@ -5,7 +5,7 @@
 #define SPINDLE_AGENT_ENTRIES_H
 
 #include "agent/selector.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 #define ENTRY_HINT_MAX 1024
 #define ENTRY_ID_MAX 255

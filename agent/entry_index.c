@@ -1,6 +1,6 @@
 #include "agent/entry_index.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <stdlib.h>
 

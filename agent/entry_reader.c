@@ -1,7 +1,7 @@
 #include "agent/entry_reader.h"
 
-#include "common/mem.h"
-#include "common/quantity.h"
+#include "common/base/mem.h"
+#include "common/base/quantity.h"
 #include "common/spiffeid.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 #include "agent/exe_hash.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/sha256.h"
 
 #include <assert.h>

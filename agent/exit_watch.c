@@ -1,6 +1,6 @@
 #include "agent/exit_watch.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <assert.h>
 #include <sys/epoll.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_EXIT_WATCH_H
 #define SPINDLE_AGENT_EXIT_WATCH_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <uv.h>
 

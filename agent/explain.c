@@ -1,6 +1,6 @@
 #include "agent/explain.h"
 
-#include "common/nearest.h"
+#include "common/base/nearest.h"
 
 /* Entries whose text is held against what was found; more would take too long for a loop. */
 #define DISTANCES_MAX 1000

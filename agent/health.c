@@ -1,6 +1,6 @@
 #include "agent/health.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "health.pb-c.h"
 
 /* One Check or Watch. */

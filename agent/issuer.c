@@ -2,9 +2,9 @@
 
 #include "agent/audit_events.h"
 #include "agent/metrics.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 
 #include <assert.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
 #include "agent/listener.h"
 
 #include "common/acceptor.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/unix_socket.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_LISTENER_H
 #define SPINDLE_AGENT_LISTENER_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <uv.h>
 

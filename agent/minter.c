@@ -2,10 +2,10 @@
 
 #include "agent/metrics.h"
 #include "agent/minter_table.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "common/log.h"
-#include "common/mem.h"
-#include "common/rand.h"
 
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 #include "agent/minter_table.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 enum { BUCKETS_FIRST = 64 };
 

@@ -4,7 +4,7 @@
 #define SPINDLE_AGENT_MINTER_TABLE_H
 
 #include "agent/svid.h"
-#include "common/backoff.h"
+#include "common/base/backoff.h"
 
 /* An entry with subscribers. */
 struct live {

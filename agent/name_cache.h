@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_NAME_CACHE_H
 #define SPINDLE_AGENT_NAME_CACHE_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 #include <stdint.h>
 #include <uv.h>

@@ -1,6 +1,6 @@
 #include "agent/node_text.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "common/sidecar_families.h"
 

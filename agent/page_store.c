@@ -1,7 +1,7 @@
 #include "agent/page_store.h"
 
 #include "agent/metrics.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "common/metric_text.h"
 #include "common/sidecar_families.h"

@@ -1,6 +1,6 @@
 #include "agent/peer.h"
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
 #ifndef SPINDLE_AGENT_PEER_H
 #define SPINDLE_AGENT_PEER_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <stdint.h>
 #include <sys/types.h>

@@ -3,8 +3,8 @@
 #ifndef SPINDLE_AGENT_PROC_H
 #define SPINDLE_AGENT_PROC_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 #include <limits.h>
 #include <sys/types.h>

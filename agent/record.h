@@ -12,7 +12,7 @@
 
 #include "agent/config.h"
 #include "agent/record_item.h"
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <uv.h>
 

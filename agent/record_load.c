@@ -1,6 +1,6 @@
 /* Reading the record at start: every row of every segment, once. */
 #include "agent/record_store.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <dirent.h>
 #include <errno.h>

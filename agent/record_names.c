@@ -1,6 +1,6 @@
 #include "agent/record_names.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 enum { FIRST = 64 };
 

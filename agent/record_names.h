@@ -4,8 +4,8 @@
 #ifndef SPINDLE_AGENT_RECORD_NAMES_H
 #define SPINDLE_AGENT_RECORD_NAMES_H
 
-#include "common/err.h"
-#include "common/slice.h"
+#include "common/base/err.h"
+#include "common/base/slice.h"
 
 struct record_name {
     uint32_t uses;       /* its certificates, waiting ones too, and segments that say its texts */

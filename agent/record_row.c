@@ -1,6 +1,6 @@
 #include "agent/record_row.h"
 
-#include "common/crc32c.h"
+#include "common/base/crc32c.h"
 
 enum { AT_KIND = 0, AT_FLAGS = 1, AT_PART = 2, AT_NUMBER = 4, AT_BODY = 8, AT_SUM = 60 };
 static const uint8_t magic[8] = "spdlrec\n";

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_RECORD_ROW_H
 #define SPINDLE_AGENT_RECORD_ROW_H
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 #define RECORD_ROW_LEN 64
 #define RECORD_SERIAL_LEN 16

@@ -5,7 +5,7 @@
 #define SPINDLE_AGENT_RECORD_SEGMENT_H
 
 #include "agent/record_row.h"
-#include "common/why.h"
+#include "common/base/why.h"
 
 #define RECORD_SEGMENT_ROWS 65536  /* 4 MiB; a row's number has 16 bits */
 #define RECORD_SEGMENT_NAME_LEN 16 /* "00000001.seg" */

@@ -1,8 +1,8 @@
 #include "agent/reload.h"
 
 #include "agent/entry_advice.h"
+#include "common/base/mem.h"
 #include "common/file_watch.h"
-#include "common/mem.h"
 
 #include <assert.h>
 #include <dirent.h>

@@ -1,8 +1,8 @@
 #include "agent/revocation_feed.h"
 
 #include "agent/metrics.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 
 struct issuer_row {
     uint8_t id[REVOCATION_ISSUER_LEN]; /* of its key */

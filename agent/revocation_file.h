@@ -3,8 +3,8 @@
 #ifndef SPINDLE_AGENT_REVOCATION_FILE_H
 #define SPINDLE_AGENT_REVOCATION_FILE_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 struct revocation_file; /* opaque */
 

@@ -1,6 +1,6 @@
 #include "agent/revocation_journal.h"
 
-#include "common/crc32c.h"
+#include "common/base/crc32c.h"
 
 #include <assert.h>
 

@@ -4,9 +4,9 @@
 #ifndef SPINDLE_AGENT_REVOCATION_JOURNAL_H
 #define SPINDLE_AGENT_REVOCATION_JOURNAL_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
+#include "common/base/why.h"
 #include "common/revocation.h"
-#include "common/why.h"
 
 #define REVOCATION_JOURNAL_MAX (256u << 20)
 #define REVOKED_MAX (1u << 20) /* certificates in one change, and in all */

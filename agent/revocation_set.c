@@ -1,6 +1,6 @@
 #include "agent/revocation_set.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <assert.h>
 

@@ -2,9 +2,9 @@
 #include "agent/metrics.h"
 #include "agent/record.h"
 #include "agent/revoker_internal.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* What a request to revoke or to lift means, and what it would change. */
 #include "agent/record.h"
 #include "agent/revoker_internal.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/spiffeid.h"
 
 #include <stdio.h>

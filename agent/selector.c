@@ -1,6 +1,6 @@
 #include "agent/selector.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 #ifndef SPINDLE_AGENT_SELECTOR_H
 #define SPINDLE_AGENT_SELECTOR_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 #define SELECTOR_MAX 4096     /* bytes of one selector (a path fits) */
 #define SELECTOR_SET_MAX 1024 /* selectors of one caller (supplementary groups) */

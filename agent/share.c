@@ -1,9 +1,9 @@
 #include "agent/listener.h"
 #include "agent/metrics.h"
 #include "agent/share_internal.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "common/log.h"
-#include "common/mem.h"
-#include "common/rand.h"
 
 #include <assert.h>
 #include <sys/socket.h>

@@ -1,8 +1,8 @@
 #include "agent/metrics.h"
 #include "agent/share_internal.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/unix_socket.h"
 
 #include <stddef.h>

@@ -5,7 +5,7 @@
 
 #include "agent/patience.h"
 #include "agent/share.h"
-#include "common/crowd.h"
+#include "common/base/crowd.h"
 #include "common/log_limit.h"
 #include "common/share_message.h"
 

@@ -1,9 +1,9 @@
 #include "agent/svid.h"
 
 #include "agent/rotation.h"
+#include "common/base/mem.h"
+#include "common/base/secret.h"
 #include "common/key.h"
-#include "common/mem.h"
-#include "common/secret.h"
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 #include "agent/svid_text.h"
 
 #include "agent/svid_files.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #define SERIAL_TEXT_LEN 64
 #define PEM_MAX (16u * 1024u * 1024u)

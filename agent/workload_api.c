@@ -1,8 +1,8 @@
 #include "agent/workload_api.h"
 
 #include "agent/audit_events.h"
+#include "common/base/mem.h"
 #include "common/log_limit.h"
-#include "common/mem.h"
 
 #include <assert.h>
 

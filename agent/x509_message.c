@@ -1,7 +1,7 @@
 #include "agent/x509_message.h"
 
-#include "common/mem.h"
-#include "common/secret.h"
+#include "common/base/mem.h"
+#include "common/base/secret.h"
 #include "common/spiffeid.h"
 #include "workloadapi.pb-c.h"
 

@@ -1,6 +1,6 @@
 #include "common/acceptor.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_COMMON_ACCEPTOR_H
 #define SPINDLE_COMMON_ACCEPTOR_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <sys/socket.h>
 #include <uv.h>

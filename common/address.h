@@ -3,8 +3,8 @@
 #ifndef SPINDLE_COMMON_ADDRESS_H
 #define SPINDLE_COMMON_ADDRESS_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 #include <sys/socket.h>
 

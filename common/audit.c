@@ -1,9 +1,9 @@
 #include "common/audit.h"
 
 #include "common/audit_file.h"
+#include "common/base/mem.h"
 #include "common/log_limit.h"
 #include "common/log_line.h"
-#include "common/mem.h"
 #include "common/process_metrics.h"
 
 #include <assert.h>

@@ -12,9 +12,9 @@
 #ifndef SPINDLE_COMMON_AUDIT_H
 #define SPINDLE_COMMON_AUDIT_H
 
+#include "common/base/why.h"
 #include "common/log.h"
 #include "common/metric.h"
-#include "common/why.h"
 
 struct audit; /* opaque */
 

@@ -5,7 +5,7 @@
 #ifndef SPINDLE_COMMON_AUDIT_FILE_H
 #define SPINDLE_COMMON_AUDIT_FILE_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 #include "common/bundle.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/spiffeid.h"
 
 void bundle_set_init(struct bundle_set *set)

@@ -6,7 +6,7 @@
 
 #include "common/address.h"
 #include "common/audit_table.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/command.h"
 #include "common/metric.h"
 #include "common/option.h"

@@ -1,7 +1,7 @@
 #include "common/command.h"
 
+#include "common/base/nearest.h"
 #include "common/cli_common.h"
-#include "common/nearest.h"
 
 #include <assert.h>
 #include <poll.h>
@@ -396,7 +396,7 @@ void command_docs(const struct command_program *p, FILE *out)
 
 void command_docs_errors(const struct command_program *p, FILE *out)
 {
-    fprintf(out, "<!-- Made by `%s docs errors`; edit common/errors.def, not this page. -->\n",
+    fprintf(out, "<!-- Made by `%s docs errors`; edit common/base/errors.def, not this page. -->\n",
             p->name);
     fputs("# Errors\n\nThe name is the stable word in logs, in metrics and in JSON output.\n\n"
           "| name | code | worth another try | meaning |\n|---|---|---|---|\n",

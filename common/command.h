@@ -13,7 +13,7 @@
 #ifndef SPINDLE_COMMON_COMMAND_H
 #define SPINDLE_COMMON_COMMAND_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <stdio.h>
 

@@ -9,7 +9,7 @@
 #ifndef SPINDLE_COMMON_DER_H
 #define SPINDLE_COMMON_DER_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 enum der_tag {
     DER_BOOLEAN = 0x01,

@@ -1,7 +1,7 @@
 #include "common/file_watch.h"
 
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 
 #include <errno.h>
 #include <string.h>

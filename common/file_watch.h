@@ -7,7 +7,7 @@
 #ifndef SPINDLE_COMMON_FILE_WATCH_H
 #define SPINDLE_COMMON_FILE_WATCH_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <uv.h>
 

@@ -1,7 +1,7 @@
 #include "common/hedge.h"
 
-#include "common/mem.h"
-#include "common/rand.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 
 #include <assert.h>
 #include <wolfssl/options.h>

@@ -7,7 +7,7 @@
 #ifndef SPINDLE_COMMON_HEDGE_H
 #define SPINDLE_COMMON_HEDGE_H
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 #define HEDGE_SECRET_LEN 32u
 

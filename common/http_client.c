@@ -1,6 +1,6 @@
 #include "common/http_client.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <errno.h>
 #include <llhttp.h>

@@ -4,7 +4,7 @@
 #define SPINDLE_COMMON_HTTP_CLIENT_H
 
 #include "common/address.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 #define HTTP_ANSWER_MAX (64u * 1024u * 1024u) /* bytes of a body: listings can be long */
 

@@ -1,6 +1,6 @@
 #include "common/http_parser.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <llhttp.h>
 #include <strings.h>

@@ -1,6 +1,6 @@
 #include "common/http_response.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <stdio.h>
 #include <time.h>

@@ -7,7 +7,7 @@
 #define SPINDLE_COMMON_HTTP_SERVER_H
 
 #include "common/address.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/unix_socket.h"
 
 #include <uv.h>

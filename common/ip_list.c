@@ -1,6 +1,6 @@
 #include "common/ip_list.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -2,7 +2,7 @@
 #ifndef SPINDLE_COMMON_IP_LIST_H
 #define SPINDLE_COMMON_IP_LIST_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 #include <stdbool.h>
 #include <stddef.h>

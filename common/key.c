@@ -1,9 +1,9 @@
 #include "common/key_internal.h"
 
+#include "common/base/mem.h"
+#include "common/base/secret.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/oid.h"
-#include "common/secret.h"
 
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>

@@ -26,7 +26,7 @@ struct key {
 };
 
 err_t key_crypto_error(struct why *why, const char *what, int rc);
-/* A random generator costs nothing here: it draws from common/rand.c. */
+/* A random generator costs nothing here: it draws from common/base/rand.c. */
 err_t key_rng_start(WC_RNG *rng, struct why *why) MUST_CHECK;
 
 #endif

@@ -8,8 +8,8 @@
 #ifndef SPINDLE_COMMON_LOG_H
 #define SPINDLE_COMMON_LOG_H
 
-#include "common/err.h"
-#include "common/slice.h"
+#include "common/base/err.h"
+#include "common/base/slice.h"
 
 #include <stdint.h>
 

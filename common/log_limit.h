@@ -3,7 +3,7 @@
 #ifndef SPINDLE_COMMON_LOG_LIMIT_H
 #define SPINDLE_COMMON_LOG_LIMIT_H
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/log.h"
 
 struct log_limit_rate {

@@ -1,6 +1,6 @@
 #include "common/log_line.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <stdio.h>
 

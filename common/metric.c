@@ -1,4 +1,4 @@
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_internal.h"
 
 #include <assert.h>

@@ -5,7 +5,7 @@
 #ifndef SPINDLE_COMMON_METRIC_H
 #define SPINDLE_COMMON_METRIC_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* The sidecar's end of a metrics page: counting moves into it while threads count. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_internal.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "common/metric_page.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_internal.h"
 
 #include <assert.h>

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_COMMON_METRIC_TEXT_H
 #define SPINDLE_COMMON_METRIC_TEXT_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/metric.h"
 
 enum metric_format { METRIC_TEXT, METRIC_OPENMETRICS };

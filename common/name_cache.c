@@ -1,6 +1,6 @@
 #include "common/name_cache.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <string.h>
 

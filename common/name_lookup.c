@@ -4,8 +4,8 @@
  * reads the configuration of now, sends from a port of its own, and ends with it. */
 #include "common/name_lookup.h"
 
+#include "common/base/mem.h"
 #include "common/dns_name.h"
-#include "common/mem.h"
 
 #include <ares.h>
 #include <arpa/nameser.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_COMMON_NAME_RESULT_H
 #define SPINDLE_COMMON_NAME_RESULT_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <stdbool.h>
 

@@ -2,7 +2,7 @@
 #ifndef SPINDLE_COMMON_OID_H
 #define SPINDLE_COMMON_OID_H
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 #define OID(literal) slice_of(literal, sizeof(literal) - 1)
 #define OID_IS(oid, literal) slice_eq(oid, OID(literal))

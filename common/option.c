@@ -1,7 +1,7 @@
 #include "common/option.h"
 
-#include "common/mem.h"
-#include "common/nearest.h"
+#include "common/base/mem.h"
+#include "common/base/nearest.h"
 #include "common/option_report.h"
 #include "common/option_type.h"
 #include "common/yaml.h"

@@ -5,9 +5,9 @@
 #ifndef SPINDLE_COMMON_OPTION_H
 #define SPINDLE_COMMON_OPTION_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
+#include "common/base/why.h"
 #include "common/option_table.h"
-#include "common/why.h"
 
 #include <stdio.h>
 

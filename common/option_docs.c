@@ -1,6 +1,6 @@
 /* The option table as text: for --help, for the reference page, and the check of the table itself.
  */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/option_type.h"
 
 #define KEY_COLUMN 44

@@ -1,7 +1,7 @@
 /* The lines that a load reports, and where each key was written. */
 #include "common/option_report.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <stdarg.h>
 

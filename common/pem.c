@@ -1,6 +1,6 @@
 #include "common/pem.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <stdio.h>
 

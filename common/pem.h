@@ -2,8 +2,8 @@
 #ifndef SPINDLE_COMMON_PEM_H
 #define SPINDLE_COMMON_PEM_H
 
-#include "common/buf.h"
-#include "common/why.h"
+#include "common/base/buf.h"
+#include "common/base/why.h"
 
 /* Takes the next block from *text (advancing it): its label, borrowed, and its bytes appended to
  * `der`. ERR_NOT_FOUND when no block is left; ERR_PARSE for a broken one, with its line counted

@@ -1,6 +1,6 @@
 #include "common/probes.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_text.h"
 
 struct probes {

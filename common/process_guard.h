@@ -4,7 +4,7 @@
 #ifndef SPINDLE_COMMON_PROCESS_GUARD_H
 #define SPINDLE_COMMON_PROCESS_GUARD_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 /* Not dumpable (PR_SET_DUMPABLE 0), RLIMIT_CORE 0 soft and hard. ERR_INTERNAL: the system refuses;
  * do not go on then. Main thread, before others are started. */

@@ -1,7 +1,7 @@
 #include "common/process_metrics.h"
 
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 
 #include <dirent.h>
 #include <fcntl.h>

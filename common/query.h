@@ -3,7 +3,7 @@
 #ifndef SPINDLE_COMMON_QUERY_H
 #define SPINDLE_COMMON_QUERY_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 /* Appends "name=value", after "?" when `path` has none yet, else after "&". */
 err_t query_add(struct buf *path, const char *name, const char *value) MUST_CHECK;

@@ -2,8 +2,8 @@
  * the desks' lists of answers. It is held for copies of pointers, never over a call out. */
 #include "common/resolver.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 
 #include <netinet/in.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
 #ifndef SPINDLE_COMMON_REVOCATION_H
 #define SPINDLE_COMMON_REVOCATION_H
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 enum revocation_state { REVOCATION_UNKNOWN, REVOCATION_GOOD, REVOCATION_REVOKED };
 

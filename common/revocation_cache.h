@@ -11,8 +11,8 @@
 #ifndef SPINDLE_COMMON_REVOCATION_CACHE_H
 #define SPINDLE_COMMON_REVOCATION_CACHE_H
 
+#include "common/base/why.h"
 #include "common/revocation.h"
-#include "common/why.h"
 
 #define REVOCATION_ISSUER_LEN 20
 

@@ -1,5 +1,5 @@
-#include "common/mem.h"
-#include "common/rand.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "common/revocation_table.h"
 
 #include <errno.h>

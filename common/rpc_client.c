@@ -2,8 +2,8 @@
  * itself, and the next call makes a new one. */
 #include "common/rpc_client.h"
 
-#include "common/buf.h"
-#include "common/mem.h"
+#include "common/base/buf.h"
+#include "common/base/mem.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_COMMON_RPC_MESSAGE_H
 #define SPINDLE_COMMON_RPC_MESSAGE_H
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 struct rpc_message; /* opaque */
 

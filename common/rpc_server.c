@@ -1,6 +1,6 @@
 #include "common/rpc_server.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/rpc_settings.h"
 
 #include <assert.h>

@@ -10,10 +10,10 @@
 #ifndef SPINDLE_COMMON_RPC_SERVER_H
 #define SPINDLE_COMMON_RPC_SERVER_H
 
+#include "common/base/slice.h"
+#include "common/base/why.h"
 #include "common/rpc_code.h"
 #include "common/rpc_message.h"
-#include "common/slice.h"
-#include "common/why.h"
 
 #include <uv.h>
 

@@ -3,8 +3,8 @@
  * Only end_stream and rpc_stream_cancel move it from live to dying. */
 #include "common/rpc_session.h"
 
-#include "common/buf.h"
-#include "common/mem.h"
+#include "common/base/buf.h"
+#include "common/base/mem.h"
 
 #include <assert.h>
 #include <nghttp2/nghttp2.h>

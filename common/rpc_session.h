@@ -8,9 +8,9 @@
 #ifndef SPINDLE_COMMON_RPC_SESSION_H
 #define SPINDLE_COMMON_RPC_SESSION_H
 
+#include "common/base/slice.h"
+#include "common/base/why.h"
 #include "common/rpc_code.h"
-#include "common/slice.h"
-#include "common/why.h"
 
 #define RPC_MESSAGE_MAX (4u * 1024u * 1024u) /* bytes of one message, either way (WA-9) */
 #define RPC_STATUS_TEXT_MAX 1024             /* bytes kept of grpc-message */

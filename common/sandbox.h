@@ -7,8 +7,8 @@
 #ifndef SPINDLE_COMMON_SANDBOX_H
 #define SPINDLE_COMMON_SANDBOX_H
 
-#include "common/buf.h"
-#include "common/why.h"
+#include "common/base/buf.h"
+#include "common/base/why.h"
 
 struct sandbox_path {
     const char *path; /* NULL ends the list; missing paths are skipped */

@@ -2,8 +2,8 @@
 #ifndef SPINDLE_COMMON_SANDBOX_INTERNAL_H
 #define SPINDLE_COMMON_SANDBOX_INTERNAL_H
 
+#include "common/base/sanitizer.h"
 #include "common/sandbox.h"
-#include "common/sanitizer.h"
 
 err_t sandbox_drop_capabilities(const int *keep, struct why *why) MUST_CHECK;
 err_t sandbox_restrict_paths(const struct sandbox_path *paths, struct buf *notes,

@@ -1,6 +1,6 @@
 #include "common/sandbox_list.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #ifndef SPINDLE_COMMON_SELFTEST_H
 #define SPINDLE_COMMON_SELFTEST_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 /* ERR_CRYPTO: names the first test that failed. The program must not go on then. */
 err_t selftest_run(struct why *why) MUST_CHECK;

@@ -1,6 +1,6 @@
 #include "common/sha256.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <wolfssl/options.h>
 

@@ -3,8 +3,8 @@
 #ifndef SPINDLE_COMMON_SHA256_H
 #define SPINDLE_COMMON_SHA256_H
 
-#include "common/err.h"
-#include "common/slice.h"
+#include "common/base/err.h"
+#include "common/base/slice.h"
 
 struct sha256; /* opaque */
 

@@ -8,8 +8,8 @@
 #ifndef SPINDLE_COMMON_SHARE_MESSAGE_H
 #define SPINDLE_COMMON_SHARE_MESSAGE_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 #define SHARE_VERSION 1
 #define SHARE_PACKET_MAX 4096

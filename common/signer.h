@@ -3,8 +3,8 @@
 #ifndef SPINDLE_COMMON_SIGNER_H
 #define SPINDLE_COMMON_SIGNER_H
 
-#include "common/buf.h"
-#include "common/why.h"
+#include "common/base/buf.h"
+#include "common/base/why.h"
 
 struct key;
 

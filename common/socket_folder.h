@@ -4,7 +4,7 @@
 #ifndef SPINDLE_COMMON_SOCKET_FOLDER_H
 #define SPINDLE_COMMON_SOCKET_FOLDER_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <sys/types.h>
 

@@ -4,8 +4,8 @@
 #ifndef SPINDLE_COMMON_SPIFFEID_H
 #define SPINDLE_COMMON_SPIFFEID_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 #define SPIFFEID_MAX 2048    /* bytes of a whole ID, "spiffe://" included (section 2.3) */
 #define TRUST_DOMAIN_MAX 255 /* bytes of a trust domain name */

@@ -1,7 +1,7 @@
 #include "common/svid_verify.h"
 
+#include "common/base/clock.h"
 #include "common/cert_policies.h"
-#include "common/clock.h"
 #include "common/name_constraints.h"
 #include "common/sigverify.h"
 

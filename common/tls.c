@@ -1,8 +1,8 @@
 /* TLS sessions. wolfSSL drives the protocol over two callbacks: `tls_pull` takes from the bytes at
  * hand, `tls_push` appends to the caller's buffer. Certificates are judged by the session's own
  * verifier only. */
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/tls_internal.h"
 #include "common/tls_limits.h"
 #include "common/tls_records.h"

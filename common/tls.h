@@ -9,7 +9,7 @@
 #ifndef SPINDLE_COMMON_TLS_H
 #define SPINDLE_COMMON_TLS_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/identity.h"
 
 enum tls_side { TLS_SERVER, TLS_CLIENT };

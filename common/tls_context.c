@@ -1,5 +1,5 @@
 /* TLS contexts: one identity, never edited. See tls.h. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/tls_internal.h"
 
 #include <pthread.h>

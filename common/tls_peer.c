@@ -1,7 +1,7 @@
 /* The peer of a session, judged by us alone: wolfSSL hands over the Certificate message as it came
  * and the signature of CertificateVerify, and believes what it is told (our patch of it). The key
  * that the signature is checked with is the one of the very leaf that the verifier saw. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/sigverify.h"
 #include "common/tls_internal.h"
 

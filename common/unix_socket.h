@@ -3,7 +3,7 @@
 #ifndef SPINDLE_COMMON_UNIX_SOCKET_H
 #define SPINDLE_COMMON_UNIX_SOCKET_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <sys/types.h>
 

@@ -1,8 +1,8 @@
 #include "common/workload_client.h"
 
-#include "common/backoff.h"
-#include "common/mem.h"
-#include "common/rand.h"
+#include "common/base/backoff.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "common/rpc_client.h"
 
 /* A stream that lived as long as this was a success; the next wait is short again. */

@@ -1,7 +1,7 @@
 #include "common/workload_message.h"
 
-#include "common/mem.h"
-#include "common/secret.h"
+#include "common/base/mem.h"
+#include "common/base/secret.h"
 
 #include <stdalign.h>
 #include <workloadapi.pb-c.h>

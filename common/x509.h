@@ -3,8 +3,8 @@
 #ifndef SPINDLE_COMMON_X509_H
 #define SPINDLE_COMMON_X509_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 #define X509_DER_MAX (64u * 1024u) /* bytes of one certificate we look at */
 #define X509_URI_MAX 4             /* URI names kept; uri_count has the true number */

@@ -1,6 +1,6 @@
 #include "common/x509.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/der.h"
 
 #include <stdio.h>

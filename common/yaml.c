@@ -1,7 +1,7 @@
 #include "common/yaml.h"
 
-#include "common/buf.h"
-#include "common/mem.h"
+#include "common/base/buf.h"
+#include "common/base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -11,8 +11,8 @@
 #ifndef SPINDLE_COMMON_YAML_H
 #define SPINDLE_COMMON_YAML_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 #define YAML_BYTES_DEFAULT (1024u * 1024u)
 #define YAML_NODES_DEFAULT 65536u

@@ -1,6 +1,6 @@
 #include "sidecar/address_order.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <string.h>
 

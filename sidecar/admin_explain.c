@@ -1,6 +1,6 @@
 #include "sidecar/admin_explain.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/query.h"
 #include "common/revocation_cache.h"
 #include "sidecar/admin.h"

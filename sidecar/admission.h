@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_ADMISSION_H
 #define SPINDLE_SIDECAR_ADMISSION_H
 
-#include "common/crowd.h"
+#include "common/base/crowd.h"
 #include "sidecar/worker.h"
 
 /* The source of a connection that was accepted on `fd`. */

@@ -1,5 +1,5 @@
 /* What `config check` looks at in this program. */
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "sidecar/commands.h"
 #include "sidecar/config.h"
 

@@ -5,7 +5,7 @@
 #define SPINDLE_SIDECAR_CONFIG_H
 
 #include "common/address.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/log.h"
 #include "common/option.h"
 #include "common/spiffeid.h"

@@ -1,7 +1,7 @@
 #include "sidecar/conn_internal.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "sidecar/admission.h"
 
 #include <errno.h>

@@ -2,8 +2,8 @@
  * ENDING waits for that. Who is told, and how, is one function (is_reset). */
 #include "sidecar/conn_internal.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 
 #define LOOK_MS 20          /* between looks at what the kernel has queued: nobody tells */
 #define LEAVE_NS 250000000u /* patience with what is queued when this program leaves */

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_CONN_INTERNAL_H
 #define SPINDLE_SIDECAR_CONN_INTERNAL_H
 
-#include "common/crowd.h"
+#include "common/base/crowd.h"
 #include "sidecar/conn.h"
 #include "sidecar/conn_end.h"
 #include "sidecar/conn_report.h"

@@ -1,7 +1,7 @@
 /* What a connection says: log lines, counters, and its row in `conns`. */
 #include "sidecar/conn_internal.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"
 #include "sidecar/policy.h"

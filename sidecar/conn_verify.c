@@ -1,8 +1,8 @@
 /* Judges the peer of a connection: at the handshake, and again while it lives. */
 #include "sidecar/conn_internal.h"
 
-#include "common/clock.h"
-#include "common/rand.h"
+#include "common/base/clock.h"
+#include "common/base/rand.h"
 #include "sidecar/metrics.h"
 #include "sidecar/policy.h"
 #include "sidecar/revocation_check.h"

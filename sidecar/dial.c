@@ -1,6 +1,6 @@
 #include "sidecar/dial.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "sidecar/address_order.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "sidecar/expiry.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 
 #define LOOK_AGAIN_MS 60000
 #define TURN_NS 2000000u

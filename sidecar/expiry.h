@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_EXPIRY_H
 #define SPINDLE_SIDECAR_EXPIRY_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 #include <uv.h>
 

@@ -1,6 +1,6 @@
 #include "sidecar/explain.h"
 
-#include "common/nearest.h"
+#include "common/base/nearest.h"
 #include "sidecar/policy.h"
 
 #include <stdio.h>

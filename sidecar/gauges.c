@@ -1,7 +1,7 @@
 #include "sidecar/gauges.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "sidecar/skipped_roots.h"
 

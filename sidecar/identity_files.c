@@ -1,7 +1,7 @@
 #include "sidecar/identity_files.h"
 
+#include "common/base/mem.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/pem.h"
 
 #include <errno.h>

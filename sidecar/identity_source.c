@@ -1,9 +1,9 @@
 #include "sidecar/identity_source.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/file_watch.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/workload_client.h"
 #include "sidecar/identity_files.h"
 

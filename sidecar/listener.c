@@ -1,7 +1,7 @@
 #include "sidecar/listener.h"
 
 #include "common/acceptor.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/unix_socket.h"
 #include "sidecar/admission.h"
 #include "sidecar/metrics.h"

@@ -1,6 +1,6 @@
 #include "sidecar/commands.h"
 
-#include "common/inherited.h"
+#include "common/base/inherited.h"
 #include "common/process_guard.h"
 
 int main(int argc, char **argv)

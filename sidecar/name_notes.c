@@ -1,6 +1,6 @@
 #include "sidecar/name_notes.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/sidecar_family_ids.h"
 
 #include <assert.h>

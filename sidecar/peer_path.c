@@ -1,6 +1,6 @@
 #include "sidecar/peer_path.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 #include "sidecar/peer_tally.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <string.h>
 #include <uv.h>

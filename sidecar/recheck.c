@@ -1,6 +1,6 @@
 #include "sidecar/recheck.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "sidecar/worker.h"
 
 #define TURN_NS 2000000u

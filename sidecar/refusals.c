@@ -1,6 +1,6 @@
 #include "sidecar/refusals.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <pthread.h>
 #include <stdio.h>

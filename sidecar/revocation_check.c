@@ -1,6 +1,6 @@
 #include "sidecar/revocation_check.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 static err_t refuse(const char *what, const struct revocation_status *status, struct why *why)
 {

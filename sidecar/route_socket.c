@@ -1,6 +1,6 @@
 #include "sidecar/route_socket.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <errno.h>
 #include <grp.h>

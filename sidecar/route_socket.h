@@ -4,8 +4,8 @@
 #ifndef SPINDLE_SIDECAR_ROUTE_SOCKET_H
 #define SPINDLE_SIDECAR_ROUTE_SOCKET_H
 
-#include "common/slice.h"
-#include "common/why.h"
+#include "common/base/slice.h"
+#include "common/base/why.h"
 
 #include <sys/types.h>
 

@@ -1,9 +1,9 @@
 #include "sidecar/share_link.h"
 
-#include "common/backoff.h"
+#include "common/base/backoff.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "common/log.h"
-#include "common/mem.h"
-#include "common/rand.h"
 #include "common/share_message.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 #ifndef SPINDLE_SIDECAR_SIDECAR_H
 #define SPINDLE_SIDECAR_SIDECAR_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 #include "sidecar/audit_events.h"
 #include "sidecar/conn.h"
 

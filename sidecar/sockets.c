@@ -1,6 +1,6 @@
 #include "sidecar/sockets.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/unix_socket.h"
 #include "sidecar/listener.h"
 

@@ -1,8 +1,8 @@
 #include "sidecar/worker.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
-#include "common/rand.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "sidecar/admission.h"
 #include "sidecar/conn_internal.h"
 #include "sidecar/listener.h"

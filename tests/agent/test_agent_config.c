@@ -1,6 +1,6 @@
 /* The agent's configuration: the contract's file, defaults, and one exact line for each mistake. */
 #include "agent/config.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/config_case.h"
 #include "tests/support/runner.h"
 

@@ -1,5 +1,5 @@
 /* The embedded authority: what it issues (X5-1 to X5-9) and when its issuer is renewed. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/sigverify.h"
 #include "common/x509.h"
 #include "tests/support/authority_case.h"

@@ -1,6 +1,6 @@
 /* The embedded authority's files: modes, restarts, damage, what belongs together. */
 #include "agent/authority_file.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 

@@ -1,6 +1,6 @@
 /* Registration entries: what is refused and how it is said, order, matching, ids. */
 #include "agent/entries.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

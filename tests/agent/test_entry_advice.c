@@ -1,6 +1,6 @@
 /* Entries that are valid and still will not do what their author hopes: each is one warning. */
 #include "agent/entry_advice.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

@@ -2,8 +2,8 @@
  * renewals. */
 #include "agent/metrics.h"
 #include "agent/minter.h"
+#include "common/base/mem.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 

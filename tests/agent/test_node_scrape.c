@@ -1,7 +1,7 @@
 /* Scrapes of the node over HTTP: off the loop, one after the other, none lost at the end. */
 #include "agent/metrics.h"
 #include "agent/node_scrape.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/log.h"
 #include "common/metric_page.h"
 #include "common/sidecar_families.h"

@@ -1,7 +1,7 @@
 /* One text for all sidecars of a node: a block a family, a bad page left out. */
 #include "agent/metrics.h"
 #include "agent/node_text.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "common/sidecar_families.h"
 #include "tests/support/runner.h"

@@ -2,7 +2,7 @@
  * name, none past the bounds. */
 #include "agent/metrics.h"
 #include "agent/page_store.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "tests/support/runner.h"
 

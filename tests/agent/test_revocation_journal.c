@@ -1,7 +1,7 @@
 /* The journal of revocations as bytes: what is written comes back, a torn end is cut, damage before
  * the end is told. */
 #include "agent/revocation_journal.h"
-#include "common/crc32c.h"
+#include "common/base/crc32c.h"
 #include "tests/support/runner.h"
 
 enum { ROWS = 4, ROW_FIXED = 40 };

@@ -1,6 +1,6 @@
 /* Holds and revoked certificates in memory, against a plain model of them. */
 #include "agent/revocation_set.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Revoking when it cannot be done: wrong requests, a full disk, no memory, a journal torn or
  * damaged, an agent that stops meanwhile. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/revoker_case.h"
 #include "tests/support/runner.h"
 

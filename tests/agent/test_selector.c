@@ -1,6 +1,6 @@
 /* Selectors: which are well-formed, and sets of them. */
 #include "agent/selector.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

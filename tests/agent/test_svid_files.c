@@ -1,6 +1,6 @@
 /* SVIDs as files: names, modes, contents, replacement. WA-11, WA-12 */
 #include "agent/svid_files.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/workload_answer.h"

@@ -1,6 +1,6 @@
 /* The messages of the Workload API's X.509 profile. */
 #include "agent/x509_message.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 #include "workloadapi.pb-c.h"
 

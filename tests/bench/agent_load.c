@@ -3,8 +3,8 @@
  *   bench_agent hold SOCKET COUNT            COUNT connections with a stream each, held until our
  *                                            standard input ends
  * Prints one line of JSON. */
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/rpc_client.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Load for measuring a pair of proxies from outside; tests/bench/run drives it. Loopback only.
  * Each command prints one line of JSON. The work it costs itself is not what is measured. */
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "tests/bench/sink.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  * and where the time goes: key, certificate. */
 #include "agent/authority.h"
 #include "agent/svid.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/key.h"
 
 #include <stdio.h>

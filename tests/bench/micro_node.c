@@ -4,7 +4,7 @@
  * when the third argument is "all". */
 #include "agent/metrics.h"
 #include "agent/node_text.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "common/sidecar_families.h"
 

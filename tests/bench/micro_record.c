@@ -2,9 +2,9 @@
  *   build/release/tests/micro_record DIR [CERTIFICATES [IDENTITIES]]
  * DIR is made, and stays; its files are in the page cache when they are read again. */
 #include "agent/record_store.h"
-#include "common/clock.h"
-#include "common/mem.h"
-#include "common/rand.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 
 #include <malloc.h>
 #include <stdio.h>

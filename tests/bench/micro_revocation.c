@@ -1,8 +1,8 @@
 /* What a look-up in the revocation cache costs, and the cache itself, for who changes it:
  * micro_revocation [serials] [look-ups]. Build it in the release preset. Every look-up is of
  * another serial, in no order, so that nothing is in the processor's caches by luck. */
-#include "common/clock.h"
-#include "common/rand.h"
+#include "common/base/clock.h"
+#include "common/base/rand.h"
 #include "common/revocation_cache.h"
 
 #include <fcntl.h>

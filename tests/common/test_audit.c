@@ -1,6 +1,6 @@
 /* The audit log: every event is a line of JSON, nothing is lost unsaid, and nobody waits for it. */
 #include "common/audit.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/process_metrics.h"
 #include "tests/support/audit_case.h"
 #include "tests/support/runner.h"

@@ -1,6 +1,6 @@
 /* The file behind the audit log: rotation to the byte, files that others touch, and those that are
  * refused. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/audit_case.h"
 #include "tests/support/runner.h"
 

@@ -1,9 +1,9 @@
 /* ECDSA nonces when the random source repeats itself, as in a virtual machine that is resumed twice
  * from one snapshot: in certificates and in handshakes. The linker puts our rand_bytes and
  * key_sign_for before the real ones. */
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "common/hedge.h"
-#include "common/mem.h"
-#include "common/rand.h"
 #include "common/sigverify.h"
 #include "common/tls.h"
 #include "tests/support/certs.h"

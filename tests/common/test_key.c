@@ -1,7 +1,7 @@
 /* Private keys: make, read in each form, sign, refuse. */
+#include "common/base/mem.h"
 #include "common/der.h"
 #include "common/key.h"
-#include "common/mem.h"
 #include "common/oid.h"
 #include "common/pem.h"
 #include "common/sigverify.h"

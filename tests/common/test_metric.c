@@ -2,7 +2,7 @@
 #define METRICS_COMPONENT "test"
 #include "common/metrics_table.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #include <pthread.h>

@@ -3,7 +3,7 @@
 #define METRICS_COMPONENT "test"
 #include "common/metrics_table.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "tests/support/runner.h"
 

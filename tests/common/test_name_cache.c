@@ -1,5 +1,5 @@
 /* How long answers are believed, by a clock of the test's own. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/name_cache.h"
 #include "tests/support/runner.h"
 

@@ -1,5 +1,5 @@
 /* PEM: blocks out of a text, a block into one, and broken ones told apart. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/pem.h"
 #include "tests/support/runner.h"
 

@@ -2,8 +2,8 @@
 #define METRICS_COMPONENT "test"
 #include "common/metrics_table.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/probes.h"
 #include "tests/support/runner.h"
 

@@ -1,5 +1,5 @@
 /* What the resolver does when there is too much of something, or no memory. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/resolver_case.h"
 #include "tests/support/runner.h"
 

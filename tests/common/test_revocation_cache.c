@@ -1,6 +1,6 @@
 /* Writer and view of one table: what is set is what is seen; and what holders of the descriptor
  * cannot do. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/revocation_case.h"
 #include "tests/support/runner.h"
 

@@ -1,6 +1,6 @@
 /* A table that grows, empties and is crowded: a new one takes over with every answer, and none is
  * larger than what lives in it needs. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/revocation_case.h"
 #include "tests/support/runner.h"
 

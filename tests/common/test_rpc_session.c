@@ -1,6 +1,6 @@
 /* gRPC client session against a scripted HTTP/2 server, no sockets. */
-#include "common/buf.h"
-#include "common/mem.h"
+#include "common/base/buf.h"
+#include "common/base/mem.h"
 #include "common/rpc_session.h"
 #include "tests/support/h2_server.h"
 #include "tests/support/runner.h"

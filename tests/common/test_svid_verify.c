@@ -1,6 +1,6 @@
 /* Chains a peer may show, good and hostile, in both roles: each refusal has its one reason. */
+#include "common/base/mem.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/oid.h"
 #include "common/svid_verify.h"
 #include "tests/support/chain_case.h"

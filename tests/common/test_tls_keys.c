@@ -1,8 +1,8 @@
 /* Our own private key in every encoding that is valid, each in a handshake that
  * it must sign; and those that cannot be taken, with the words that say what to
  * do. */
+#include "common/base/mem.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/oid.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

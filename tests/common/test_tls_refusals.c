@@ -1,8 +1,8 @@
 /* Certificates and chains that a peer shows and nobody may accept, in real
  * handshakes: each is refused with its one reason, on both sides, and the
  * reason is ours. Beside them chains that are odd and good. */
+#include "common/base/mem.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/oid.h"
 #include "tests/support/chain_case.h"
 #include "tests/support/runner.h"

@@ -1,5 +1,5 @@
 /* Answers of the Workload API: what is taken, what is discarded and why. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/workload_message.h"
 #include "tests/support/runner.h"
 #include "tests/support/workload_answer.h"

@@ -1,6 +1,6 @@
 /* Certificates: what the builder writes, the parser reads; what is malformed is refused. */
+#include "common/base/mem.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/oid.h"
 #include "common/sigverify.h"
 #include "common/x509_build.h"

@@ -1,6 +1,6 @@
 /* Names of authorities written in two ways, and names that are two. */
+#include "common/base/mem.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/oid.h"
 #include "common/x509.h"
 #include "tests/support/certs.h"

@@ -1,6 +1,6 @@
 /* Strict YAML: the tree, the lines, what is refused and in which words. */
-#include "common/buf.h"
-#include "common/mem.h"
+#include "common/base/buf.h"
+#include "common/base/mem.h"
 #include "common/yaml.h"
 #include "tests/support/runner.h"
 

@@ -1,5 +1,5 @@
 /* Bytes as PEM: what is read and written again reads the same; a failure leaves nothing behind. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/pem.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * again after more was written, and what is written is found. Check sums would keep a fuzzer at the
  * door, so each input is tried as it is, and with right sums in all rows. */
 #include "agent/record_store.h"
-#include "common/crc32c.h"
+#include "common/base/crc32c.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * memory and written anew to say the same. A check sum would keep a fuzzer at the door, so each row
  * that has the magic gets a right one in a second try. */
 #include "agent/revocation_set.h"
-#include "common/crc32c.h"
+#include "common/base/crc32c.h"
 
 #include <stdlib.h>
 

@@ -18,7 +18,7 @@ def known_words():
         words.update(re.findall(r'"([^"\n]+)"', read(path)))
     for path in files("deploy/prometheus/*.yaml"):
         words.update(re.findall(WORD, read(path)))
-    words.update(m.lower() for m in re.findall(r"^X\((\w+),", read("common/errors.def"), re.MULTILINE))
+    words.update(m.lower() for m in re.findall(r"^X\((\w+),", read("common/base/errors.def"), re.MULTILINE))
     return words
 
 

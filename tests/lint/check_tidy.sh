@@ -10,7 +10,7 @@ tidy=(clang-tidy-14 --quiet -p build/dev --extra-arg=-include --extra-arg="$PWD/
 if [ $# -gt 0 ]; then
     exec "${tidy[@]}" "$@"
 fi
-complaints=$(git ls-files -- 'common/*.c' 'agent/*.c' 'sidecar/*.c' ':!common/why.c' |
+complaints=$(git ls-files -- 'common/*.c' 'agent/*.c' 'sidecar/*.c' ':!common/base/why.c' |
     { xargs -P "${JOBS:-$(nproc)}" -n 1 "${tidy[@]}" 2>/dev/null || true; } |
     grep -E '^/.*: (error|warning): ' | sed "s|^$PWD/||" | sort -u) || true
 [ -z "$complaints" ] || { printf '%s\n' "$complaints" && exit 1; }

@@ -1,4 +1,4 @@
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "sidecar/address_order.h"
 #include "tests/support/runner.h"
 

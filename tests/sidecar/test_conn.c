@@ -1,6 +1,6 @@
 /* Who is let in: by the route's list, the trust domain, time, life and revocation. The app hears
  * nothing of a peer that was refused. */
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/support/conn_case.h"
 #include "tests/support/runner.h"
 

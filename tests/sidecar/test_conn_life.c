@@ -1,7 +1,7 @@
 /* What ends a connection while it lives, and what does not: its peer's certificate, a shorter list,
  * roots that are trusted no longer, revocation. */
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/revocation_cache.h"
 #include "tests/support/conn_case.h"
 #include "tests/support/runner.h"

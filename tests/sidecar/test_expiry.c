@@ -1,8 +1,8 @@
 /* The heap of what falls due, and its one timer. */
 #include "sidecar/expiry.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #define COUNT 500

@@ -1,6 +1,6 @@
 /* What the sidecar's metrics say of its identity: rotations, ages, ends. */
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "sidecar/gauges.h"
 #include "tests/support/certs.h"

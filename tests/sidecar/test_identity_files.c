@@ -1,5 +1,5 @@
 /* An identity from files: which sets are taken, which are refused and with what words. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "sidecar/identity_files.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

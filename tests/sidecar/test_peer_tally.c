@@ -1,5 +1,5 @@
 /* Connections by peer: some have a series of their own, the others share one. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "common/metric_page.h"
 #include "common/metric_text.h"
 #include "sidecar/peer_tally.h"

@@ -1,5 +1,5 @@
 /* The last refusals: who, why, how often; bounded, newest first. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "sidecar/refusals.h"
 #include "tests/support/runner.h"
 

@@ -1,7 +1,7 @@
 /* What the revocation cache says against a verified peer, under each policy. */
 #include "sidecar/revocation_check.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* The sidecar's configuration: the contract's file, routes and identity, and one exact line for
  * each mistake. */
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "sidecar/config.h"
 #include "tests/support/config_case.h"
 #include "tests/support/runner.h"

@@ -2,7 +2,7 @@
  * comes behind all of them. Each case runs plain and with TLS. */
 #include "sidecar/stream.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

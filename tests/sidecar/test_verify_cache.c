@@ -2,7 +2,7 @@
  * between two handshakes of one chain still counts. */
 #include "sidecar/verify_cache.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

@@ -2,8 +2,8 @@
  * of its connection, nobody else is, whatever else is posted meanwhile. */
 #include "sidecar/worker.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"
 #include "tests/support/certs.h"

@@ -2,7 +2,7 @@
  * of them threads beside it and half processes, each of whom can tell an answer that was never
  * written. soak_revocation_cache [seconds] [serials set from the start] Ends with exit code 0 when
  * no answer was wrong. Under the tsan preset too. */
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/support/revocation_rule.h"
 
 #include <pthread.h>

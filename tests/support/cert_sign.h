@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_CERT_SIGN_H
 #define SPINDLE_TESTS_CERT_SIGN_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 enum cert_scheme {
     CERT_SCHEME_OF_KEY, /* what key_sign has */

@@ -1,7 +1,7 @@
 #include "tests/support/certs.h"
 
+#include "common/base/mem.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/oid.h"
 #include "common/pem.h"
 

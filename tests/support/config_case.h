@@ -2,8 +2,8 @@
 #ifndef SPINDLE_TESTS_CONFIG_CASE_H
 #define SPINDLE_TESTS_CONFIG_CASE_H
 
-#include "common/buf.h"
-#include "common/why.h"
+#include "common/base/buf.h"
+#include "common/base/why.h"
 
 struct config_case {
     const char *text;   /* of x.yaml; NULL: there is no such file */

@@ -1,6 +1,6 @@
 #include "tests/support/conn_case.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/log.h"
 #include "tests/support/temp_dir.h"
 

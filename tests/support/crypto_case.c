@@ -1,7 +1,7 @@
 #include "tests/support/crypto_case.h"
 
+#include "common/base/mem.h"
 #include "common/der.h"
-#include "common/mem.h"
 #include "common/oid.h"
 #include "common/sigverify.h"
 #include "common/vector_registers.h"

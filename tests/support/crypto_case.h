@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_CRYPTO_CASE_H
 #define SPINDLE_TESTS_CRYPTO_CASE_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 /* From now on the vector registers are full of garbage before each call. */
 void crypto_case_dirty(bool dirty);

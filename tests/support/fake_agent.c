@@ -1,6 +1,6 @@
 #include "tests/support/fake_agent.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #include <check.h>
 #include <stdio.h>

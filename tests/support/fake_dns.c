@@ -1,6 +1,6 @@
 #include "tests/support/fake_dns.h"
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #include <arpa/inet.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_H2_SERVER_H
 #define SPINDLE_TESTS_H2_SERVER_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 #define H2_STREAMS_MAX 8
 

@@ -2,7 +2,7 @@
 #ifndef SPINDLE_TESTS_HELLO_H
 #define SPINDLE_TESTS_HELLO_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 enum { HELLO_P256 = 23, HELLO_X25519 = 29, HELLO_HYBRID = 0x11ec };
 enum {

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_MEMORY_SCAN_H
 #define SPINDLE_TESTS_MEMORY_SCAN_H
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 #define MEMORY_PATTERN_MAX 4096u
 

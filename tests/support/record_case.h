@@ -4,7 +4,7 @@
 #define SPINDLE_TESTS_RECORD_CASE_H
 
 #include "agent/record.h"
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 #define RECORD_CASE_START INT64_C(1800000000)
 #define RECORD_CASE_LIFE 3600

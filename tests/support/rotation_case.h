@@ -7,7 +7,7 @@
 #ifndef SPINDLE_TESTS_ROTATION_CASE_H
 #define SPINDLE_TESTS_ROTATION_CASE_H
 
-#include "common/why.h"
+#include "common/base/why.h"
 
 struct rotation_counts {
     long rotations, handshakes, failed;

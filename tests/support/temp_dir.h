@@ -2,7 +2,7 @@
 #ifndef SPINDLE_TESTS_TEMP_DIR_H
 #define SPINDLE_TESTS_TEMP_DIR_H
 
-#include "common/slice.h"
+#include "common/base/slice.h"
 
 #include <sys/types.h>
 

@@ -3,8 +3,8 @@
  * A vector that is `valid` must be taken with the right answer, an `invalid` one refused, an
  * `acceptable` one refused or answered right. Names of files that this program has no way for are
  * said and count as failures: nothing is left out in silence. */
+#include "common/base/mem.h"
 #include "common/crypto_facts.h"
-#include "common/mem.h"
 #include "common/vector_registers.h"
 #include "tests/support/crypto_case.h"
 
