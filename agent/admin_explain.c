@@ -7,7 +7,7 @@
 #include "agent/proc.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/query.h"
+#include "common/encode/query.h"
 #include "common/x509.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 
 #include "agent/admin.h"
 #include "common/base/clock.h"
-#include "common/query.h"
+#include "common/encode/query.h"
 #include "common/x509.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "agent/authority_file.h"
 
 #include "common/base/mem.h"
-#include "common/pem.h"
+#include "common/encode/pem.h"
 
 #include <errno.h>
 #include <fcntl.h>

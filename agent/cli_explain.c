@@ -2,7 +2,7 @@
 #include "agent/cli_endpoint.h"
 #include "agent/commands.h"
 #include "common/admin_client.h"
-#include "common/query.h"
+#include "common/encode/query.h"
 
 enum { PATH_LEN_MAX = 4096 };
 

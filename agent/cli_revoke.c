@@ -2,7 +2,7 @@
 #include "agent/cli_endpoint.h"
 #include "agent/commands.h"
 #include "common/admin_client.h"
-#include "common/query.h"
+#include "common/encode/query.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "common/admin_client.h"
 #include "common/base/clock.h"
 #include "common/base/quantity.h"
-#include "common/query.h"
+#include "common/encode/query.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "agent/svid_files.h"
 
-#include "common/der.h"
-#include "common/pem.h"
+#include "common/encode/der.h"
+#include "common/encode/pem.h"
 
 #include <errno.h>
 #include <fcntl.h>

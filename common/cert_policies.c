@@ -1,7 +1,7 @@
 #include "common/cert_policies.h"
 
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 
 #define OID_ANY_POLICY OID_CE "\x20\x00"
 

@@ -2,8 +2,8 @@
 
 #include "common/base/mem.h"
 #include "common/base/secret.h"
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_COMMON_KEY_H
 #define SPINDLE_COMMON_KEY_H
 
-#include "common/pem.h"
+#include "common/encode/pem.h"
 
 enum key_kind {
     KEY_EC_P256,

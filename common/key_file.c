@@ -1,6 +1,6 @@
 #include "common/key.h"
 
-#include "common/pem.h"
+#include "common/encode/pem.h"
 
 #include <errno.h>
 #include <fcntl.h>

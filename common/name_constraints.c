@@ -1,7 +1,7 @@
 #include "common/name_constraints.h"
 
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

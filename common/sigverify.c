@@ -1,8 +1,8 @@
 /* Signatures of certificates over wolfCrypt, and the two hashes certificates need. */
 #include "common/sigverify.h"
 
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "common/x509_build.h"
 
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 
 #define NAME_ATTRIBUTE_MAX 64 /* ub-common-name, ub-organization-name: RFC 5280 appendix A.1 */
 #define SIGNATURE_MAX 1024

@@ -2,7 +2,7 @@
  * that it issued may be written in two ways. */
 #include "common/x509.h"
 
-#include "common/der.h"
+#include "common/encode/der.h"
 
 /* Names beyond this are compared as bytes alone: a peer may show many of them. */
 #define FOLDED_MAX 1024u

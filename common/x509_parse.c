@@ -1,7 +1,7 @@
 #include "common/x509.h"
 
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "common/sigverify.h"
 
 /* More extensions than any certificate needs; bounds the search for duplicates. */

@@ -1,7 +1,7 @@
 #include "common/x509.h"
 
 #include "common/base/clock.h"
-#include "common/der.h"
+#include "common/encode/der.h"
 
 #include <stdio.h>
 

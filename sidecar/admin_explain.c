@@ -1,7 +1,7 @@
 #include "sidecar/admin_explain.h"
 
 #include "common/base/clock.h"
-#include "common/query.h"
+#include "common/encode/query.h"
 #include "common/revocation_cache.h"
 #include "sidecar/admin.h"
 #include "sidecar/explain.h"

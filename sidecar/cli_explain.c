@@ -1,6 +1,6 @@
 /* explain: would a peer be accepted, and who was refused lately, as the running sidecar sees it. */
 #include "common/admin_client.h"
-#include "common/query.h"
+#include "common/encode/query.h"
 #include "sidecar/cli_admin.h"
 #include "sidecar/commands.h"
 

@@ -1,8 +1,8 @@
 #include "sidecar/identity_files.h"
 
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/pem.h"
+#include "common/encode/der.h"
+#include "common/encode/pem.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* Public keys as certificates carry them: which are taken, and what is said of the others. */
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "common/sigverify.h"
 #include "common/x509.h"
 #include "tests/support/runner.h"

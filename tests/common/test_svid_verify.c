@@ -1,7 +1,7 @@
 /* Chains a peer may show, good and hostile, in both roles: each refusal has its one reason. */
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "common/svid_verify.h"
 #include "tests/support/chain_case.h"
 #include "tests/support/runner.h"

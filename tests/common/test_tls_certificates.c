@@ -1,8 +1,8 @@
 /* Odd but valid certificates, each in real handshakes: as our own identity and as a peer's, on both
  * sides. What RFC 5280 allows is accepted; wolfSSL has no say in it. */
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "tests/support/chain_case.h"
 #include "tests/support/runner.h"
 #include "tests/support/shake_case.h"

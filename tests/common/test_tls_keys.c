@@ -2,8 +2,8 @@
  * it must sign; and those that cannot be taken, with the words that say what to
  * do. */
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 #include "tests/support/shake_case.h"

@@ -2,8 +2,8 @@
  * handshakes: each is refused with its one reason, on both sides, and the
  * reason is ours. Beside them chains that are odd and good. */
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "tests/support/chain_case.h"
 #include "tests/support/runner.h"
 #include "tests/support/shake_case.h"

@@ -1,7 +1,7 @@
 /* Certificates: what the builder writes, the parser reads; what is malformed is refused. */
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "common/sigverify.h"
 #include "common/x509_build.h"
 #include "tests/support/certs.h"

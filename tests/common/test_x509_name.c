@@ -1,7 +1,7 @@
 /* Names of authorities written in two ways, and names that are two. */
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "common/x509.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

@@ -2,7 +2,7 @@
  * fuzzer at the door, so inputs are tried as they are, with a right sum behind them, and as a list
  * of changes to a good file (two bytes where, one byte what), again with a right sum. */
 #include "agent/authority_file.h"
-#include "common/pem.h"
+#include "common/encode/pem.h"
 #include "common/x509_build.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Bytes as PEM: what is read and written again reads the same; a failure leaves nothing behind. */
 #include "common/base/mem.h"
-#include "common/pem.h"
+#include "common/encode/pem.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 #include "tests/support/cert_sign.h"
 
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 
 #include <stdio.h>
 #include <stdlib.h>

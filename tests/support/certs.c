@@ -1,9 +1,9 @@
 #include "tests/support/certs.h"
 
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/oid.h"
-#include "common/pem.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
+#include "common/encode/pem.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_CHAIN_CASE_H
 #define SPINDLE_TESTS_CHAIN_CASE_H
 
-#include "common/der.h"
+#include "common/encode/der.h"
 #include "common/svid_verify.h"
 #include "tests/support/certs.h"
 

@@ -1,8 +1,8 @@
 #include "tests/support/crypto_case.h"
 
 #include "common/base/mem.h"
-#include "common/der.h"
-#include "common/oid.h"
+#include "common/encode/der.h"
+#include "common/encode/oid.h"
 #include "common/sigverify.h"
 #include "common/vector_registers.h"
 #include "common/x509.h"

@@ -1,6 +1,6 @@
 /* Object identifiers we know, as the content bytes of their DER. Used with OID() and OID_IS(). */
-#ifndef SPINDLE_COMMON_OID_H
-#define SPINDLE_COMMON_OID_H
+#ifndef SPINDLE_COMMON_ENCODE_OID_H
+#define SPINDLE_COMMON_ENCODE_OID_H
 
 #include "common/base/slice.h"
 

@@ -1,4 +1,4 @@
-#include "common/der.h"
+#include "common/encode/der.h"
 
 void der_writer_init(struct der_writer *w, struct buf *out)
 {

@@ -1,7 +1,7 @@
 /* Queries of URLs, "name=value&name=value" with percent-encoding, as admin routes take them. Pure.
  */
-#ifndef SPINDLE_COMMON_QUERY_H
-#define SPINDLE_COMMON_QUERY_H
+#ifndef SPINDLE_COMMON_ENCODE_QUERY_H
+#define SPINDLE_COMMON_ENCODE_QUERY_H
 
 #include "common/base/buf.h"
 

@@ -1,6 +1,6 @@
 /* DER: what the writer makes, what the reader takes, and all it must refuse (X.690, RFC 5280). */
 #include "common/base/mem.h"
-#include "common/der.h"
+#include "common/encode/der.h"
 #include "tests/support/runner.h"
 
 static struct buf out;

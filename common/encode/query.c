@@ -1,4 +1,4 @@
-#include "common/query.h"
+#include "common/encode/query.h"
 
 #include <string.h>
 

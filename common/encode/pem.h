@@ -1,6 +1,6 @@
 /* PEM (RFC 7468): walk the blocks of a text, write one. Pure. */
-#ifndef SPINDLE_COMMON_PEM_H
-#define SPINDLE_COMMON_PEM_H
+#ifndef SPINDLE_COMMON_ENCODE_PEM_H
+#define SPINDLE_COMMON_ENCODE_PEM_H
 
 #include "common/base/buf.h"
 #include "common/base/why.h"

@@ -6,8 +6,8 @@
  *   struct der_writer w; der_writer_init(&w, &buf);
  *   size_t seq = der_open(&w, DER_SEQUENCE); der_put_uint(&w, 3); der_close(&w, seq);
  *   err = der_writer_end(&w); */
-#ifndef SPINDLE_COMMON_DER_H
-#define SPINDLE_COMMON_DER_H
+#ifndef SPINDLE_COMMON_ENCODE_DER_H
+#define SPINDLE_COMMON_ENCODE_DER_H
 
 #include "common/base/buf.h"
 

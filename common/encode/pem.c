@@ -1,4 +1,4 @@
-#include "common/pem.h"
+#include "common/encode/pem.h"
 
 #include "common/base/mem.h"
 

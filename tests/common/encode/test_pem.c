@@ -1,6 +1,6 @@
 /* PEM: blocks out of a text, a block into one, and broken ones told apart. */
 #include "common/base/mem.h"
-#include "common/pem.h"
+#include "common/encode/pem.h"
 #include "tests/support/runner.h"
 
 static struct buf der;

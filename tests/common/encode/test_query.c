@@ -1,5 +1,5 @@
 /* Queries of admin routes. */
-#include "common/query.h"
+#include "common/encode/query.h"
 #include "tests/support/runner.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
