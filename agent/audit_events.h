@@ -7,7 +7,7 @@
 #include "agent/svid.h"
 #include "common/audit.h"
 #include "common/audit_table.h"
-#include "common/unix_socket.h"
+#include "common/loop/unix_socket.h"
 
 extern const struct audit_table agent_audit_table;
 

@@ -2,8 +2,8 @@
 #ifndef SPINDLE_AGENT_CLI_ENDPOINT_H
 #define SPINDLE_AGENT_CLI_ENDPOINT_H
 
-#include "common/address.h"
 #include "common/command.h"
+#include "common/loop/address.h"
 
 /* --socket (a path or EP-4's syntax), else SPIFFE_ENDPOINT_SOCKET, else the configured one. */
 err_t cli_workload_socket(const struct command_line *line, struct address *ret,

@@ -2,8 +2,8 @@
 
 #include "common/base/mem.h"
 #include "common/log_words.h"
+#include "common/loop/socket_folder.h"
 #include "common/share_message.h"
-#include "common/socket_folder.h"
 
 #include <string.h>
 #include <sys/stat.h>

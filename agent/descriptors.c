@@ -1,6 +1,6 @@
 #include "agent/descriptors.h"
 
-#include "common/descriptors.h"
+#include "common/loop/descriptors.h"
 
 enum {
     RESERVED_LEAST = 48, /* for everything but connections; some 30 are open when nobody is here */

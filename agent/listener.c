@@ -1,8 +1,8 @@
 #include "agent/listener.h"
 
-#include "common/acceptor.h"
 #include "common/base/mem.h"
-#include "common/unix_socket.h"
+#include "common/loop/acceptor.h"
+#include "common/loop/unix_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>

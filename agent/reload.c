@@ -2,7 +2,7 @@
 
 #include "agent/entry_advice.h"
 #include "common/base/mem.h"
-#include "common/file_watch.h"
+#include "common/loop/file_watch.h"
 
 #include <assert.h>
 #include <dirent.h>

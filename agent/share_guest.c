@@ -3,7 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log.h"
-#include "common/unix_socket.h"
+#include "common/loop/unix_socket.h"
 
 #include <stddef.h>
 #include <sys/socket.h>

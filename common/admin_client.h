@@ -3,8 +3,8 @@
 #ifndef SPINDLE_COMMON_ADMIN_CLIENT_H
 #define SPINDLE_COMMON_ADMIN_CLIENT_H
 
-#include "common/address.h"
 #include "common/command.h"
+#include "common/loop/address.h"
 
 #include <jansson.h>
 

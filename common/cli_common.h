@@ -4,10 +4,10 @@
 #ifndef SPINDLE_COMMON_CLI_COMMON_H
 #define SPINDLE_COMMON_CLI_COMMON_H
 
-#include "common/address.h"
 #include "common/audit_table.h"
 #include "common/base/buf.h"
 #include "common/command.h"
+#include "common/loop/address.h"
 #include "common/metric.h"
 #include "common/option.h"
 

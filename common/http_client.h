@@ -3,8 +3,8 @@
 #ifndef SPINDLE_COMMON_HTTP_CLIENT_H
 #define SPINDLE_COMMON_HTTP_CLIENT_H
 
-#include "common/address.h"
 #include "common/base/buf.h"
+#include "common/loop/address.h"
 
 #define HTTP_ANSWER_MAX (64u * 1024u * 1024u) /* bytes of a body: listings can be long */
 

@@ -5,7 +5,7 @@
 #ifndef SPINDLE_COMMON_HTTP_HOST_H
 #define SPINDLE_COMMON_HTTP_HOST_H
 
-#include "common/address.h"
+#include "common/loop/address.h"
 
 /* Does a listener on this address ask for the Host? Loopback addresses alone. */
 bool http_host_matters(const struct address *listen_on);

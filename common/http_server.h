@@ -6,9 +6,9 @@
 #ifndef SPINDLE_COMMON_HTTP_SERVER_H
 #define SPINDLE_COMMON_HTTP_SERVER_H
 
-#include "common/address.h"
 #include "common/base/buf.h"
-#include "common/unix_socket.h"
+#include "common/loop/address.h"
+#include "common/loop/unix_socket.h"
 
 #include <uv.h>
 

@@ -3,10 +3,10 @@
 #ifndef SPINDLE_COMMON_HTTP_SERVER_INTERNAL_H
 #define SPINDLE_COMMON_HTTP_SERVER_INTERNAL_H
 
-#include "common/acceptor.h"
 #include "common/http_parser.h"
 #include "common/http_server.h"
 #include "common/log_limit.h"
+#include "common/loop/acceptor.h"
 #include "common/process_metrics.h"
 
 #define HTTP_READ_SIZE (16u * 1024)

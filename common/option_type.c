@@ -1,8 +1,8 @@
 #include "common/option_type.h"
 
-#include "common/address.h"
 #include "common/base/mem.h"
 #include "common/base/quantity.h"
+#include "common/loop/address.h"
 #include "common/spiffeid.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_COMMON_RPC_CLIENT_H
 #define SPINDLE_COMMON_RPC_CLIENT_H
 
-#include "common/address.h"
+#include "common/loop/address.h"
 #include "common/rpc_session.h"
 
 #include <uv.h>

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_COMMON_WORKLOAD_CLIENT_H
 #define SPINDLE_COMMON_WORKLOAD_CLIENT_H
 
-#include "common/address.h"
+#include "common/loop/address.h"
 #include "common/rpc_code.h"
 #include "common/workload_message.h"
 

@@ -1,6 +1,6 @@
 #include "sidecar/admission.h"
 
-#include "common/unix_socket.h"
+#include "common/loop/unix_socket.h"
 #include "sidecar/conn_internal.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"

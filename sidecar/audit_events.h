@@ -6,7 +6,7 @@
 #include "common/audit.h"
 #include "common/audit_table.h"
 #include "common/identity.h"
-#include "common/unix_socket.h"
+#include "common/loop/unix_socket.h"
 
 extern const struct audit_table sidecar_audit_table;
 

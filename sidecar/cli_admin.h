@@ -2,8 +2,8 @@
 #ifndef SPINDLE_SIDECAR_CLI_ADMIN_H
 #define SPINDLE_SIDECAR_CLI_ADMIN_H
 
-#include "common/address.h"
 #include "common/command.h"
+#include "common/loop/address.h"
 
 /* --admin, else the configured one; a sidecar has none unless it is configured. */
 err_t cli_admin_socket(const struct command_line *line, struct address *ret,

@@ -1,8 +1,8 @@
 #include "sidecar/config.h"
 
 #include "common/base/mem.h"
-#include "common/descriptors.h"
 #include "common/log_words.h"
+#include "common/loop/descriptors.h"
 #include "common/share_message.h"
 #include "sidecar/config_sockets.h"
 #include "sidecar/places.h"

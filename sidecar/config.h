@@ -4,9 +4,9 @@
 #ifndef SPINDLE_SIDECAR_CONFIG_H
 #define SPINDLE_SIDECAR_CONFIG_H
 
-#include "common/address.h"
 #include "common/base/buf.h"
 #include "common/log.h"
+#include "common/loop/address.h"
 #include "common/option.h"
 #include "common/spiffeid.h"
 #include "sidecar/route_socket.h"

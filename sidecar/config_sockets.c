@@ -1,6 +1,6 @@
 #include "sidecar/config_sockets.h"
 
-#include "common/socket_folder.h"
+#include "common/loop/socket_folder.h"
 
 /* Where the checks write, and the worst they met. */
 struct checks {

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_DIAL_H
 #define SPINDLE_SIDECAR_DIAL_H
 
-#include "common/address.h"
+#include "common/loop/address.h"
 #include "common/resolver.h"
 
 #include <uv.h>

@@ -1,8 +1,8 @@
 #include "sidecar/listener.h"
 
-#include "common/acceptor.h"
 #include "common/base/mem.h"
-#include "common/unix_socket.h"
+#include "common/loop/acceptor.h"
+#include "common/loop/unix_socket.h"
 #include "sidecar/admission.h"
 #include "sidecar/metrics.h"
 #include "sidecar/notes.h"

@@ -1,6 +1,6 @@
 #include "sidecar/places.h"
 
-#include "common/descriptors.h"
+#include "common/loop/descriptors.h"
 
 /* Descriptors that a running sidecar has or may need beside its connections: loop, signals, /proc,
  * inotify, identity, share.sock with cache and page, log and audit files and their successors,

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_REFUSALS_H
 #define SPINDLE_SIDECAR_REFUSALS_H
 
-#include "common/address.h"
+#include "common/loop/address.h"
 #include "sidecar/audit_events.h"
 
 #define REFUSALS_MAX 64 /* rows; the oldest goes */

@@ -1,7 +1,7 @@
 #include "sidecar/sidecar_internal.h"
 
 #include "common/base/mem.h"
-#include "common/descriptors.h"
+#include "common/loop/descriptors.h"
 #include "common/report.h"
 #include "sidecar/admin.h"
 #include "sidecar/metrics.h"

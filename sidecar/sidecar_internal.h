@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_SIDECAR_INTERNAL_H
 #define SPINDLE_SIDECAR_SIDECAR_INTERNAL_H
 
-#include "common/file_watch.h"
+#include "common/loop/file_watch.h"
 #include "common/probes.h"
 #include "sidecar/file_stamp.h"
 #include "sidecar/gauges.h"

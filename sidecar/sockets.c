@@ -1,7 +1,7 @@
 #include "sidecar/sockets.h"
 
 #include "common/base/mem.h"
-#include "common/unix_socket.h"
+#include "common/loop/unix_socket.h"
 #include "sidecar/listener.h"
 
 #include <stdio.h>

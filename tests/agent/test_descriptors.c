@@ -1,7 +1,7 @@
 /* How the agent shares out its descriptors. */
 #include "agent/descriptors.h"
 
-#include "common/descriptors.h"
+#include "common/loop/descriptors.h"
 #include "tests/support/runner.h"
 
 START_TEST(test_all_sockets_stay_within_the_limit_and_a_reserve_is_kept)

@@ -1,5 +1,5 @@
 /* SPIFFE IDs, rules and addresses: whatever the bytes, what is accepted keeps its invariants. */
-#include "common/address.h"
+#include "common/loop/address.h"
 #include "common/spiffeid.h"
 
 #include <stdlib.h>

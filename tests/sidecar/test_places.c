@@ -1,7 +1,7 @@
 /* How many connections a configuration and a descriptor limit make. */
 #include "sidecar/places.h"
 
-#include "common/descriptors.h"
+#include "common/loop/descriptors.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/runner.h"
 

@@ -3,8 +3,8 @@
 #ifndef SPINDLE_TESTS_LINK_CASE_H
 #define SPINDLE_TESTS_LINK_CASE_H
 
+#include "common/loop/unix_socket.h"
 #include "common/share_message.h"
-#include "common/unix_socket.h"
 #include "sidecar/share_link.h"
 #include "tests/support/temp_dir.h"
 

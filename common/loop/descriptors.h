@@ -1,7 +1,7 @@
 /* How many descriptors the process may have, and how they are shared out. Any thread; the limit
  * itself is the process's. */
-#ifndef SPINDLE_COMMON_DESCRIPTORS_H
-#define SPINDLE_COMMON_DESCRIPTORS_H
+#ifndef SPINDLE_COMMON_LOOP_DESCRIPTORS_H
+#define SPINDLE_COMMON_LOOP_DESCRIPTORS_H
 
 #include <stddef.h>
 

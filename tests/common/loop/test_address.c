@@ -1,5 +1,5 @@
 /* Addresses of configuration and of SPIFFE_ENDPOINT_SOCKET (EP-4). */
-#include "common/address.h"
+#include "common/loop/address.h"
 #include "tests/support/runner.h"
 
 #include <netinet/in.h>

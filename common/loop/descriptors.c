@@ -1,4 +1,4 @@
-#include "common/descriptors.h"
+#include "common/loop/descriptors.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-#include "common/address.h"
+#include "common/loop/address.h"
 
 #include "common/dns_name.h"
 

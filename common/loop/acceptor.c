@@ -1,4 +1,4 @@
-#include "common/acceptor.h"
+#include "common/loop/acceptor.h"
 
 #include "common/base/mem.h"
 

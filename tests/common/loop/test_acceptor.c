@@ -1,5 +1,5 @@
 /* The acceptor over real sockets on one loop: what it does when nothing can be taken. */
-#include "common/acceptor.h"
+#include "common/loop/acceptor.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/runner.h"
 

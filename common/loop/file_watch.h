@@ -4,8 +4,8 @@
  * Where the kernel has no inotify instance or watch left for this user (fs.inotify.*), the tick
  * alone looks: one line in the log says so, another when inotify is back. Only a hint: the owner
  * reads the files and compares. Loop thread only. */
-#ifndef SPINDLE_COMMON_FILE_WATCH_H
-#define SPINDLE_COMMON_FILE_WATCH_H
+#ifndef SPINDLE_COMMON_LOOP_FILE_WATCH_H
+#define SPINDLE_COMMON_LOOP_FILE_WATCH_H
 
 #include "common/base/why.h"
 

@@ -1,7 +1,7 @@
 /* Listening Unix sockets as files: made with the right mode from the first moment, left-overs of a
  * dead process removed, what somebody else uses left alone. */
-#ifndef SPINDLE_COMMON_UNIX_SOCKET_H
-#define SPINDLE_COMMON_UNIX_SOCKET_H
+#ifndef SPINDLE_COMMON_LOOP_UNIX_SOCKET_H
+#define SPINDLE_COMMON_LOOP_UNIX_SOCKET_H
 
 #include "common/base/why.h"
 

@@ -1,8 +1,8 @@
 /* Takes connections off a listening socket, some a turn, so that a flood of them starves nobody
  * else on the loop. Out of descriptors or memory it never spins and never gives up: the connections
  * wait in the kernel's queue and it looks again after a pause. Loop thread only. */
-#ifndef SPINDLE_COMMON_ACCEPTOR_H
-#define SPINDLE_COMMON_ACCEPTOR_H
+#ifndef SPINDLE_COMMON_LOOP_ACCEPTOR_H
+#define SPINDLE_COMMON_LOOP_ACCEPTOR_H
 
 #include "common/base/why.h"
 

@@ -1,6 +1,6 @@
 /* File watch: a rename over a file and Kubernetes' link swap are seen through inotify, at once. */
-#include "common/file_watch.h"
 #include "common/log.h"
+#include "common/loop/file_watch.h"
 #include "tests/support/runner.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* May others put a socket of their own in the place of ours? Who may write the folder of a socket,
  * or one above it, may rename, remove and make what lies there: whoever connects then talks to
  * somebody else, and hands over secrets or believes an identity that is none. */
-#ifndef SPINDLE_COMMON_SOCKET_FOLDER_H
-#define SPINDLE_COMMON_SOCKET_FOLDER_H
+#ifndef SPINDLE_COMMON_LOOP_SOCKET_FOLDER_H
+#define SPINDLE_COMMON_LOOP_SOCKET_FOLDER_H
 
 #include "common/base/why.h"
 

@@ -1,4 +1,4 @@
-#include "common/file_watch.h"
+#include "common/loop/file_watch.h"
 
 #include "common/base/mem.h"
 #include "common/log.h"

@@ -1,6 +1,6 @@
 /* Listening Unix sockets as files: whose, with which mode, and in which folders. */
-#include "common/socket_folder.h"
-#include "common/unix_socket.h"
+#include "common/loop/socket_folder.h"
+#include "common/loop/unix_socket.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
 

@@ -1,4 +1,4 @@
-#include "common/socket_folder.h"
+#include "common/loop/socket_folder.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
 /* Socket addresses as configuration writes them: 127.0.0.1:8080, [::1]:8080, name:8080,
  * /run/app.sock, unix:///run/app.sock. Pure parsing; resolving is the dialler's work. */
-#ifndef SPINDLE_COMMON_ADDRESS_H
-#define SPINDLE_COMMON_ADDRESS_H
+#ifndef SPINDLE_COMMON_LOOP_ADDRESS_H
+#define SPINDLE_COMMON_LOOP_ADDRESS_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

@@ -1,6 +1,6 @@
-#include "common/unix_socket.h"
+#include "common/loop/unix_socket.h"
 
-#include "common/socket_folder.h"
+#include "common/loop/socket_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
