@@ -1,6 +1,6 @@
 #include "common/http_host.h"
 
-#include "common/dns_name.h"
+#include "common/resolve/dns_name.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "common/sidecar_families.h"
 
-#include "common/name_result.h"
+#include "common/resolve/name_result.h"
 #include "common/sidecar_family_ids.h"
 
 #define METRICS_COMPONENT "sidecar"

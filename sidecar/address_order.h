@@ -4,7 +4,7 @@
 #define SPINDLE_SIDECAR_ADDRESS_ORDER_H
 
 #include "common/base/why.h"
-#include "common/ip_list.h"
+#include "common/resolve/ip_list.h"
 
 #define ATTEMPT_DELAY_MS 250    /* for an address to answer before the next is tried beside it */
 #define ATTEMPT_DELAY_MIN_MS 10 /* where there are many and little time */

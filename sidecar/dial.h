@@ -5,7 +5,7 @@
 #define SPINDLE_SIDECAR_DIAL_H
 
 #include "common/loop/address.h"
-#include "common/resolver.h"
+#include "common/resolve/resolver.h"
 
 #include <uv.h>
 

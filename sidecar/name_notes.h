@@ -3,7 +3,7 @@
 #define SPINDLE_SIDECAR_NAME_NOTES_H
 
 #include "common/metric.h"
-#include "common/resolver.h"
+#include "common/resolve/resolver.h"
 #include "sidecar/notes.h"
 
 struct name_notes; /* opaque */

@@ -5,7 +5,7 @@
 #define SPINDLE_SIDECAR_WORKER_H
 
 #include "common/metric.h"
-#include "common/resolver.h"
+#include "common/resolve/resolver.h"
 #include "sidecar/conn.h"
 #include "sidecar/mailbox.h"
 #include "sidecar/places.h"

@@ -1,6 +1,6 @@
 #include "common/loop/address.h"
 
-#include "common/dns_name.h"
+#include "common/resolve/dns_name.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

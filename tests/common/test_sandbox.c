@@ -1,6 +1,6 @@
 /* The sandbox from inside: each test enters it in a child and tells what it may and may not do. */
 #include "common/base/mem.h"
-#include "common/name_lookup.h"
+#include "common/resolve/name_lookup.h"
 #include "common/sandbox_list.h"
 #include "tests/support/fake_dns.h"
 #include "tests/support/runner.h"

@@ -2,7 +2,7 @@
 #ifndef SPINDLE_TESTS_RESOLVER_CASE_H
 #define SPINDLE_TESTS_RESOLVER_CASE_H
 
-#include "common/resolver.h"
+#include "common/resolve/resolver.h"
 #include "tests/support/fake_dns.h"
 
 struct asker {

@@ -1,6 +1,6 @@
 /* The addresses of a name: a list that never changes, counted, read by any thread. */
-#ifndef SPINDLE_COMMON_IP_LIST_H
-#define SPINDLE_COMMON_IP_LIST_H
+#ifndef SPINDLE_COMMON_RESOLVE_IP_LIST_H
+#define SPINDLE_COMMON_RESOLVE_IP_LIST_H
 
 #include "common/base/err.h"
 

@@ -1,4 +1,4 @@
-#include "common/ip_list.h"
+#include "common/resolve/ip_list.h"
 
 #include "common/base/mem.h"
 

@@ -1,6 +1,6 @@
 /* Rules about names that need no name server. Pure. */
-#ifndef SPINDLE_COMMON_DNS_NAME_H
-#define SPINDLE_COMMON_DNS_NAME_H
+#ifndef SPINDLE_COMMON_RESOLVE_DNS_NAME_H
+#define SPINDLE_COMMON_RESOLVE_DNS_NAME_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "common/dns_name.h"
+#include "common/resolve/dns_name.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "common/name_result.h"
+#include "common/resolve/name_result.h"
 
 static const struct {
     const char *word, *text;

@@ -2,10 +2,10 @@
  * What is done with them is here, because its own ares_getaddrinfo waits for the slower of the two
  * families and sorts. Each look-up has a channel of its own: it costs nothing between look-ups,
  * reads the configuration of now, sends from a port of its own, and ends with it. */
-#include "common/name_lookup.h"
+#include "common/resolve/name_lookup.h"
 
 #include "common/base/mem.h"
-#include "common/dns_name.h"
+#include "common/resolve/dns_name.h"
 
 #include <ares.h>
 #include <arpa/nameser.h>

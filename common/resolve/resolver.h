@@ -1,12 +1,13 @@
 /* Addresses of names for all threads of a program: one look-up of a name under way, whoever waits
  * for it; answers kept for their TTL; the last good one while no server can give a newer one
- * (common/name_cache.h has the rules). Look-ups run on the loop it was made for. A thread asks at a
- * desk of its own loop, and is answered there. docs/names.md is the operator's side of it. */
-#ifndef SPINDLE_COMMON_RESOLVER_H
-#define SPINDLE_COMMON_RESOLVER_H
+ * (common/resolve/name_cache.h has the rules). Look-ups run on the loop it was made for. A thread
+ * asks at a desk of its own loop, and is answered there. docs/names.md is the operator's side of
+ * it. */
+#ifndef SPINDLE_COMMON_RESOLVE_RESOLVER_H
+#define SPINDLE_COMMON_RESOLVE_RESOLVER_H
 
-#include "common/name_cache.h"
-#include "common/name_lookup.h"
+#include "common/resolve/name_cache.h"
+#include "common/resolve/name_lookup.h"
 
 #include <sys/queue.h>
 

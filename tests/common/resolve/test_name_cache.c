@@ -1,6 +1,6 @@
 /* How long answers are believed, by a clock of the test's own. */
 #include "common/base/mem.h"
-#include "common/name_cache.h"
+#include "common/resolve/name_cache.h"
 #include "tests/support/runner.h"
 
 #include <netinet/in.h>

@@ -1,4 +1,4 @@
-#include "common/name_cache.h"
+#include "common/resolve/name_cache.h"
 
 #include "common/base/mem.h"
 

@@ -2,11 +2,11 @@
  * nsswitch.conf says, search domains, TCP for long answers. Its configuration is read anew each
  * time, so changed files count from the next look-up on. Addresses of both families are asked for
  * at once; order is what the file or the server gives. Loop thread only. */
-#ifndef SPINDLE_COMMON_NAME_LOOKUP_H
-#define SPINDLE_COMMON_NAME_LOOKUP_H
+#ifndef SPINDLE_COMMON_RESOLVE_NAME_LOOKUP_H
+#define SPINDLE_COMMON_RESOLVE_NAME_LOOKUP_H
 
-#include "common/ip_list.h"
-#include "common/name_result.h"
+#include "common/resolve/ip_list.h"
+#include "common/resolve/name_result.h"
 
 #include <uv.h>
 

@@ -1,6 +1,6 @@
 /* One lock guards everything that more than one thread sees: the cache, the jobs' lists of asks,
  * the desks' lists of answers. It is held for copies of pointers, never over a call out. */
-#include "common/resolver.h"
+#include "common/resolve/resolver.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"

@@ -1,5 +1,5 @@
 /* One look-up against name servers of this file's own. */
-#include "common/name_lookup.h"
+#include "common/resolve/name_lookup.h"
 #include "tests/support/fake_dns.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"

@@ -1,7 +1,7 @@
 /* What may come of looking a name up: one table for the counters' label, the error, and the words.
  */
-#ifndef SPINDLE_COMMON_NAME_RESULT_H
-#define SPINDLE_COMMON_NAME_RESULT_H
+#ifndef SPINDLE_COMMON_RESOLVE_NAME_RESULT_H
+#define SPINDLE_COMMON_RESOLVE_NAME_RESULT_H
 
 #include "common/base/why.h"
 

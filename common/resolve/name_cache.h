@@ -1,12 +1,12 @@
 /* What is known of names, and for how long: when an answer is used, when it is asked for again, and
  * when an old one stands in. Pure: no name server, no clock, no lock; the resolver has these. Times
  * are monotonic milliseconds. */
-#ifndef SPINDLE_COMMON_NAME_CACHE_H
-#define SPINDLE_COMMON_NAME_CACHE_H
+#ifndef SPINDLE_COMMON_RESOLVE_NAME_CACHE_H
+#define SPINDLE_COMMON_RESOLVE_NAME_CACHE_H
 
-#include "common/dns_name.h"
-#include "common/ip_list.h"
-#include "common/name_result.h"
+#include "common/resolve/dns_name.h"
+#include "common/resolve/ip_list.h"
+#include "common/resolve/name_result.h"
 
 /* An answer is believed as long as its TTL says, within these. Files have a TTL of 0. */
 #define NAME_TTL_MIN_MS 1000
