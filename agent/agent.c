@@ -2,8 +2,8 @@
 
 #include "agent/agent_internal.h"
 #include "common/base/mem.h"
-#include "common/log.h"
-#include "common/report.h"
+#include "common/log/log.h"
+#include "common/log/report.h"
 
 #include <assert.h>
 #include <malloc.h>

@@ -5,8 +5,8 @@
 #include "agent/privileges.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/log.h"
-#include "common/report.h"
+#include "common/log/log.h"
+#include "common/log/report.h"
 
 #include <assert.h>
 #include <limits.h>

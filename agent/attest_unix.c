@@ -4,7 +4,7 @@
 #include "agent/name_cache.h"
 #include "agent/proc.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <assert.h>
 #include <unistd.h>

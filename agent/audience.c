@@ -2,7 +2,7 @@
 
 #include "agent/x509_message.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <assert.h>
 

@@ -3,7 +3,7 @@
 #include "agent/audit_events.h"
 #include "agent/listener.h"
 #include "common/base/mem.h"
-#include "common/log_limit.h"
+#include "common/log/log_limit.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

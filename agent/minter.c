@@ -5,7 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <assert.h>
 

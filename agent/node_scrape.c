@@ -4,7 +4,7 @@
 #include "agent/node_text.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <assert.h>
 

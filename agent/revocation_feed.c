@@ -2,7 +2,7 @@
 
 #include "agent/metrics.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 struct issuer_row {
     uint8_t id[REVOCATION_ISSUER_LEN]; /* of its key */

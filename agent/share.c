@@ -3,7 +3,7 @@
 #include "agent/share_internal.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <assert.h>
 #include <sys/socket.h>

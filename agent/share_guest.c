@@ -2,7 +2,7 @@
 #include "agent/share_internal.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/loop/unix_socket.h"
 
 #include <stddef.h>

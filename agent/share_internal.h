@@ -6,7 +6,7 @@
 #include "agent/patience.h"
 #include "agent/share.h"
 #include "common/base/crowd.h"
-#include "common/log_limit.h"
+#include "common/log/log_limit.h"
 #include "common/share_message.h"
 
 enum guest_state {

@@ -2,7 +2,7 @@
 
 #include "agent/audit_events.h"
 #include "common/base/mem.h"
-#include "common/log_limit.h"
+#include "common/log/log_limit.h"
 
 #include <assert.h>
 

@@ -2,8 +2,8 @@
 
 #include "common/audit_file.h"
 #include "common/base/mem.h"
-#include "common/log_limit.h"
-#include "common/log_line.h"
+#include "common/log/log_limit.h"
+#include "common/log/log_line.h"
 #include "common/process_metrics.h"
 
 #include <assert.h>

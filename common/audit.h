@@ -13,7 +13,7 @@
 #define SPINDLE_COMMON_AUDIT_H
 
 #include "common/base/why.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/metric.h"
 
 struct audit; /* opaque */

@@ -5,7 +5,7 @@
 
 #include "common/http_parser.h"
 #include "common/http_server.h"
-#include "common/log_limit.h"
+#include "common/log/log_limit.h"
 #include "common/loop/acceptor.h"
 #include "common/process_metrics.h"
 

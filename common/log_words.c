@@ -1,6 +1,6 @@
 #include "common/log_words.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 const struct option_word log_levels[] = {
     {"error", LOG_ERROR, true}, {"warn", LOG_WARN, true}, {"info", LOG_INFO, true},

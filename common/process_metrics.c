@@ -1,7 +1,7 @@
 #include "common/process_metrics.h"
 
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <dirent.h>
 #include <fcntl.h>

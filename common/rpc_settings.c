@@ -1,6 +1,6 @@
 #include "common/rpc_settings.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <dlfcn.h>
 #include <grpc/grpc.h>

@@ -5,7 +5,7 @@
 #define SPINDLE_SIDECAR_CONFIG_H
 
 #include "common/base/buf.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/loop/address.h"
 #include "common/option.h"
 #include "common/spiffeid.h"

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_CONN_REPORT_H
 #define SPINDLE_SIDECAR_CONN_REPORT_H
 
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/svid_verify.h"
 #include "sidecar/conn.h"
 #include "sidecar/peer_path.h"

@@ -2,7 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/loop/file_watch.h"
 #include "common/workload_client.h"
 #include "sidecar/identity_files.h"

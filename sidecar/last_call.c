@@ -1,6 +1,6 @@
 #include "sidecar/last_call.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <unistd.h>
 

@@ -2,7 +2,7 @@
 #ifndef SPINDLE_SIDECAR_NOTES_H
 #define SPINDLE_SIDECAR_NOTES_H
 
-#include "common/log_limit.h"
+#include "common/log/log_limit.h"
 #include "sidecar/peer_tally.h"
 #include "sidecar/refusals.h"
 

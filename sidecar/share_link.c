@@ -3,7 +3,7 @@
 #include "common/base/backoff.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/share_message.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 #include "sidecar/sidecar_internal.h"
 
 #include "common/base/mem.h"
+#include "common/log/report.h"
 #include "common/loop/descriptors.h"
-#include "common/report.h"
 #include "sidecar/admin.h"
 #include "sidecar/metrics.h"
 #include "sidecar/privileges.h"

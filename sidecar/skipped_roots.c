@@ -1,6 +1,6 @@
 #include "sidecar/skipped_roots.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <stdio.h>
 

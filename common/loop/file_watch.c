@@ -1,7 +1,7 @@
 #include "common/loop/file_watch.h"
 
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* What the gauges say of the certificates in use: how many are near their end, and whose. */
 #include "agent/certificate_gauges.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/metric_text.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"

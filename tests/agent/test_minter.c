@@ -1,7 +1,7 @@
 /* SVIDs while somebody uses them: minting, renewal by a fake clock, failure, reloads. */
 #include "agent/minter.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/x509.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"

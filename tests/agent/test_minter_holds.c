@@ -1,6 +1,6 @@
 /* A minter that is told what it may not issue: revoked IDs and entries, revoked certificates. */
 #include "agent/minter.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 

@@ -3,7 +3,7 @@
 #include "agent/metrics.h"
 #include "agent/minter.h"
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 

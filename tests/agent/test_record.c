@@ -1,6 +1,6 @@
 /* The record of issuance: what was put is found, after a restart too; what is old goes, what is
  * valid never does. */
-#include "common/log.h"
+#include "common/log/log.h"
 #include "tests/support/record_case.h"
 #include "tests/support/runner.h"
 

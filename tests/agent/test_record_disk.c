@@ -2,7 +2,7 @@
  * wrapped (the linker's --wrap), so that any byte may be the one that does not fit. */
 #include "agent/metrics.h"
 #include "agent/record_row.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "tests/support/record_case.h"
 #include "tests/support/runner.h"
 

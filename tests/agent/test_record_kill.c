@@ -1,7 +1,7 @@
 /* kill -9 at random moments: no certificate that was answered for is lost, and none is there that
  * was never issued. RECORD_ROUNDS=200 for more rounds than the few of every build. */
 #include "common/base/rand.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "tests/support/record_case.h"
 #include "tests/support/runner.h"
 

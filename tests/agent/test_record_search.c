@@ -1,6 +1,6 @@
 /* Searches of the record, page by page, against a model: all that is asked for, newest first, and
  * nothing else. */
-#include "common/log.h"
+#include "common/log/log.h"
 #include "tests/support/record_case.h"
 #include "tests/support/runner.h"
 

@@ -1,7 +1,7 @@
 /* The sidecar's identity as it comes and goes: files swapped under it, agents that rotate, die,
  * deny. AG-26, AG-27, EP-8, WA-4 */
 #include "common/base/clock.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "sidecar/identity_source.h"
 #include "tests/support/fake_agent.h"
 #include "tests/support/runner.h"

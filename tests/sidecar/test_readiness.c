@@ -1,6 +1,6 @@
 /* What /ready says, as a table: workers and routes made by hand. */
 #include "common/base/mem.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "sidecar/metrics.h"
 #include "sidecar/readiness.h"
 #include "tests/support/certs.h"

@@ -1,7 +1,7 @@
 #include "tests/support/conn_case.h"
 
 #include "common/base/clock.h"
-#include "common/log.h"
+#include "common/log/log.h"
 #include "tests/support/temp_dir.h"
 
 #include <check.h>

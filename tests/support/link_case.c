@@ -1,6 +1,6 @@
 #include "tests/support/link_case.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 #include "tests/support/runner.h"
 
 #include <poll.h>

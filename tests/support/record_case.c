@@ -1,6 +1,6 @@
 #include "tests/support/record_case.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <check.h>
 #include <dirent.h>

@@ -1,6 +1,6 @@
 #include "tests/support/revoker_case.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 #include <check.h>
 #include <fcntl.h>

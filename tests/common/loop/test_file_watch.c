@@ -1,5 +1,5 @@
 /* File watch: a rename over a file and Kubernetes' link swap are seen through inotify, at once. */
-#include "common/log.h"
+#include "common/log/log.h"
 #include "common/loop/file_watch.h"
 #include "tests/support/runner.h"
 

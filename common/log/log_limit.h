@@ -1,10 +1,10 @@
 /* Keeps a flood of events from becoming a flood of lines: a token bucket each. The line after
  * suppressed ones says how many: suppressed=N. Any thread; one compare-and-swap a line. */
-#ifndef SPINDLE_COMMON_LOG_LIMIT_H
-#define SPINDLE_COMMON_LOG_LIMIT_H
+#ifndef SPINDLE_COMMON_LOG_LOG_LIMIT_H
+#define SPINDLE_COMMON_LOG_LOG_LIMIT_H
 
 #include "common/base/clock.h"
-#include "common/log.h"
+#include "common/log/log.h"
 
 struct log_limit_rate {
     uint32_t burst, per_s; /* at least 1 each */

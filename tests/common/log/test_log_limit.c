@@ -1,5 +1,5 @@
 /* A flood of one event becomes a few lines that say how many there were. */
-#include "common/log_limit.h"
+#include "common/log/log_limit.h"
 #include "tests/support/runner.h"
 
 #include <pthread.h>

@@ -1,8 +1,8 @@
 /* Reports of configuration and entries: text, one problem or warning a line. */
-#ifndef SPINDLE_COMMON_REPORT_H
-#define SPINDLE_COMMON_REPORT_H
+#ifndef SPINDLE_COMMON_LOG_REPORT_H
+#define SPINDLE_COMMON_LOG_REPORT_H
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 /* The first line of `text`, without its end; `text` moves past it. */
 struct slice report_next_line(struct slice *text);

@@ -1,6 +1,6 @@
-#include "common/report.h"
+#include "common/log/report.h"
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 struct slice report_next_line(struct slice *text)
 {

@@ -5,8 +5,8 @@
  *
  *   log_warn("handshake_failed", log_str("peer", addr), log_err("reason", err), log_int("n", 3));
  *   2026-11-21T08:00:00.123Z WARN handshake_failed peer=10.0.0.7:4410 reason=cert_expired n=3 */
-#ifndef SPINDLE_COMMON_LOG_H
-#define SPINDLE_COMMON_LOG_H
+#ifndef SPINDLE_COMMON_LOG_LOG_H
+#define SPINDLE_COMMON_LOG_LOG_H
 
 #include "common/base/err.h"
 #include "common/base/slice.h"

@@ -1,9 +1,9 @@
 /* One line of the log or the audit file under construction, in text or JSON. What does not fit is
  * cut, and the line stays well-formed; peers' bytes are escaped. Pure but for the clock. */
-#ifndef SPINDLE_COMMON_LOG_LINE_H
-#define SPINDLE_COMMON_LOG_LINE_H
+#ifndef SPINDLE_COMMON_LOG_LOG_LINE_H
+#define SPINDLE_COMMON_LOG_LOG_LINE_H
 
-#include "common/log.h"
+#include "common/log/log.h"
 
 #define LOG_LINE_MAX 4096
 

@@ -1,6 +1,6 @@
-#include "common/log.h"
+#include "common/log/log.h"
 
-#include "common/log_line.h"
+#include "common/log/log_line.h"
 
 #include <poll.h>
 #include <stdatomic.h>
