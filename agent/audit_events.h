@@ -5,8 +5,8 @@
 
 #include "agent/peer.h"
 #include "agent/svid.h"
-#include "common/audit.h"
-#include "common/audit_table.h"
+#include "common/audit/audit.h"
+#include "common/audit/audit_table.h"
 #include "common/loop/unix_socket.h"
 
 extern const struct audit_table agent_audit_table;

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_COMMON_CLI_COMMON_H
 #define SPINDLE_COMMON_CLI_COMMON_H
 
-#include "common/audit_table.h"
+#include "common/audit/audit_table.h"
 #include "common/base/buf.h"
 #include "common/command.h"
 #include "common/loop/address.h"

@@ -3,8 +3,8 @@
 #ifndef SPINDLE_SIDECAR_AUDIT_EVENTS_H
 #define SPINDLE_SIDECAR_AUDIT_EVENTS_H
 
-#include "common/audit.h"
-#include "common/audit_table.h"
+#include "common/audit/audit.h"
+#include "common/audit/audit_table.h"
 #include "common/identity.h"
 #include "common/loop/unix_socket.h"
 

@@ -3,8 +3,8 @@
 #ifndef SPINDLE_TESTS_AUDIT_CASE_H
 #define SPINDLE_TESTS_AUDIT_CASE_H
 
-#include "common/audit.h"
-#include "common/audit_table.h"
+#include "common/audit/audit.h"
+#include "common/audit/audit_table.h"
 #include "tests/support/temp_dir.h"
 
 #include <jansson.h>

@@ -1,9 +1,9 @@
 /* The file behind an audit log: whole lines are appended, and when the next one would make it
  * larger than its bound it becomes .1, .1 becomes .2 and so on. A pipe with a reader will do as
- * well and is never rotated. For common/audit.c alone; one thread at a time. Nothing here blocks on
- * a pipe; a disk may. */
-#ifndef SPINDLE_COMMON_AUDIT_FILE_H
-#define SPINDLE_COMMON_AUDIT_FILE_H
+ * well and is never rotated. For common/audit/audit.c alone; one thread at a time. Nothing here
+ * blocks on a pipe; a disk may. */
+#ifndef SPINDLE_COMMON_AUDIT_AUDIT_FILE_H
+#define SPINDLE_COMMON_AUDIT_AUDIT_FILE_H
 
 #include "common/base/why.h"
 

@@ -9,8 +9,8 @@
  *
  * The fields are those of log.h; one whose text is NULL is left out. Peer-chosen bytes are escaped.
  * A line is at most LOG_LINE_MAX: put peers' long strings last. Never pass keys or tokens. */
-#ifndef SPINDLE_COMMON_AUDIT_H
-#define SPINDLE_COMMON_AUDIT_H
+#ifndef SPINDLE_COMMON_AUDIT_AUDIT_H
+#define SPINDLE_COMMON_AUDIT_AUDIT_H
 
 #include "common/base/why.h"
 #include "common/log/log.h"

@@ -1,5 +1,5 @@
 /* The audit log: every event is a line of JSON, nothing is lost unsaid, and nobody waits for it. */
-#include "common/audit.h"
+#include "common/audit/audit.h"
 #include "common/base/clock.h"
 #include "common/process_metrics.h"
 #include "tests/support/audit_case.h"

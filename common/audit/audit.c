@@ -1,6 +1,6 @@
-#include "common/audit.h"
+#include "common/audit/audit.h"
 
-#include "common/audit_file.h"
+#include "common/audit/audit_file.h"
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
 #include "common/log/log_line.h"

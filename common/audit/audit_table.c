@@ -1,4 +1,4 @@
-#include "common/audit_table.h"
+#include "common/audit/audit_table.h"
 
 #include <string.h>
 
@@ -6,7 +6,7 @@ static const struct {
     const char *name, *type, *help;
 } fields[] = {
 #define FIELD(name, type, help) {name, type, help},
-#include "common/audit_fields.def"
+#include "common/audit/audit_fields.def"
 #undef FIELD
 };
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])

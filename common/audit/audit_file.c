@@ -1,4 +1,4 @@
-#include "common/audit_file.h"
+#include "common/audit/audit_file.h"
 
 #include "common/base/mem.h"
 
