@@ -1,7 +1,7 @@
 #include "agent/config.h"
 
 #include "common/base/mem.h"
-#include "common/log_words.h"
+#include "common/config/log_words.h"
 #include "common/loop/socket_folder.h"
 #include "common/share_message.h"
 

@@ -5,9 +5,9 @@
 #define SPINDLE_AGENT_CONFIG_H
 
 #include "common/base/buf.h"
+#include "common/config/option.h"
 #include "common/log/log.h"
 #include "common/loop/address.h"
-#include "common/option.h"
 
 enum authority_kind {
     AUTHORITY_SELF,

@@ -3,8 +3,8 @@
 #include "agent/entry_index.h"
 #include "agent/entry_reader.h"
 #include "common/base/mem.h"
+#include "common/config/yaml.h"
 #include "common/sha256.h"
-#include "common/yaml.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,7 +4,7 @@
 #define SPINDLE_AGENT_ENTRY_READER_H
 
 #include "agent/entries.h"
-#include "common/yaml.h"
+#include "common/config/yaml.h"
 
 /* What has been read so far, of all files. Embedded; zero it to begin. */
 struct entry_reader {

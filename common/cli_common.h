@@ -7,9 +7,9 @@
 #include "common/audit/audit_table.h"
 #include "common/base/buf.h"
 #include "common/command.h"
+#include "common/config/option.h"
 #include "common/loop/address.h"
 #include "common/metric.h"
-#include "common/option.h"
 
 struct program_facts {
     const struct option_table *options;

@@ -1,7 +1,7 @@
 #include "sidecar/config.h"
 
 #include "common/base/mem.h"
-#include "common/log_words.h"
+#include "common/config/log_words.h"
 #include "common/loop/descriptors.h"
 #include "common/share_message.h"
 #include "sidecar/config_sockets.h"

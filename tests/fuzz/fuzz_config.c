@@ -1,7 +1,7 @@
 /* The configuration of both programs: YAML and the option engine. Whatever the bytes, an error
  * comes with a line of its own, and what was read can be compared with itself and freed. */
 #include "agent/config.h"
-#include "common/yaml.h"
+#include "common/config/yaml.h"
 #include "sidecar/config.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
-#include "common/option.h"
+#include "common/config/option.h"
 
 #include "common/base/mem.h"
 #include "common/base/nearest.h"
-#include "common/option_report.h"
-#include "common/option_type.h"
-#include "common/yaml.h"
+#include "common/config/option_report.h"
+#include "common/config/option_type.h"
+#include "common/config/yaml.h"
 
 #include <limits.h>
 #include <stdarg.h>

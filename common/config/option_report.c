@@ -1,5 +1,5 @@
 /* The lines that a load reports, and where each key was written. */
-#include "common/option_report.h"
+#include "common/config/option_report.h"
 
 #include "common/base/mem.h"
 

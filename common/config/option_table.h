@@ -6,15 +6,15 @@
  * (key path, type, field of the config struct, default, range, RELOAD or RESTART, since, prose).
  * Types with words or rows of their own: OPTION_ENUM(words), OPTION_LIST(words),
  * OPTION_SECTIONS(table). The field's C type is in option_types.def. */
-#ifndef SPINDLE_COMMON_OPTION_TABLE_H
-#define SPINDLE_COMMON_OPTION_TABLE_H
+#ifndef SPINDLE_COMMON_CONFIG_OPTION_TABLE_H
+#define SPINDLE_COMMON_CONFIG_OPTION_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 enum option_type { /* field type of the config struct */
 #define T(name, ctype, title, expected) OPTION_##name,
-#include "common/option_types.def"
+#include "common/config/option_types.def"
 #undef T
 };
 struct option_word {

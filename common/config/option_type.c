@@ -1,4 +1,4 @@
-#include "common/option_type.h"
+#include "common/config/option_type.h"
 
 #include "common/base/mem.h"
 #include "common/base/quantity.h"
@@ -16,7 +16,7 @@ struct type_row {
 
 static const struct type_row types[] = {
 #define T(name, ctype, title, expected) [OPTION_##name] = {sizeof(ctype), title, expected},
-#include "common/option_types.def"
+#include "common/config/option_types.def"
 #undef T
 };
 

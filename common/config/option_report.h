@@ -1,9 +1,9 @@
 /* Where each key was written, and the lines that a load reports. Part of the option engine
  * (option.h). One owner, one thread. */
-#ifndef SPINDLE_COMMON_OPTION_REPORT_H
-#define SPINDLE_COMMON_OPTION_REPORT_H
+#ifndef SPINDLE_COMMON_CONFIG_OPTION_REPORT_H
+#define SPINDLE_COMMON_CONFIG_OPTION_REPORT_H
 
-#include "common/option.h"
+#include "common/config/option.h"
 
 /* NULL when memory is out. `file` is what error lines call the file; copied. */
 struct option_origins *option_origins_new(const char *file);

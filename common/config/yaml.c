@@ -1,4 +1,4 @@
-#include "common/yaml.h"
+#include "common/config/yaml.h"
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"

@@ -1,5 +1,5 @@
 /* What a reload would change that only a restart can. */
-#include "common/option_type.h"
+#include "common/config/option_type.h"
 
 struct comparison {
     const struct option_origins *origins; /* of the later configuration */

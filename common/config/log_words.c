@@ -1,4 +1,4 @@
-#include "common/log_words.h"
+#include "common/config/log_words.h"
 
 #include "common/log/log.h"
 

@@ -1,7 +1,7 @@
 /* Strict YAML: the tree, the lines, what is refused and in which words. */
 #include "common/base/buf.h"
 #include "common/base/mem.h"
-#include "common/yaml.h"
+#include "common/config/yaml.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

@@ -2,12 +2,12 @@
  * the parser of the YAML file and of --set, the checks, --help, the reference page, and what a
  * reload may change. Config structs are zeroed before and own their strings. Pure but for reading
  * the file; any one thread. */
-#ifndef SPINDLE_COMMON_OPTION_H
-#define SPINDLE_COMMON_OPTION_H
+#ifndef SPINDLE_COMMON_CONFIG_OPTION_H
+#define SPINDLE_COMMON_CONFIG_OPTION_H
 
 #include "common/base/buf.h"
 #include "common/base/why.h"
-#include "common/option_table.h"
+#include "common/config/option_table.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* The option engine on a table of its own: what the programs' tables do not reach. Their mistakes
  * are in test_agent_config and test_sidecar_config. */
-#include "common/option.h"
+#include "common/config/option.h"
 #include "tests/support/config_case.h"
 #include "tests/support/runner.h"
 

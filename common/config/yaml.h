@@ -8,8 +8,8 @@
  *   const struct yaml_node *list = yaml_get(yaml_root(doc), "entries");
  *   for (const struct yaml_node *n = yaml_first(list); n != NULL; n = n->next) ...
  *   yaml_close(doc); */
-#ifndef SPINDLE_COMMON_YAML_H
-#define SPINDLE_COMMON_YAML_H
+#ifndef SPINDLE_COMMON_CONFIG_YAML_H
+#define SPINDLE_COMMON_CONFIG_YAML_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

@@ -1,9 +1,9 @@
 /* One value of one option: read, compare, free. Part of the option engine (option.h). Pure. */
-#ifndef SPINDLE_COMMON_OPTION_TYPE_H
-#define SPINDLE_COMMON_OPTION_TYPE_H
+#ifndef SPINDLE_COMMON_CONFIG_OPTION_TYPE_H
+#define SPINDLE_COMMON_CONFIG_OPTION_TYPE_H
 
-#include "common/option.h"
-#include "common/yaml.h"
+#include "common/config/option.h"
+#include "common/config/yaml.h"
 
 /* Reads a value that is one scalar into the field. ERR_CONFIG, or ERR_UNSUPPORTED for what is known
  * but not built, with the whole message behind the key ("expected ..., found ..."). */
