@@ -1,7 +1,7 @@
 /* entries: the registration entries, by the agent's admin socket. */
 #include "agent/cli_endpoint.h"
 #include "agent/commands.h"
-#include "common/admin_client.h"
+#include "common/cli/admin_client.h"
 
 static void print_entry(FILE *out, const json_t *row)
 {

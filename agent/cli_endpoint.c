@@ -2,7 +2,7 @@
 
 #include "agent/config.h"
 #include "common/base/quantity.h"
-#include "common/cli_common.h"
+#include "common/cli/cli_common.h"
 #include "common/rpc_code.h"
 
 #include <errno.h>

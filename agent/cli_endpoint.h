@@ -2,7 +2,7 @@
 #ifndef SPINDLE_AGENT_CLI_ENDPOINT_H
 #define SPINDLE_AGENT_CLI_ENDPOINT_H
 
-#include "common/command.h"
+#include "common/cli/command.h"
 #include "common/loop/address.h"
 
 /* --socket (a path or EP-4's syntax), else SPIFFE_ENDPOINT_SOCKET, else the configured one. */

@@ -1,7 +1,7 @@
 /* explain: why a process gets an identity or none, as the running agent sees it. */
 #include "agent/cli_endpoint.h"
 #include "agent/commands.h"
-#include "common/admin_client.h"
+#include "common/cli/admin_client.h"
 #include "common/encode/query.h"
 
 enum { PATH_LEN_MAX = 4096 };

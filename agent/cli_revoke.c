@@ -1,7 +1,7 @@
 /* revoke, revocations: what must not be used any more. */
 #include "agent/cli_endpoint.h"
 #include "agent/commands.h"
-#include "common/admin_client.h"
+#include "common/cli/admin_client.h"
 #include "common/encode/query.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* The command that runs the agent. */
 #include "agent/agent.h"
 #include "agent/commands.h"
-#include "common/cli_common.h"
+#include "common/cli/cli_common.h"
 #include "common/selftest.h"
 
 err_t cli_run(const struct command_line *line, struct why *why)

@@ -1,9 +1,9 @@
 /* svids list|show|search|renew: the certificates that the agent issued. */
 #include "agent/cli_endpoint.h"
 #include "agent/commands.h"
-#include "common/admin_client.h"
 #include "common/base/clock.h"
 #include "common/base/quantity.h"
+#include "common/cli/admin_client.h"
 #include "common/encode/query.h"
 
 #include <errno.h>

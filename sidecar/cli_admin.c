@@ -1,8 +1,8 @@
 /* conns, drain, quit: the sidecar's admin socket from the command line. */
 #include "sidecar/cli_admin.h"
 
-#include "common/admin_client.h"
-#include "common/cli_common.h"
+#include "common/cli/admin_client.h"
+#include "common/cli/cli_common.h"
 #include "sidecar/commands.h"
 #include "sidecar/config.h"
 

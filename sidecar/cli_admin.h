@@ -2,7 +2,7 @@
 #ifndef SPINDLE_SIDECAR_CLI_ADMIN_H
 #define SPINDLE_SIDECAR_CLI_ADMIN_H
 
-#include "common/command.h"
+#include "common/cli/command.h"
 #include "common/loop/address.h"
 
 /* --admin, else the configured one; a sidecar has none unless it is configured. */

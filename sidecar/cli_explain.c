@@ -1,5 +1,5 @@
 /* explain: would a peer be accepted, and who was refused lately, as the running sidecar sees it. */
-#include "common/admin_client.h"
+#include "common/cli/admin_client.h"
 #include "common/encode/query.h"
 #include "sidecar/cli_admin.h"
 #include "sidecar/commands.h"

@@ -1,5 +1,5 @@
 /* The command that runs the program. */
-#include "common/cli_common.h"
+#include "common/cli/cli_common.h"
 #include "common/selftest.h"
 #include "sidecar/commands.h"
 #include "sidecar/sidecar.h"

@@ -1,4 +1,4 @@
-#include "common/cli_common.h"
+#include "common/cli/cli_common.h"
 
 #include "common/crypto_facts.h"
 #include "common/metric_text.h"

@@ -1,12 +1,12 @@
 /* The commands that both programs have: check the configuration, print the reference pages. What
  * differs between the programs is in the facts that their command_program points to. Main thread.
  */
-#ifndef SPINDLE_COMMON_CLI_COMMON_H
-#define SPINDLE_COMMON_CLI_COMMON_H
+#ifndef SPINDLE_COMMON_CLI_CLI_COMMON_H
+#define SPINDLE_COMMON_CLI_CLI_COMMON_H
 
 #include "common/audit/audit_table.h"
 #include "common/base/buf.h"
-#include "common/command.h"
+#include "common/cli/command.h"
 #include "common/config/option.h"
 #include "common/loop/address.h"
 #include "common/metric.h"

@@ -1,7 +1,7 @@
-#include "common/command.h"
+#include "common/cli/command.h"
 
 #include "common/base/nearest.h"
-#include "common/cli_common.h"
+#include "common/cli/cli_common.h"
 
 #include <assert.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
-#include "common/admin_client.h"
+#include "common/cli/admin_client.h"
 
-#include "common/cli_common.h"
+#include "common/cli/cli_common.h"
 #include "common/http_client.h"
 
 #define ANSWER_TIMEOUT_MS 10000

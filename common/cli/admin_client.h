@@ -1,9 +1,9 @@
 /* What commands do with a program's admin socket: fetch a list and print it, or tell it to do
  * something. Blocking, for a main thread that does nothing else. */
-#ifndef SPINDLE_COMMON_ADMIN_CLIENT_H
-#define SPINDLE_COMMON_ADMIN_CLIENT_H
+#ifndef SPINDLE_COMMON_CLI_ADMIN_CLIENT_H
+#define SPINDLE_COMMON_CLI_ADMIN_CLIENT_H
 
-#include "common/command.h"
+#include "common/cli/command.h"
 #include "common/loop/address.h"
 
 #include <jansson.h>

@@ -1,5 +1,5 @@
 /* The command engine: dispatch, flags, help, hints and exit codes, on a table of its own. */
-#include "common/command.h"
+#include "common/cli/command.h"
 #include "tests/support/runner.h"
 
 #include <signal.h>

@@ -10,8 +10,8 @@
  * A function prints results on line->out and returns ERR_OK (exit 0), ERR_USAGE or ERR_CONFIG
  * (exit 2) or another error (exit 1). The engine prints `why` on line->err as one line; when the
  * function has said everything itself it leaves `why` empty. Main thread only. */
-#ifndef SPINDLE_COMMON_COMMAND_H
-#define SPINDLE_COMMON_COMMAND_H
+#ifndef SPINDLE_COMMON_CLI_COMMAND_H
+#define SPINDLE_COMMON_CLI_COMMAND_H
 
 #include "common/base/why.h"
 
