@@ -6,7 +6,7 @@
 #define SPINDLE_AGENT_AUTHORITY_H
 
 #include "common/base/buf.h"
-#include "common/key.h"
+#include "common/crypto/key.h"
 #include "common/x509.h"
 
 #include <stdint.h>

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_AUTHORITY_FILE_H
 #define SPINDLE_AGENT_AUTHORITY_FILE_H
 
-#include "common/key.h"
+#include "common/crypto/key.h"
 #include "common/x509.h"
 
 #define AUTHORITY_FILE_MAX (64u * 1024u)

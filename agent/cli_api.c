@@ -5,8 +5,8 @@
 #include "agent/svid_files.h"
 #include "agent/svid_text.h"
 #include "common/base/clock.h"
+#include "common/crypto/selftest.h"
 #include "common/rpc_client.h"
-#include "common/selftest.h"
 #include "common/workload_client.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
 #include "agent/agent.h"
 #include "agent/commands.h"
 #include "common/cli/cli_common.h"
-#include "common/selftest.h"
+#include "common/crypto/selftest.h"
 
 err_t cli_run(const struct command_line *line, struct why *why)
 {

@@ -4,7 +4,7 @@
 #include "agent/entry_reader.h"
 #include "common/base/mem.h"
 #include "common/config/yaml.h"
-#include "common/sha256.h"
+#include "common/crypto/sha256.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "agent/exe_hash.h"
 
 #include "common/base/mem.h"
-#include "common/sha256.h"
+#include "common/crypto/sha256.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include "agent/rotation.h"
 #include "common/base/mem.h"
 #include "common/base/secret.h"
-#include "common/key.h"
+#include "common/crypto/key.h"
 
 #include <assert.h>
 

@@ -4,7 +4,7 @@
 #define SPINDLE_COMMON_IDENTITY_H
 
 #include "common/bundle.h"
-#include "common/key.h"
+#include "common/crypto/key.h"
 #include "common/spiffeid.h"
 #include "common/svid_verify.h"
 

@@ -2,7 +2,7 @@
 #ifndef SPINDLE_COMMON_X509_BUILD_H
 #define SPINDLE_COMMON_X509_BUILD_H
 
-#include "common/signer.h"
+#include "common/crypto/signer.h"
 #include "common/x509.h"
 
 /* What a new certificate says. All slices borrowed. */

@@ -1,6 +1,6 @@
 /* The command that runs the program. */
 #include "common/cli/cli_common.h"
-#include "common/selftest.h"
+#include "common/crypto/selftest.h"
 #include "sidecar/commands.h"
 #include "sidecar/sidecar.h"
 

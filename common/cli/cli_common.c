@@ -1,8 +1,8 @@
 #include "common/cli/cli_common.h"
 
-#include "common/crypto_facts.h"
+#include "common/crypto/crypto_facts.h"
+#include "common/crypto/selftest.h"
 #include "common/metric_text.h"
-#include "common/selftest.h"
 
 #include <limits.h>
 #include <stdio.h>

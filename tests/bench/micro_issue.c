@@ -4,7 +4,7 @@
 #include "agent/authority.h"
 #include "agent/svid.h"
 #include "common/base/clock.h"
-#include "common/key.h"
+#include "common/crypto/key.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Signatures by wolfCrypt's own signing half, of every algorithm accepted, and near misses. */
+#include "common/crypto/key.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/key.h"
 #include "common/sigverify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

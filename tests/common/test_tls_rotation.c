@@ -1,6 +1,6 @@
 /* No handshake fails after a rotation, whatever the code before left in the vector registers. The
  * long run is tests/soak/soak_rotation.c. */
-#include "common/crypto_facts.h"
+#include "common/crypto/crypto_facts.h"
 #include "tests/support/rotation_case.h"
 #include "tests/support/runner.h"
 

@@ -1,5 +1,5 @@
 /* Bytes as a private key: a key that parses writes a PKCS#8 that parses to the same, and signs. */
-#include "common/key.h"
+#include "common/crypto/key.h"
 
 #include <stdlib.h>
 

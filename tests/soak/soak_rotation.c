@@ -2,9 +2,9 @@
  *   cmake --build --preset release --target soak_rotation
  *   build/release/tests/soak_rotation [ROTATIONS [HANDSHAKES]]     5000 rotations, 100 handshakes
  * each Exit code 0 when none failed. */
-#include "common/crypto_facts.h"
-#include "common/selftest.h"
-#include "common/vector_registers.h"
+#include "common/crypto/crypto_facts.h"
+#include "common/crypto/selftest.h"
+#include "common/crypto/vector_registers.h"
 #include "tests/support/rotation_case.h"
 
 #include <stdio.h>

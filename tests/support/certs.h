@@ -12,7 +12,7 @@
 #define SPINDLE_TESTS_CERTS_H
 
 #include "common/bundle.h"
-#include "common/key.h"
+#include "common/crypto/key.h"
 #include "common/x509_build.h"
 #include "tests/support/cert_sign.h"
 

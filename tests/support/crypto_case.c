@@ -1,10 +1,10 @@
 #include "tests/support/crypto_case.h"
 
 #include "common/base/mem.h"
+#include "common/crypto/vector_registers.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
 #include "common/sigverify.h"
-#include "common/vector_registers.h"
 #include "common/x509.h"
 
 #include <wolfssl/options.h>

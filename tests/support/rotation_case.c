@@ -1,8 +1,8 @@
 #include "tests/support/rotation_case.h"
 
+#include "common/crypto/vector_registers.h"
 #include "common/svid_verify.h"
 #include "common/tls.h"
-#include "common/vector_registers.h"
 #include "tests/support/certs.h"
 
 #include <assert.h>

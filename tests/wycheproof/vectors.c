@@ -4,8 +4,8 @@
  * `acceptable` one refused or answered right. Names of files that this program has no way for are
  * said and count as failures: nothing is left out in silence. */
 #include "common/base/mem.h"
-#include "common/crypto_facts.h"
-#include "common/vector_registers.h"
+#include "common/crypto/crypto_facts.h"
+#include "common/crypto/vector_registers.h"
 #include "tests/support/crypto_case.h"
 
 #include <wolfssl/options.h>

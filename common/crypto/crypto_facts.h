@@ -1,7 +1,7 @@
 /* What does the cryptography of this program: the library's version, our patches to it, and what it
  * uses of the CPU. For --version, `config check` and the words of a failed self-test. */
-#ifndef SPINDLE_COMMON_CRYPTO_FACTS_H
-#define SPINDLE_COMMON_CRYPTO_FACTS_H
+#ifndef SPINDLE_COMMON_CRYPTO_CRYPTO_FACTS_H
+#define SPINDLE_COMMON_CRYPTO_CRYPTO_FACTS_H
 
 #include <stddef.h>
 

@@ -1,9 +1,9 @@
 /* Private keys: make, read in each form, sign, refuse. */
 #include "common/base/mem.h"
+#include "common/crypto/key.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
 #include "common/encode/pem.h"
-#include "common/key.h"
 #include "common/sigverify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

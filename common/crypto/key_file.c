@@ -1,4 +1,4 @@
-#include "common/key.h"
+#include "common/crypto/key.h"
 
 #include "common/encode/pem.h"
 

@@ -1,4 +1,4 @@
-#include "common/hedge.h"
+#include "common/crypto/hedge.h"
 
 #include "common/base/mem.h"
 #include "common/base/rand.h"

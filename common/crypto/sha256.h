@@ -1,7 +1,7 @@
 /* SHA-256 of bytes that come in pieces. For bytes at hand there is sha256_of (x509.h). Any thread,
  * one at a time. */
-#ifndef SPINDLE_COMMON_SHA256_H
-#define SPINDLE_COMMON_SHA256_H
+#ifndef SPINDLE_COMMON_CRYPTO_SHA256_H
+#define SPINDLE_COMMON_CRYPTO_SHA256_H
 
 #include "common/base/err.h"
 #include "common/base/slice.h"

@@ -4,8 +4,8 @@
  * draft-irtf-cfrg-det-sigs-with-noise). An ECDSA nonce then is as good as the random source where
  * that works, and where it repeats itself (a virtual machine that is resumed twice from one
  * snapshot) it repeats for the same key and the same message alone, which gives nothing away. */
-#ifndef SPINDLE_COMMON_HEDGE_H
-#define SPINDLE_COMMON_HEDGE_H
+#ifndef SPINDLE_COMMON_CRYPTO_HEDGE_H
+#define SPINDLE_COMMON_CRYPTO_HEDGE_H
 
 #include "common/base/slice.h"
 

@@ -1,4 +1,4 @@
-#include "common/crypto_facts.h"
+#include "common/crypto/crypto_facts.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/settings.h>

@@ -1,5 +1,5 @@
 /* Signatures and key exchanges on curves, and RSA. */
-#include "common/selftest_internal.h"
+#include "common/crypto/selftest_internal.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/settings.h>

@@ -1,4 +1,4 @@
-#include "common/key_internal.h"
+#include "common/crypto/key_internal.h"
 
 #include "common/base/mem.h"
 #include "common/base/secret.h"

@@ -3,7 +3,7 @@
  * key_sign_for before the real ones. */
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/hedge.h"
+#include "common/crypto/hedge.h"
 #include "common/sigverify.h"
 #include "common/tls.h"
 #include "tests/support/certs.h"

@@ -1,5 +1,5 @@
 /* ML-KEM-768, with the answers of Go's crypto/mlkem. */
-#include "common/selftest_internal.h"
+#include "common/crypto/selftest_internal.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/settings.h>

@@ -1,8 +1,8 @@
-#include "common/selftest.h"
+#include "common/crypto/selftest.h"
 
-#include "common/crypto_facts.h"
-#include "common/selftest_internal.h"
-#include "common/vector_registers.h"
+#include "common/crypto/crypto_facts.h"
+#include "common/crypto/selftest_internal.h"
+#include "common/crypto/vector_registers.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* What other code leaves in the upper halves of the vector registers changes no result, and our
  * cryptography leaves nothing there itself. On a CPU without AVX2 the paths in question are not
  * taken; the first line of the output says so. */
-#include "common/key.h"
+#include "common/crypto/key.h"
+#include "common/crypto/vector_registers.h"
 #include "common/sigverify.h"
-#include "common/vector_registers.h"
 #include "tests/support/runner.h"
 
 #include <wolfssl/options.h>

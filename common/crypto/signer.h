@@ -1,7 +1,7 @@
 /* What signs certificates, CRLs and OCSP answers: a key in memory now, PKCS#11 later.
  * Everything that signs goes through this table; loop thread only. */
-#ifndef SPINDLE_COMMON_SIGNER_H
-#define SPINDLE_COMMON_SIGNER_H
+#ifndef SPINDLE_COMMON_CRYPTO_SIGNER_H
+#define SPINDLE_COMMON_CRYPTO_SIGNER_H
 
 #include "common/base/buf.h"
 #include "common/base/why.h"

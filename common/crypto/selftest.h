@@ -5,8 +5,8 @@
  *
  * Each test runs with the vector registers dirtied; those of X25519 and Ed25519 also right after a
  * P-256 verification, which has left them dirty before. A few milliseconds; any thread. */
-#ifndef SPINDLE_COMMON_SELFTEST_H
-#define SPINDLE_COMMON_SELFTEST_H
+#ifndef SPINDLE_COMMON_CRYPTO_SELFTEST_H
+#define SPINDLE_COMMON_CRYPTO_SELFTEST_H
 
 #include "common/base/why.h"
 

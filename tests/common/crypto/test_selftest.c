@@ -1,7 +1,7 @@
 /* The self-test at start: right answers pass, and each kind of wrong one is noticed and named. */
-#include "common/crypto_facts.h"
-#include "common/selftest.h"
-#include "common/vector_registers.h"
+#include "common/crypto/crypto_facts.h"
+#include "common/crypto/selftest.h"
+#include "common/crypto/vector_registers.h"
 #include "tests/support/faulty_crypto.h"
 #include "tests/support/runner.h"
 

@@ -1,8 +1,8 @@
 /* The vector registers as other code may leave them: dirty() fills each of them whole, so that
  * whatever takes in an upper half that it did not set computes wrong. For the self-test at start
  * and for tests; any thread, its own registers. */
-#ifndef SPINDLE_COMMON_VECTOR_REGISTERS_H
-#define SPINDLE_COMMON_VECTOR_REGISTERS_H
+#ifndef SPINDLE_COMMON_CRYPTO_VECTOR_REGISTERS_H
+#define SPINDLE_COMMON_CRYPTO_VECTOR_REGISTERS_H
 
 #include <stdbool.h>
 

@@ -1,9 +1,9 @@
 /* Signing, for certificates and for TLS. */
 #include "common/base/mem.h"
 #include "common/base/secret.h"
+#include "common/crypto/hedge.h"
+#include "common/crypto/key_internal.h"
 #include "common/encode/oid.h"
-#include "common/hedge.h"
-#include "common/key_internal.h"
 
 #include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/hash.h>

@@ -1,5 +1,5 @@
 /* Hashes, key derivation and the ciphers of TLS 1.3. Answers over our own message: OpenSSL 3. */
-#include "common/selftest_internal.h"
+#include "common/crypto/selftest_internal.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/settings.h>

@@ -1,9 +1,9 @@
 /* What the files of key.h share: key.c makes and reads keys, key_sign.c uses them. For them alone.
  */
-#ifndef SPINDLE_COMMON_KEY_INTERNAL_H
-#define SPINDLE_COMMON_KEY_INTERNAL_H
+#ifndef SPINDLE_COMMON_CRYPTO_KEY_INTERNAL_H
+#define SPINDLE_COMMON_CRYPTO_KEY_INTERNAL_H
 
-#include "common/key.h"
+#include "common/crypto/key.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/settings.h>

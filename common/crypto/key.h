@@ -1,8 +1,8 @@
 /* Private keys: make, load, sign, wipe. The bytes of a key live here (in memory of secret.h) and in
  * files, nowhere else; every copy is wiped, and so is the stack that wolfCrypt worked on. One
  * thread at a time signs with a key. ECDSA nonces are hedged (hedge.h). */
-#ifndef SPINDLE_COMMON_KEY_H
-#define SPINDLE_COMMON_KEY_H
+#ifndef SPINDLE_COMMON_CRYPTO_KEY_H
+#define SPINDLE_COMMON_CRYPTO_KEY_H
 
 #include "common/encode/pem.h"
 

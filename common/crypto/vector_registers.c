@@ -1,4 +1,4 @@
-#include "common/vector_registers.h"
+#include "common/crypto/vector_registers.h"
 
 #include <stdint.h>
 

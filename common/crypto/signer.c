@@ -1,6 +1,6 @@
-#include "common/signer.h"
+#include "common/crypto/signer.h"
 
-#include "common/key.h"
+#include "common/crypto/key.h"
 
 static struct slice key_signer_spki(void *self)
 {

@@ -1,8 +1,8 @@
 /* A chosen part of project Wycheproof's vectors through our verifier and the calls of TLS, each
  * with clean and with dirty vector registers. What is right for a case is its `result`: see
  * check(). */
-#include "common/crypto_facts.h"
-#include "common/vector_registers.h"
+#include "common/crypto/crypto_facts.h"
+#include "common/crypto/vector_registers.h"
 #include "tests/support/crypto_case.h"
 #include "tests/support/runner.h"
 #include "tests/support/wycheproof_cases.h"

@@ -1,7 +1,7 @@
 /* Where the bytes of private keys lie: in memory that is left out of dumps, and nowhere else. */
 #include "common/base/mem.h"
 #include "common/base/secret.h"
-#include "common/key.h"
+#include "common/crypto/key.h"
 #include "tests/support/memory_scan.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"

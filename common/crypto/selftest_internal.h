@@ -1,6 +1,6 @@
 /* The tests themselves, one a kind: true when all answers were right. See selftest.h. */
-#ifndef SPINDLE_COMMON_SELFTEST_INTERNAL_H
-#define SPINDLE_COMMON_SELFTEST_INTERNAL_H
+#ifndef SPINDLE_COMMON_CRYPTO_SELFTEST_INTERNAL_H
+#define SPINDLE_COMMON_CRYPTO_SELFTEST_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
