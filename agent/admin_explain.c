@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/encode/query.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -3,7 +3,7 @@
 #include "agent/admin.h"
 #include "common/base/clock.h"
 #include "common/encode/query.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "agent/certificate_gauges.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #include <stdio.h>
 

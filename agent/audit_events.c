@@ -1,7 +1,7 @@
 #include "agent/audit_events.h"
 
 #include "agent/proc.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 static const struct audit_event_row rows[] = {
 #define EVENT(name, fields, help) {name, fields, help},

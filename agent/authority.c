@@ -4,9 +4,9 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/sigverify.h"
 #include "common/spiffeid.h"
-#include "common/x509_build.h"
+#include "common/x509/sigverify.h"
+#include "common/x509/x509_build.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -7,7 +7,7 @@
 
 #include "common/base/buf.h"
 #include "common/crypto/key.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #include <stdint.h>
 

@@ -5,7 +5,7 @@
 #define SPINDLE_AGENT_AUTHORITY_FILE_H
 
 #include "common/crypto/key.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #define AUTHORITY_FILE_MAX (64u * 1024u)
 

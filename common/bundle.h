@@ -3,7 +3,7 @@
 #ifndef SPINDLE_COMMON_BUNDLE_H
 #define SPINDLE_COMMON_BUNDLE_H
 
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #define BUNDLE_ROOTS_MAX 64    /* roots of one trust domain */
 #define BUNDLE_DOMAINS_MAX 256 /* trust domains of one set */

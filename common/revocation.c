@@ -1,6 +1,6 @@
 #include "common/revocation.h"
 
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #include <assert.h>
 

@@ -1,9 +1,9 @@
 #include "common/svid_verify.h"
 
 #include "common/base/clock.h"
-#include "common/cert_policies.h"
-#include "common/name_constraints.h"
-#include "common/sigverify.h"
+#include "common/x509/cert_policies.h"
+#include "common/x509/name_constraints.h"
+#include "common/x509/sigverify.h"
 
 #define PATH_MAX_CERTS (SVID_CHAIN_MAX + 1) /* the peer's and an anchor */
 /* What a hostile chain may make us do: each step is one candidate issuer. */

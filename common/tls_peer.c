@@ -2,8 +2,8 @@
  * and the signature of CertificateVerify, and believes what it is told (our patch of it). The key
  * that the signature is checked with is the one of the very leaf that the verifier saw. */
 #include "common/base/mem.h"
-#include "common/sigverify.h"
 #include "common/tls_internal.h"
+#include "common/x509/sigverify.h"
 
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>

@@ -1,7 +1,7 @@
 /* The embedded authority: what it issues (X5-1 to X5-9) and when its issuer is renewed. */
 #include "common/base/mem.h"
-#include "common/sigverify.h"
-#include "common/x509.h"
+#include "common/x509/sigverify.h"
+#include "common/x509/x509.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 

@@ -2,7 +2,7 @@
 #include "agent/minter.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 

@@ -1,8 +1,8 @@
 /* CPU time of one step of certificate work, for who changes it: micro_x509 [seconds per step].
  * Build it in the release preset. */
 #include "common/identity.h"
-#include "common/sigverify.h"
-#include "common/x509_build.h"
+#include "common/x509/sigverify.h"
+#include "common/x509/x509_build.h"
 #include "tests/support/certs.h"
 
 #include <stdio.h>

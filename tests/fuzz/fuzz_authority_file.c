@@ -3,7 +3,7 @@
  * of changes to a good file (two bytes where, one byte what), again with a right sum. */
 #include "agent/authority_file.h"
 #include "common/encode/pem.h"
-#include "common/x509_build.h"
+#include "common/x509/x509_build.h"
 
 #include <stdlib.h>
 

@@ -13,7 +13,7 @@
 
 #include "common/bundle.h"
 #include "common/crypto/key.h"
-#include "common/x509_build.h"
+#include "common/x509/x509_build.h"
 #include "tests/support/cert_sign.h"
 
 #define CERTS_NOW INT64_C(1790000000) /* 2026-09-21T14:13:20Z: the tests' clock */

@@ -4,8 +4,8 @@
 #include "common/crypto/vector_registers.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/sigverify.h"
-#include "common/x509.h"
+#include "common/x509/sigverify.h"
+#include "common/x509/x509.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/settings.h>

@@ -4,8 +4,8 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/crypto/hedge.h"
-#include "common/sigverify.h"
 #include "common/tls.h"
+#include "common/x509/sigverify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

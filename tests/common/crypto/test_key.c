@@ -4,7 +4,7 @@
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
 #include "common/encode/pem.h"
-#include "common/sigverify.h"
+#include "common/x509/sigverify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

@@ -1,8 +1,8 @@
 /* Public keys as certificates carry them: which are taken, and what is said of the others. */
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/sigverify.h"
-#include "common/x509.h"
+#include "common/x509/sigverify.h"
+#include "common/x509/x509.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

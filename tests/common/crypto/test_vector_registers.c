@@ -3,7 +3,7 @@
  * taken; the first line of the output says so. */
 #include "common/crypto/key.h"
 #include "common/crypto/vector_registers.h"
-#include "common/sigverify.h"
+#include "common/x509/sigverify.h"
 #include "tests/support/runner.h"
 
 #include <wolfssl/options.h>

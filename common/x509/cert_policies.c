@@ -1,4 +1,4 @@
-#include "common/cert_policies.h"
+#include "common/x509/cert_policies.h"
 
 #include "common/encode/der.h"
 #include "common/encode/oid.h"

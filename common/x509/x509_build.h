@@ -1,9 +1,9 @@
 /* New certificates: what a template says, in DER, signed. RFC 5280; X5-1 to X5-9. */
-#ifndef SPINDLE_COMMON_X509_BUILD_H
-#define SPINDLE_COMMON_X509_BUILD_H
+#ifndef SPINDLE_COMMON_X509_X509_BUILD_H
+#define SPINDLE_COMMON_X509_X509_BUILD_H
 
 #include "common/crypto/signer.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 /* What a new certificate says. All slices borrowed. */
 struct x509_template {

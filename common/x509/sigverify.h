@@ -1,8 +1,8 @@
 /* Signatures by the keys of certificates, over wolfCrypt. Pure. */
-#ifndef SPINDLE_COMMON_SIGVERIFY_H
-#define SPINDLE_COMMON_SIGVERIFY_H
+#ifndef SPINDLE_COMMON_X509_SIGVERIFY_H
+#define SPINDLE_COMMON_X509_SIGVERIFY_H
 
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 /* Does `child`'s signature verify with `issuer_spki`? ERR_CERT_SIGNATURE, ERR_CERT_ALGORITHM.
  * ECDSA P-256/384/521 and RSA of 2048 to 4096 bits (PKCS#1 v1.5, PSS; also keys for PSS alone) with

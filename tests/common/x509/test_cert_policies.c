@@ -1,7 +1,7 @@
 /* Certificate policies where an authority wants one (RFC 5280 6.1): what keeps the set of valid
  * policies alive down to the leaf, and what ends it. */
-#include "common/cert_policies.h"
 #include "common/encode/oid.h"
+#include "common/x509/cert_policies.h"
 #include "tests/support/chain_case.h"
 #include "tests/support/runner.h"
 

@@ -1,4 +1,4 @@
-#include "common/name_constraints.h"
+#include "common/x509/name_constraints.h"
 
 #include "common/encode/der.h"
 #include "common/encode/oid.h"

@@ -2,7 +2,7 @@
 #include "common/crypto/key.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/sigverify.h"
+#include "common/x509/sigverify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

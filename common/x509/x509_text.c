@@ -1,4 +1,4 @@
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #include "common/base/clock.h"
 #include "common/encode/der.h"

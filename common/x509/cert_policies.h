@@ -2,10 +2,10 @@
  * a path fails only where an authority wants an explicit policy (policyConstraints) and none holds
  * from that authority down to the leaf: the "valid policy tree" is kept as the set of its lowest
  * names. */
-#ifndef SPINDLE_COMMON_CERT_POLICIES_H
-#define SPINDLE_COMMON_CERT_POLICIES_H
+#ifndef SPINDLE_COMMON_X509_CERT_POLICIES_H
+#define SPINDLE_COMMON_X509_CERT_POLICIES_H
 
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #define POLICIES_MAX 64 /* policies, and mappings, of one certificate; and of the set */
 

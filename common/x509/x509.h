@@ -1,7 +1,7 @@
 /* X.509 certificates: parse into borrowed slices, show, check a signature. Pure, no I/O.
  * RFC 5280; X509-SVID sections 2 to 4. Making is in x509_build.h, judging in svid_verify.h. */
-#ifndef SPINDLE_COMMON_X509_H
-#define SPINDLE_COMMON_X509_H
+#ifndef SPINDLE_COMMON_X509_X509_H
+#define SPINDLE_COMMON_X509_X509_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

@@ -4,10 +4,10 @@
  *
  * Stricter than the text where it leaves room: a permitted directory name must match byte for byte,
  * an excluded one matches whatever case, spaces and string type it is written in. */
-#ifndef SPINDLE_COMMON_NAME_CONSTRAINTS_H
-#define SPINDLE_COMMON_NAME_CONSTRAINTS_H
+#ifndef SPINDLE_COMMON_X509_NAME_CONSTRAINTS_H
+#define SPINDLE_COMMON_X509_NAME_CONSTRAINTS_H
 
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 /* Comparisons one verification may spend: names times constraints, all certificates together. */
 #define NAME_COMPARISONS_MAX 20000u

@@ -2,8 +2,8 @@
 #include "common/base/mem.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/sigverify.h"
-#include "common/x509_build.h"
+#include "common/x509/sigverify.h"
+#include "common/x509/x509_build.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

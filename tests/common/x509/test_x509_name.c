@@ -2,7 +2,7 @@
 #include "common/base/mem.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/x509.h"
+#include "common/x509/x509.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

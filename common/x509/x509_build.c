@@ -1,4 +1,4 @@
-#include "common/x509_build.h"
+#include "common/x509/x509_build.h"
 
 #include "common/encode/der.h"
 #include "common/encode/oid.h"

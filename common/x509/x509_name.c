@@ -1,6 +1,6 @@
 /* Are two names one (RFC 5280 7.1)? What an authority is called in its own certificate and in those
  * that it issued may be written in two ways. */
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #include "common/encode/der.h"
 

@@ -1,6 +1,6 @@
 /* Name constraints of authorities, through whole chains (RFC 5280 4.2.1.10; X5-10). */
 #include "common/encode/oid.h"
-#include "common/name_constraints.h"
+#include "common/x509/name_constraints.h"
 #include "tests/support/chain_case.h"
 #include "tests/support/runner.h"
 

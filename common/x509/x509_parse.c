@@ -1,8 +1,8 @@
-#include "common/x509.h"
+#include "common/x509/x509.h"
 
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/sigverify.h"
+#include "common/x509/sigverify.h"
 
 /* More extensions than any certificate needs; bounds the search for duplicates. */
 #define EXTENSIONS_MAX 64

@@ -1,5 +1,5 @@
 /* Signatures of certificates over wolfCrypt, and the two hashes certificates need. */
-#include "common/sigverify.h"
+#include "common/x509/sigverify.h"
 
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
