@@ -4,7 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 #include "common/x509/sigverify.h"
 #include "common/x509/x509_build.h"
 

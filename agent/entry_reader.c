@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/quantity.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 
 #include <stdarg.h>
 #include <stdio.h>

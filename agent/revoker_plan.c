@@ -2,7 +2,7 @@
 #include "agent/record.h"
 #include "agent/revoker_internal.h"
 #include "common/base/mem.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/secret.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 #include "workloadapi.pb-c.h"
 
 #include <stdio.h>

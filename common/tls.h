@@ -10,7 +10,7 @@
 #define SPINDLE_COMMON_TLS_H
 
 #include "common/base/buf.h"
-#include "common/identity.h"
+#include "common/spiffe/identity.h"
 
 enum tls_side { TLS_SERVER, TLS_CLIENT };
 enum tls_client_auth { TLS_CLIENT_REQUIRED, TLS_CLIENT_OPTIONAL, TLS_CLIENT_NONE };

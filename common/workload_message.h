@@ -5,7 +5,7 @@
 #ifndef SPINDLE_COMMON_WORKLOAD_MESSAGE_H
 #define SPINDLE_COMMON_WORKLOAD_MESSAGE_H
 
-#include "common/identity.h"
+#include "common/spiffe/identity.h"
 
 #define WORKLOAD_SVIDS_MAX 1024                  /* SVIDs of one answer */
 #define WORKLOAD_STATE_MAX (64u * 1024u * 1024u) /* bytes of bundles over all identities */

@@ -5,8 +5,8 @@
 
 #include "common/audit/audit.h"
 #include "common/audit/audit_table.h"
-#include "common/identity.h"
 #include "common/loop/unix_socket.h"
+#include "common/spiffe/identity.h"
 
 extern const struct audit_table sidecar_audit_table;
 

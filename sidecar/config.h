@@ -8,7 +8,7 @@
 #include "common/config/option.h"
 #include "common/log/log.h"
 #include "common/loop/address.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 #include "sidecar/route_socket.h"
 
 enum route_direction { ROUTE_INBOUND, ROUTE_OUTBOUND };

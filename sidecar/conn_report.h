@@ -4,7 +4,7 @@
 #define SPINDLE_SIDECAR_CONN_REPORT_H
 
 #include "common/log/log.h"
-#include "common/svid_verify.h"
+#include "common/spiffe/svid_verify.h"
 #include "sidecar/conn.h"
 #include "sidecar/peer_path.h"
 

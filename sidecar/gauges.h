@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_GAUGES_H
 #define SPINDLE_SIDECAR_GAUGES_H
 
-#include "common/identity.h"
+#include "common/spiffe/identity.h"
 #include "sidecar/metrics.h"
 
 #include <uv.h>

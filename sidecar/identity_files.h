@@ -3,7 +3,7 @@
 #define SPINDLE_SIDECAR_IDENTITY_FILES_H
 
 #include "common/encode/pem.h"
-#include "common/identity.h"
+#include "common/spiffe/identity.h"
 
 #define IDENTITY_FILE_MAX (1024u * 1024u) /* bytes of one PEM file */
 

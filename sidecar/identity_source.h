@@ -10,7 +10,7 @@
 #ifndef SPINDLE_SIDECAR_IDENTITY_SOURCE_H
 #define SPINDLE_SIDECAR_IDENTITY_SOURCE_H
 
-#include "common/identity.h"
+#include "common/spiffe/identity.h"
 
 #include <uv.h>
 

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_SKIPPED_ROOTS_H
 #define SPINDLE_SIDECAR_SKIPPED_ROOTS_H
 
-#include "common/bundle.h"
+#include "common/spiffe/bundle.h"
 #include "sidecar/metrics.h"
 
 struct skipped_roots {

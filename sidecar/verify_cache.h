@@ -6,7 +6,7 @@
 #ifndef SPINDLE_SIDECAR_VERIFY_CACHE_H
 #define SPINDLE_SIDECAR_VERIFY_CACHE_H
 
-#include "common/svid_verify.h"
+#include "common/spiffe/svid_verify.h"
 
 #define VERIFY_CACHE_SLOTS 256
 

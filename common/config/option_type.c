@@ -3,7 +3,7 @@
 #include "common/base/mem.h"
 #include "common/base/quantity.h"
 #include "common/loop/address.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 
 #include <stdio.h>
 

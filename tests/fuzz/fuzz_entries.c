@@ -1,6 +1,6 @@
 /* Registration entries: whatever the text, a set that is accepted keeps what its users rely on. */
 #include "agent/entries.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPIFFE IDs, rules and addresses: whatever the bytes, what is accepted keeps its invariants. */
 #include "common/loop/address.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 
 #include <stdlib.h>
 

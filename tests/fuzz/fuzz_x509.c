@@ -1,7 +1,7 @@
 /* Bytes as concatenated certificates: the last one is the trusted root, those before it are what a
  * peer shows. Every slice of a parsed certificate lies inside its bytes, verdicts repeat, and
  * nothing passes that breaks the leaf rules. */
-#include "common/svid_verify.h"
+#include "common/spiffe/svid_verify.h"
 
 #include <stdlib.h>
 

@@ -11,8 +11,8 @@
 #ifndef SPINDLE_TESTS_CERTS_H
 #define SPINDLE_TESTS_CERTS_H
 
-#include "common/bundle.h"
 #include "common/crypto/key.h"
+#include "common/spiffe/bundle.h"
 #include "common/x509/x509_build.h"
 #include "tests/support/cert_sign.h"
 

@@ -4,7 +4,7 @@
 #define SPINDLE_TESTS_CHAIN_CASE_H
 
 #include "common/encode/der.h"
-#include "common/svid_verify.h"
+#include "common/spiffe/svid_verify.h"
 #include "tests/support/certs.h"
 
 #define WEB "spiffe://example.org/web" /* the leaf's ID, unless no_uri or leaf.uri says else */

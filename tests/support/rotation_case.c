@@ -1,7 +1,7 @@
 #include "tests/support/rotation_case.h"
 
 #include "common/crypto/vector_registers.h"
-#include "common/svid_verify.h"
+#include "common/spiffe/svid_verify.h"
 #include "common/tls.h"
 #include "tests/support/certs.h"
 

@@ -1,5 +1,5 @@
 /* The search for a path: which candidates are tried, in which order, and how long (X5-11). */
-#include "common/svid_verify.h"
+#include "common/spiffe/svid_verify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

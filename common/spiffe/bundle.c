@@ -1,7 +1,7 @@
-#include "common/bundle.h"
+#include "common/spiffe/bundle.h"
 
 #include "common/base/mem.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 
 void bundle_set_init(struct bundle_set *set)
 {

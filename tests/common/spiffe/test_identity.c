@@ -1,7 +1,7 @@
 /* Identities: chain, key and bundles that belong together, shared by reference; bundles alone. */
 #include "common/base/mem.h"
 #include "common/encode/oid.h"
-#include "common/identity.h"
+#include "common/spiffe/identity.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

@@ -1,5 +1,5 @@
 /* SPIFFE IDs: what is accepted, what is refused and why; rules of allow lists. */
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

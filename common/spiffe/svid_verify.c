@@ -1,4 +1,4 @@
-#include "common/svid_verify.h"
+#include "common/spiffe/svid_verify.h"
 
 #include "common/base/clock.h"
 #include "common/x509/cert_policies.h"

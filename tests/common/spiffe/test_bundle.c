@@ -1,9 +1,9 @@
 /* Roots that are odd and roots that are of no use: what of a root matters, and that the others
  * stand. */
-#include "common/bundle.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/svid_verify.h"
+#include "common/spiffe/bundle.h"
+#include "common/spiffe/svid_verify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

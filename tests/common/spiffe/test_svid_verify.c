@@ -2,7 +2,7 @@
 #include "common/base/mem.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
-#include "common/svid_verify.h"
+#include "common/spiffe/svid_verify.h"
 #include "tests/support/chain_case.h"
 #include "tests/support/runner.h"
 

@@ -1,4 +1,4 @@
-#include "common/spiffeid.h"
+#include "common/spiffe/spiffeid.h"
 
 #define SCHEME "spiffe://"
 #define SCHEME_LEN (sizeof SCHEME - 1)

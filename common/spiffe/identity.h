@@ -1,12 +1,12 @@
 /* An identity as one immutable snapshot: leaf chain, key and bundles, swapped whole.
  * Shared by reference between threads (atomic count); nobody edits one after identity_new. */
-#ifndef SPINDLE_COMMON_IDENTITY_H
-#define SPINDLE_COMMON_IDENTITY_H
+#ifndef SPINDLE_COMMON_SPIFFE_IDENTITY_H
+#define SPINDLE_COMMON_SPIFFE_IDENTITY_H
 
-#include "common/bundle.h"
 #include "common/crypto/key.h"
-#include "common/spiffeid.h"
-#include "common/svid_verify.h"
+#include "common/spiffe/bundle.h"
+#include "common/spiffe/spiffeid.h"
+#include "common/spiffe/svid_verify.h"
 
 struct identity; /* opaque; see the getters */
 

@@ -7,11 +7,11 @@
  * most. Of several paths the first that failed is reported; those whose key ids fit are tried
  * first. Of an anchor count its name, key, name constraints and times, and nothing else it says.
  * Work is bounded: 16 signatures, 128 candidate issuers. */
-#ifndef SPINDLE_COMMON_SVID_VERIFY_H
-#define SPINDLE_COMMON_SVID_VERIFY_H
+#ifndef SPINDLE_COMMON_SPIFFE_SVID_VERIFY_H
+#define SPINDLE_COMMON_SPIFFE_SVID_VERIFY_H
 
-#include "common/bundle.h"
-#include "common/spiffeid.h"
+#include "common/spiffe/bundle.h"
+#include "common/spiffe/spiffeid.h"
 
 #define SVID_CHAIN_MAX 8 /* certificates a peer may show */
 

@@ -1,7 +1,7 @@
 /* Trust bundles: the roots of each trust domain, never merged (X509-SVID section 5, FD-13).
  * A bundle_set is immutable once shared: built by one owner, then shared by reference. */
-#ifndef SPINDLE_COMMON_BUNDLE_H
-#define SPINDLE_COMMON_BUNDLE_H
+#ifndef SPINDLE_COMMON_SPIFFE_BUNDLE_H
+#define SPINDLE_COMMON_SPIFFE_BUNDLE_H
 
 #include "common/x509/x509.h"
 

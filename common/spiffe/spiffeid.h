@@ -1,8 +1,8 @@
 /* SPIFFE IDs (SPIFFE-ID sections 2.1 to 2.3): parse, compare, match. Pure, allocates nothing.
  * A parsed ID borrows the text it was parsed from. Strict: lower-case scheme and trust domain,
  * no percent escapes, no port, no empty or dot segments, no trailing slash. */
-#ifndef SPINDLE_COMMON_SPIFFEID_H
-#define SPINDLE_COMMON_SPIFFEID_H
+#ifndef SPINDLE_COMMON_SPIFFE_SPIFFEID_H
+#define SPINDLE_COMMON_SPIFFE_SPIFFEID_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

@@ -1,4 +1,4 @@
-#include "common/identity.h"
+#include "common/spiffe/identity.h"
 
 #include "common/base/mem.h"
 
