@@ -31,7 +31,7 @@ static const char *const revoked_values[] = {"spiffe_id", "entry", "serial"};
 static const char *const held_values[] = {"spiffe_id", "entry"};
 static const char *const revocation_reason_values[] = {
 #define X(id, number, name) name,
-#include "common/revocation_reasons.def"
+#include "common/revocation/revocation_reasons.def"
 #undef X
 };
 

@@ -4,7 +4,7 @@
 #define SPINDLE_AGENT_METRICS_H
 
 #include "common/process_metrics.h"
-#include "common/revocation.h"
+#include "common/revocation/revocation.h"
 #include "common/rpc_code.h"
 
 enum agent_metric {

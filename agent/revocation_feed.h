@@ -5,7 +5,7 @@
 #define SPINDLE_AGENT_REVOCATION_FEED_H
 
 #include "agent/revocation_set.h"
-#include "common/revocation_cache.h"
+#include "common/revocation/revocation_cache.h"
 
 #define REVOCATION_FRESH_S 600  /* how long a list is good for */
 #define REVOCATION_REFRESH_S 60 /* how often it is made so */

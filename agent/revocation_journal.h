@@ -6,7 +6,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/why.h"
-#include "common/revocation.h"
+#include "common/revocation/revocation.h"
 
 #define REVOCATION_JOURNAL_MAX (256u << 20)
 #define REVOKED_MAX (1u << 20) /* certificates in one change, and in all */

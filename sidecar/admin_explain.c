@@ -2,7 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/encode/query.h"
-#include "common/revocation_cache.h"
+#include "common/revocation/revocation_cache.h"
 #include "sidecar/admin.h"
 #include "sidecar/explain.h"
 

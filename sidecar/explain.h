@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_EXPLAIN_H
 #define SPINDLE_SIDECAR_EXPLAIN_H
 
-#include "common/revocation.h"
+#include "common/revocation/revocation.h"
 #include "sidecar/config.h"
 #include "sidecar/refusals.h"
 

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_PEER_PATH_H
 #define SPINDLE_SIDECAR_PEER_PATH_H
 
-#include "common/revocation.h"
+#include "common/revocation/revocation.h"
 #include "common/spiffe/svid_verify.h"
 
 #define PEER_SERIAL_MAX 20 /* RFC 5280 4.1.2.2; x509_parse lets no longer one pass */

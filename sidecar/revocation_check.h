@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_REVOCATION_CHECK_H
 #define SPINDLE_SIDECAR_REVOCATION_CHECK_H
 
-#include "common/revocation_cache.h"
+#include "common/revocation/revocation_cache.h"
 #include "sidecar/config.h"
 #include "sidecar/peer_path.h"
 

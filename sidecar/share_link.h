@@ -5,7 +5,7 @@
 #ifndef SPINDLE_SIDECAR_SHARE_LINK_H
 #define SPINDLE_SIDECAR_SHARE_LINK_H
 
-#include "common/revocation_cache.h"
+#include "common/revocation/revocation_cache.h"
 
 #include <uv.h>
 

@@ -3,7 +3,7 @@
  * another serial, in no order, so that nothing is in the processor's caches by luck. */
 #include "common/base/clock.h"
 #include "common/base/rand.h"
-#include "common/revocation_cache.h"
+#include "common/revocation/revocation_cache.h"
 
 #include <fcntl.h>
 #include <stdio.h>

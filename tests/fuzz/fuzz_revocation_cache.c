@@ -1,7 +1,7 @@
 /* The shared table from a hostile writer: bytes as they come, bytes behind a header that holds, and
  * a real table with some bytes changed. Every look-up ends inside the bytes with an answer that
  * makes sense. And the writer itself, against a list of what it was told. */
-#include "common/revocation_table.h"
+#include "common/revocation/revocation_table.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
  * roots that are trusted no longer, revocation. */
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/revocation_cache.h"
+#include "common/revocation/revocation_cache.h"
 #include "tests/support/conn_case.h"
 #include "tests/support/runner.h"
 

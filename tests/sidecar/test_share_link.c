@@ -1,7 +1,7 @@
 /* The sidecar's end of share.sock against a scripted agent on the same loop. */
 #include "sidecar/share_link.h"
 
-#include "common/revocation_table.h"
+#include "common/revocation/revocation_table.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/link_case.h"
 #include "tests/support/runner.h"

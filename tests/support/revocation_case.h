@@ -2,7 +2,7 @@
 #ifndef SPINDLE_TESTS_REVOCATION_CASE_H
 #define SPINDLE_TESTS_REVOCATION_CASE_H
 
-#include "common/revocation_table.h"
+#include "common/revocation/revocation_table.h"
 
 #define CASE_NOW 1800000000
 

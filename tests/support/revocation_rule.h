@@ -4,7 +4,7 @@
 #ifndef SPINDLE_TESTS_REVOCATION_RULE_H
 #define SPINDLE_TESTS_REVOCATION_RULE_H
 
-#include "common/revocation_table.h"
+#include "common/revocation/revocation_table.h"
 
 #define RULE_NOW 1800000000
 #define RULE_READERS_MAX 16

@@ -4,7 +4,7 @@
 #define SPINDLE_TESTS_REVOKER_CASE_H
 
 #include "agent/revoker.h"
-#include "common/revocation_cache.h"
+#include "common/revocation/revocation_cache.h"
 #include "tests/support/record_case.h"
 
 #include <sys/types.h>

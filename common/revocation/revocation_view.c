@@ -1,5 +1,5 @@
 #include "common/base/mem.h"
-#include "common/revocation_table.h"
+#include "common/revocation/revocation_table.h"
 
 #include <assert.h>
 #include <fcntl.h>

@@ -8,11 +8,11 @@
  *
  * Issuer: the key ID of the certificate that signed, as x509_key_id() makes it. Serials:
  * big-endian, leading zeros do not count, at most 20 bytes as in RFC 5280 4.1.2.2. */
-#ifndef SPINDLE_COMMON_REVOCATION_CACHE_H
-#define SPINDLE_COMMON_REVOCATION_CACHE_H
+#ifndef SPINDLE_COMMON_REVOCATION_REVOCATION_CACHE_H
+#define SPINDLE_COMMON_REVOCATION_REVOCATION_CACHE_H
 
 #include "common/base/why.h"
-#include "common/revocation.h"
+#include "common/revocation/revocation.h"
 
 #define REVOCATION_ISSUER_LEN 20
 

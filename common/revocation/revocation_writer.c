@@ -1,6 +1,6 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/revocation_table.h"
+#include "common/revocation/revocation_table.h"
 
 #include <errno.h>
 #include <fcntl.h>

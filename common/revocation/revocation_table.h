@@ -8,10 +8,10 @@
  *
  * Tags are 8 bits of the key's hash, 0 for an empty row: what is absent, which is nearly everything
  * that is asked for, is found so in the 1 or 2 MB of them, and not in the 32 times larger rows. */
-#ifndef SPINDLE_COMMON_REVOCATION_TABLE_H
-#define SPINDLE_COMMON_REVOCATION_TABLE_H
+#ifndef SPINDLE_COMMON_REVOCATION_REVOCATION_TABLE_H
+#define SPINDLE_COMMON_REVOCATION_REVOCATION_TABLE_H
 
-#include "common/revocation_cache.h"
+#include "common/revocation/revocation_cache.h"
 
 #include <stdatomic.h>
 

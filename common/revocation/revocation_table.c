@@ -1,4 +1,4 @@
-#include "common/revocation_table.h"
+#include "common/revocation/revocation_table.h"
 
 #include <assert.h>
 

@@ -1,5 +1,5 @@
 /* The reader against descriptors and bytes that no honest writer makes. */
-#include "common/revocation_table.h"
+#include "common/revocation/revocation_table.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

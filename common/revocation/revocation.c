@@ -1,4 +1,4 @@
-#include "common/revocation.h"
+#include "common/revocation/revocation.h"
 
 #include "common/x509/x509.h"
 
@@ -9,7 +9,7 @@ static const struct {
     const char *name;
 } reasons[] = {
 #define X(name, number, text) {REVOCATION_##name, text},
-#include "common/revocation_reasons.def"
+#include "common/revocation/revocation_reasons.def"
 #undef X
 };
 
@@ -39,7 +39,7 @@ bool revocation_reason_is_known(unsigned number)
 {
     const uint32_t known = 0
 #define X(name, value, text) | UINT32_C(1) << (value)
-#include "common/revocation_reasons.def"
+#include "common/revocation/revocation_reasons.def"
 #undef X
         ;
     return number < 32 && (known >> number & 1) != 0;

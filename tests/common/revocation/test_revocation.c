@@ -1,5 +1,5 @@
 /* Reasons and their names (RFC 5280 section 5.3.1), and IDs as the cache keeps them. */
-#include "common/revocation.h"
+#include "common/revocation/revocation.h"
 
 #include "common/x509/x509.h"
 #include "tests/support/runner.h"

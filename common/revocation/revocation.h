@@ -1,6 +1,6 @@
 /* What is known about a certificate's revocation, and why (RFC 5280 section 5.3.1). Pure data. */
-#ifndef SPINDLE_COMMON_REVOCATION_H
-#define SPINDLE_COMMON_REVOCATION_H
+#ifndef SPINDLE_COMMON_REVOCATION_REVOCATION_H
+#define SPINDLE_COMMON_REVOCATION_REVOCATION_H
 
 #include "common/base/slice.h"
 
@@ -8,7 +8,7 @@ enum revocation_state { REVOCATION_UNKNOWN, REVOCATION_GOOD, REVOCATION_REVOKED 
 
 enum revocation_reason {
 #define X(name, number, text) REVOCATION_##name = (number),
-#include "common/revocation_reasons.def"
+#include "common/revocation/revocation_reasons.def"
 #undef X
 };
 
