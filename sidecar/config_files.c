@@ -1,6 +1,6 @@
 /* The files and addresses that a configuration names, looked at on this machine before anything is
  * opened: `config check` and the start of `run` say the same. */
-#include "common/tls.h"
+#include "common/tls/tls.h"
 #include "sidecar/config_sockets.h"
 #include "sidecar/identity_files.h"
 

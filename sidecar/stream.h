@@ -5,7 +5,7 @@
 #ifndef SPINDLE_SIDECAR_STREAM_H
 #define SPINDLE_SIDECAR_STREAM_H
 
-#include "common/tls.h"
+#include "common/tls/tls.h"
 
 #include <uv.h>
 

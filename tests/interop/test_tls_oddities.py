@@ -1,6 +1,6 @@
 """Odd and valid TLS, and TLS that is neither, between our sidecar and the peers that others have: the
 openssl command and Go's crypto/tls, whose records gotls splits and pads as it is told, encrypted
-ones too. Hellos byte by byte are in tests/common/test_tls_hello.c."""
+ones too. Hellos byte by byte are in tests/common/tls/test_tls_hello.c."""
 import os
 import pathlib
 import re

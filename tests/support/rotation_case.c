@@ -2,7 +2,7 @@
 
 #include "common/crypto/vector_registers.h"
 #include "common/spiffe/svid_verify.h"
-#include "common/tls.h"
+#include "common/tls/tls.h"
 #include "tests/support/certs.h"
 
 #include <assert.h>

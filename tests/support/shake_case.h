@@ -2,7 +2,7 @@
 #ifndef SPINDLE_TESTS_SHAKE_CASE_H
 #define SPINDLE_TESTS_SHAKE_CASE_H
 
-#include "common/tls.h"
+#include "common/tls/tls.h"
 #include "tests/support/certs.h"
 
 #define SHAKE_CHAIN_MAX 12

@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/crypto/hedge.h"
-#include "common/tls.h"
+#include "common/tls/tls.h"
 #include "common/x509/sigverify.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

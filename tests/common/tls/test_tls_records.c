@@ -1,5 +1,5 @@
 /* Records of a peer counted by their headers, and what those without data cost it. */
-#include "common/tls_records.h"
+#include "common/tls/tls_records.h"
 #include "tests/support/runner.h"
 
 #include <stdlib.h>

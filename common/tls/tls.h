@@ -6,8 +6,8 @@
  *
  * A session never blocks and keeps no bytes of the caller's: what tls_put takes is consumed whole.
  * After an error every call returns that error. One thread per context and its sessions. */
-#ifndef SPINDLE_COMMON_TLS_H
-#define SPINDLE_COMMON_TLS_H
+#ifndef SPINDLE_COMMON_TLS_TLS_H
+#define SPINDLE_COMMON_TLS_TLS_H
 
 #include "common/base/buf.h"
 #include "common/spiffe/identity.h"

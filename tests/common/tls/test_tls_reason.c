@@ -1,7 +1,7 @@
 /* Codes of wolfSSL and what they are in our words: no code is blamed on the peer that is not its
  * fault, and what nobody foresaw is a bug, not the peer's. */
-#include "common/tls_internal.h"
-#include "common/tls_limits.h"
+#include "common/tls/tls_internal.h"
+#include "common/tls/tls_limits.h"
 #include "tests/support/runner.h"
 
 #include <string.h>
@@ -59,7 +59,7 @@ END_TEST
 /* Each row of the table, once, with reasons that say whose fault it was. */
 static const int rows[] = {
 #define X(code, err, text) code,
-#include "common/tls_reason.def"
+#include "common/tls/tls_reason.def"
 #undef X
 };
 #define ROWS (sizeof rows / sizeof rows[0])

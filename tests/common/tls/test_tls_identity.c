@@ -1,7 +1,7 @@
 /* Whatever identity is accepted when it is loaded, a handshake carries it, both ways, up to the
  * very limits; what no handshake could carry is refused then, and the limit is named. */
-#include "common/tls.h"
-#include "common/tls_limits.h"
+#include "common/tls/tls.h"
+#include "common/tls/tls_limits.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

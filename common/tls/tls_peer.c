@@ -2,7 +2,7 @@
  * and the signature of CertificateVerify, and believes what it is told (our patch of it). The key
  * that the signature is checked with is the one of the very leaf that the verifier saw. */
 #include "common/base/mem.h"
-#include "common/tls_internal.h"
+#include "common/tls/tls_internal.h"
 #include "common/x509/sigverify.h"
 
 #include <wolfssl/error-ssl.h>

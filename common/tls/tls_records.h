@@ -2,8 +2,8 @@
  * are records without data: each has a price (a key update: new keys, and an answer) that the peer
  * pays next to nothing for, so there is a bucket of them. Small records cost many times what their
  * bytes cost, so less is read of them in one go, that other connections have their turn. Pure. */
-#ifndef SPINDLE_COMMON_TLS_RECORDS_H
-#define SPINDLE_COMMON_TLS_RECORDS_H
+#ifndef SPINDLE_COMMON_TLS_TLS_RECORDS_H
+#define SPINDLE_COMMON_TLS_TLS_RECORDS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* The handshake's signatures come from key.h: wolfSSL is given the public key alone, so that no
  * copy of the private one lies in its contexts and sessions, and so that ECDSA nonces are hedged.
  */
-#include "common/tls_internal.h"
+#include "common/tls/tls_internal.h"
 
 #include <wolfssl/error-ssl.h>
 

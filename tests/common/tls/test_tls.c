@@ -1,7 +1,7 @@
 /* The TLS engine, two sessions back to back in memory: what a handshake gives, that the verifier's
  * word is final on both sides, half-close, and that a context never comes to hold a CA. */
 #include "common/base/mem.h"
-#include "common/tls.h"
+#include "common/tls/tls.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

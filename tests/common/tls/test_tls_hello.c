@@ -1,8 +1,8 @@
 /* ClientHellos that are odd and valid, and those that are neither, byte by byte against our server:
  * what RFC 8446 allows is answered with a ServerHello or a HelloRetryRequest for a group that was
  * offered; the rest with the alert it names, and the right reason in our log. */
-#include "common/tls.h"
-#include "common/tls_limits.h"
+#include "common/tls/tls.h"
+#include "common/tls/tls_limits.h"
 #include "tests/support/certs.h"
 #include "tests/support/hello.h"
 #include "tests/support/runner.h"

@@ -3,9 +3,9 @@
  * verifier only. */
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/tls_internal.h"
-#include "common/tls_limits.h"
-#include "common/tls_records.h"
+#include "common/tls/tls_internal.h"
+#include "common/tls/tls_limits.h"
+#include "common/tls/tls_records.h"
 
 #include <wolfssl/error-ssl.h>
 

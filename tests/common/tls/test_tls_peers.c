@@ -1,7 +1,7 @@
 /* What a peer may do that our own sessions never do to each other: the peer is a bare wolfSSL
  * session here. Resumption, key updates. */
-#include "common/tls.h"
-#include "common/tls_records.h"
+#include "common/tls/tls.h"
+#include "common/tls/tls_records.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

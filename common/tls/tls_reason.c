@@ -1,6 +1,6 @@
 /* What wolfSSL says, in our words. */
-#include "common/tls_internal.h"
-#include "common/tls_limits.h"
+#include "common/tls/tls_internal.h"
+#include "common/tls/tls_limits.h"
 
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
@@ -14,7 +14,7 @@ static const struct reason_row {
     const char *text;
 } reason_rows[] = {
 #define X(code, err, text) {code, ERR_##err, text},
-#include "common/tls_reason.def"
+#include "common/tls/tls_reason.def"
 #undef X
 };
 

@@ -1,7 +1,7 @@
 /* What a TLS peer may make us take, before and after we know who it is. deploy/deps gives the same
  * numbers to wolfSSL (deploy/wolfssl/limits.h). Read by the assembler too: nothing but numbers. */
-#ifndef SPINDLE_COMMON_TLS_LIMITS_H
-#define SPINDLE_COMMON_TLS_LIMITS_H
+#ifndef SPINDLE_COMMON_TLS_TLS_LIMITS_H
+#define SPINDLE_COMMON_TLS_TLS_LIMITS_H
 
 /* Bytes of a Certificate message: as many certificates as a chain may have, of the greatest size
  * that we look at, with their framing. Memory grows with what has arrived, so this is also the most

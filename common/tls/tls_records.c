@@ -1,4 +1,4 @@
-#include "common/tls_records.h"
+#include "common/tls/tls_records.h"
 
 #include <string.h>
 

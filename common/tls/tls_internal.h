@@ -1,9 +1,9 @@
 /* What the files of the TLS engine share: tls.c (sessions), tls_context.c, tls_peer.c (the verdict
  * on the other end), tls_reason.c. */
-#ifndef SPINDLE_COMMON_TLS_INTERNAL_H
-#define SPINDLE_COMMON_TLS_INTERNAL_H
+#ifndef SPINDLE_COMMON_TLS_TLS_INTERNAL_H
+#define SPINDLE_COMMON_TLS_TLS_INTERNAL_H
 
-#include "common/tls.h"
+#include "common/tls/tls.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>

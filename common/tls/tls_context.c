@@ -1,6 +1,6 @@
 /* TLS contexts: one identity, never edited. See tls.h. */
 #include "common/base/mem.h"
-#include "common/tls_internal.h"
+#include "common/tls/tls_internal.h"
 
 #include <pthread.h>
 #include <wolfssl/wolfcrypt/ecc.h>
