@@ -8,7 +8,7 @@
 #include "agent/minter.h"
 #include "agent/record.h"
 #include "agent/revoker.h"
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 #include <jansson.h>
 

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_ADMIN_EXPLAIN_H
 #define SPINDLE_AGENT_ADMIN_EXPLAIN_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 struct explain_jobs; /* opaque: those under way */
 struct attest_unix;

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_ADMIN_REVOKE_H
 #define SPINDLE_AGENT_ADMIN_REVOKE_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 #define ADMIN_REVOCATIONS_PAGE 10000
 

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_ADMIN_SVIDS_H
 #define SPINDLE_AGENT_ADMIN_SVIDS_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 #define ADMIN_SVIDS_PAGE 1000 /* rows of one answer at most */
 

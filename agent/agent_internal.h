@@ -13,7 +13,7 @@
 #include "agent/reload.h"
 #include "agent/revoker.h"
 #include "agent/share.h"
-#include "common/probes.h"
+#include "common/http/probes.h"
 
 #define AGENT_SIGNALS 3
 #define AGENT_REPORT_MAX (64 * 1024)

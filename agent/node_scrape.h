@@ -8,7 +8,7 @@
 #define SPINDLE_AGENT_NODE_SCRAPE_H
 
 #include "agent/page_store.h"
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 #define NODE_SCRAPE_MAX (48u << 20) /* bytes; sidecars for which there is no room are left out */
 #define NODE_SCRAPES_WAITING 8      /* more are answered 503 */

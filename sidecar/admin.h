@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_ADMIN_H
 #define SPINDLE_SIDECAR_ADMIN_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 #include "sidecar/sidecar.h"
 
 #include <jansson.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_ADMIN_EXPLAIN_H
 #define SPINDLE_SIDECAR_ADMIN_EXPLAIN_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 void sidecar_admin_explain(void *arg, const struct http_request *req, struct http_response *res);
 

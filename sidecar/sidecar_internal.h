@@ -3,8 +3,8 @@
 #ifndef SPINDLE_SIDECAR_SIDECAR_INTERNAL_H
 #define SPINDLE_SIDECAR_SIDECAR_INTERNAL_H
 
+#include "common/http/probes.h"
 #include "common/loop/file_watch.h"
-#include "common/probes.h"
 #include "sidecar/file_stamp.h"
 #include "sidecar/gauges.h"
 #include "sidecar/identity_source.h"

@@ -1,7 +1,7 @@
 #include "common/cli/admin_client.h"
 
 #include "common/cli/cli_common.h"
-#include "common/http_client.h"
+#include "common/http/http_client.h"
 
 #define ANSWER_TIMEOUT_MS 10000
 #define WIDTH 92 /* of a paragraph */

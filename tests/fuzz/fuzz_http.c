@@ -1,6 +1,6 @@
 /* Bytes through the HTTP request parser: what it takes whole it takes the same in pieces, and
  * nothing grows past its bound. The first byte sets the size of the pieces. */
-#include "common/http_parser.h"
+#include "common/http/http_parser.h"
 
 #include <stdlib.h>
 

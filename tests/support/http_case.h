@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_SUPPORT_HTTP_CASE_H
 #define SPINDLE_TESTS_SUPPORT_HTTP_CASE_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 struct http_case {
     uv_loop_t loop;

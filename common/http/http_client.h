@@ -1,7 +1,7 @@
 /* One HTTP/1.1 request and its answer, blocking, for commands that ask a program's admin socket.
  * Never used on a loop. */
-#ifndef SPINDLE_COMMON_HTTP_CLIENT_H
-#define SPINDLE_COMMON_HTTP_CLIENT_H
+#ifndef SPINDLE_COMMON_HTTP_HTTP_CLIENT_H
+#define SPINDLE_COMMON_HTTP_HTTP_CLIENT_H
 
 #include "common/base/buf.h"
 #include "common/loop/address.h"

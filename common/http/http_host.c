@@ -1,4 +1,4 @@
-#include "common/http_host.h"
+#include "common/http/http_host.h"
 
 #include "common/resolve/dns_name.h"
 

@@ -1,10 +1,10 @@
 /* What http_server.c (listens, gives places) and http_conn.c (one connection) share. Nobody else.
  */
-#ifndef SPINDLE_COMMON_HTTP_SERVER_INTERNAL_H
-#define SPINDLE_COMMON_HTTP_SERVER_INTERNAL_H
+#ifndef SPINDLE_COMMON_HTTP_HTTP_SERVER_INTERNAL_H
+#define SPINDLE_COMMON_HTTP_HTTP_SERVER_INTERNAL_H
 
-#include "common/http_parser.h"
-#include "common/http_server.h"
+#include "common/http/http_parser.h"
+#include "common/http/http_server.h"
 #include "common/log/log_limit.h"
 #include "common/loop/acceptor.h"
 #include "common/process_metrics.h"

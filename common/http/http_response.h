@@ -1,8 +1,8 @@
 /* What http_server says at the head of an answer. Pure but for the Date. */
-#ifndef SPINDLE_COMMON_HTTP_RESPONSE_H
-#define SPINDLE_COMMON_HTTP_RESPONSE_H
+#ifndef SPINDLE_COMMON_HTTP_HTTP_RESPONSE_H
+#define SPINDLE_COMMON_HTTP_HTTP_RESPONSE_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 /* An empty text/plain body with its bound. */
 void http_response_init(struct http_response *res, int status);

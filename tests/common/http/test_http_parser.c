@@ -1,6 +1,6 @@
 /* Requests from bytes, whole and in pieces, and what is refused with which status. */
 #include "common/base/mem.h"
-#include "common/http_parser.h"
+#include "common/http/http_parser.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

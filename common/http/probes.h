@@ -1,9 +1,9 @@
 /* What a program tells the machine around it over HTTP: /metrics for Prometheus, /live and /ready
  * for whoever restarts it or sends it traffic. Loop thread only. */
-#ifndef SPINDLE_COMMON_PROBES_H
-#define SPINDLE_COMMON_PROBES_H
+#ifndef SPINDLE_COMMON_HTTP_PROBES_H
+#define SPINDLE_COMMON_HTTP_PROBES_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 #include "common/metric.h"
 
 struct probes_options {

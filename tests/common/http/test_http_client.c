@@ -1,5 +1,5 @@
 /* The blocking HTTP client, against answers written out by hand. */
-#include "common/http_client.h"
+#include "common/http/http_client.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
 

@@ -4,7 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/probes.h"
+#include "common/http/probes.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

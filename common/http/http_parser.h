@@ -2,10 +2,10 @@
  * llhttp.
  *
  *   feed until HTTP_PARSER_REQUEST, answer it, reset, feed the rest (pipelining). */
-#ifndef SPINDLE_COMMON_HTTP_PARSER_H
-#define SPINDLE_COMMON_HTTP_PARSER_H
+#ifndef SPINDLE_COMMON_HTTP_HTTP_PARSER_H
+#define SPINDLE_COMMON_HTTP_HTTP_PARSER_H
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 #define HTTP_HEAD_MAX (16u * 1024) /* request line and headers */
 #define HTTP_BODY_MAX (64u * 1024)

@@ -2,8 +2,8 @@
  * a loopback address under a name of the page's own (DNS rebinding) and to read the answer; it
  * cannot choose another Host than that name. So a listener on a loopback address answers to
  * addresses, to localhost and to names it was told of, and to no other. Pure. */
-#ifndef SPINDLE_COMMON_HTTP_HOST_H
-#define SPINDLE_COMMON_HTTP_HOST_H
+#ifndef SPINDLE_COMMON_HTTP_HTTP_HOST_H
+#define SPINDLE_COMMON_HTTP_HTTP_HOST_H
 
 #include "common/loop/address.h"
 

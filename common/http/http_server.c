@@ -1,7 +1,7 @@
-#include "common/http_server_internal.h"
+#include "common/http/http_server_internal.h"
 
 #include "common/base/mem.h"
-#include "common/http_host.h"
+#include "common/http/http_host.h"
 
 #include <netinet/in.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "common/http_response.h"
+#include "common/http/http_response.h"
 
 #include "common/base/clock.h"
 

@@ -1,4 +1,4 @@
-#include "common/probes.h"
+#include "common/http/probes.h"
 
 #include "common/base/mem.h"
 #include "common/metric_text.h"

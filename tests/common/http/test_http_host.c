@@ -1,5 +1,5 @@
 /* Whom a request on a loopback address may be for. */
-#include "common/http_host.h"
+#include "common/http/http_host.h"
 #include "tests/support/runner.h"
 
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * the answer, bytes of answers not taken. Whoever comes gets a place: one between requests makes
  * room, else the one that takes longest to send its request, else to take its answer; out of
  * descriptors it has one kept back. Answers 404 and 405 itself. Loop thread only. */
-#ifndef SPINDLE_COMMON_HTTP_SERVER_H
-#define SPINDLE_COMMON_HTTP_SERVER_H
+#ifndef SPINDLE_COMMON_HTTP_HTTP_SERVER_H
+#define SPINDLE_COMMON_HTTP_HTTP_SERVER_H
 
 #include "common/base/buf.h"
 #include "common/loop/address.h"

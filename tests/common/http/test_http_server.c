@@ -1,7 +1,7 @@
 /* The HTTP server over real loopback sockets, server and client on one loop, ports from the kernel.
  */
 #include "common/base/mem.h"
-#include "common/http_parser.h"
+#include "common/http/http_parser.h"
 #include "tests/support/http_case.h"
 #include "tests/support/runner.h"
 
