@@ -6,7 +6,7 @@
 #define SPINDLE_AGENT_AUDIENCE_H
 
 #include "agent/minter.h"
-#include "common/rpc_message.h"
+#include "common/rpc/rpc_message.h"
 
 #define AUDIENCE_ENTRIES_MAX 4096 /* identities of one caller; more are left out and logged */
 #define AUDIENCE_LINGER_S 60

@@ -7,7 +7,7 @@
 
 #include "agent/connection.h"
 #include "agent/metrics.h"
-#include "common/rpc_server.h"
+#include "common/rpc/rpc_server.h"
 
 struct call {
     struct rpc_call *rpc;

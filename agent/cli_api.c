@@ -6,8 +6,8 @@
 #include "agent/svid_text.h"
 #include "common/base/clock.h"
 #include "common/crypto/selftest.h"
-#include "common/rpc_client.h"
-#include "common/workload_client.h"
+#include "common/rpc/rpc_client.h"
+#include "common/rpc/workload_client.h"
 
 #include <assert.h>
 #include <health.pb-c.h>

@@ -3,7 +3,7 @@
 #include "agent/config.h"
 #include "common/base/quantity.h"
 #include "common/cli/cli_common.h"
-#include "common/rpc_code.h"
+#include "common/rpc/rpc_code.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 
 #include "common/process_metrics.h"
 #include "common/revocation/revocation.h"
-#include "common/rpc_code.h"
+#include "common/rpc/rpc_code.h"
 
 enum agent_metric {
     M_AGENT_BEFORE = COMMON_METRIC_COUNT - 1,

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_SVID_FILES_H
 #define SPINDLE_AGENT_SVID_FILES_H
 
-#include "common/workload_message.h"
+#include "common/rpc/workload_message.h"
 
 /* Makes the last folder of `dir` 0700 when it is not there. ERR_IO naming the file. */
 err_t svid_files_write(const char *dir, const struct workload_svids *svids,

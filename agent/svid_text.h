@@ -2,7 +2,7 @@
 #ifndef SPINDLE_AGENT_SVID_TEXT_H
 #define SPINDLE_AGENT_SVID_TEXT_H
 
-#include "common/workload_message.h"
+#include "common/rpc/workload_message.h"
 
 #include <jansson.h>
 #include <stdio.h>

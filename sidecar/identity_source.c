@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/log/log.h"
 #include "common/loop/file_watch.h"
-#include "common/workload_client.h"
+#include "common/rpc/workload_client.h"
 #include "sidecar/identity_files.h"
 
 #include <stdio.h>

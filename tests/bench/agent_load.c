@@ -5,7 +5,7 @@
  * Prints one line of JSON. */
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/rpc_client.h"
+#include "common/rpc/rpc_client.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The gRPC client's session: whatever a server sends, streams end at most once, messages keep their
  * bound, and nothing is written that was not asked for. The first byte picks how the rest is cut.
  */
-#include "common/rpc_session.h"
+#include "common/rpc/rpc_session.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Answers of the Workload API: whatever the bytes, what is accepted is whole. */
-#include "common/workload_message.h"
+#include "common/rpc/workload_message.h"
 
 #include <stdlib.h>
 

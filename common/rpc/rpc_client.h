@@ -1,11 +1,11 @@
 /* A gRPC client over one Unix or TCP connection, on nghttp2 and the loop: no threads, no retries of
  * its own. Small enough for a program that runs in every pod (docs/adr has the figures). Loop
  * thread only. */
-#ifndef SPINDLE_COMMON_RPC_CLIENT_H
-#define SPINDLE_COMMON_RPC_CLIENT_H
+#ifndef SPINDLE_COMMON_RPC_RPC_CLIENT_H
+#define SPINDLE_COMMON_RPC_RPC_CLIENT_H
 
 #include "common/loop/address.h"
-#include "common/rpc_session.h"
+#include "common/rpc/rpc_session.h"
 
 #include <uv.h>
 

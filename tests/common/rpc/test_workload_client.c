@@ -1,6 +1,6 @@
 /* The watch on the Workload API, against a scripted agent on a real socket: what is tried again,
  * what is final, what is discarded. EP-8, WA-2, WA-5, AG-26 */
-#include "common/workload_client.h"
+#include "common/rpc/workload_client.h"
 #include "tests/support/fake_agent.h"
 #include "tests/support/runner.h"
 #include "tests/support/workload_answer.h"

@@ -1,7 +1,7 @@
 /* Encoded bytes, immutable and counted, so that a thousand streams share one message. The count may
  * be touched from any thread. */
-#ifndef SPINDLE_COMMON_RPC_MESSAGE_H
-#define SPINDLE_COMMON_RPC_MESSAGE_H
+#ifndef SPINDLE_COMMON_RPC_RPC_MESSAGE_H
+#define SPINDLE_COMMON_RPC_RPC_MESSAGE_H
 
 #include "common/base/slice.h"
 

@@ -1,7 +1,7 @@
 /* Life of a stream: live (in s->live, events go to the user) -> dying (user was told or does not
  * want to know; nghttp2 still has the stream) -> freed in on_stream_close or with the session.
  * Only end_stream and rpc_stream_cancel move it from live to dying. */
-#include "common/rpc_session.h"
+#include "common/rpc/rpc_session.h"
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"

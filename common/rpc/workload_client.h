@@ -1,12 +1,12 @@
 /* A watch on the SPIFFE Workload API, X.509 profile: one stream, opened again with backoff for as
  * long as it makes sense (EP-8): Unavailable, PermissionDenied and an endpoint that is not there
  * are tried again, InvalidArgument and Unimplemented are final. Never logs. Loop thread only. */
-#ifndef SPINDLE_COMMON_WORKLOAD_CLIENT_H
-#define SPINDLE_COMMON_WORKLOAD_CLIENT_H
+#ifndef SPINDLE_COMMON_RPC_WORKLOAD_CLIENT_H
+#define SPINDLE_COMMON_RPC_WORKLOAD_CLIENT_H
 
 #include "common/loop/address.h"
-#include "common/rpc_code.h"
-#include "common/workload_message.h"
+#include "common/rpc/rpc_code.h"
+#include "common/rpc/workload_message.h"
 
 #include <uv.h>
 

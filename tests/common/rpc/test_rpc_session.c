@@ -1,7 +1,7 @@
 /* gRPC client session against a scripted HTTP/2 server, no sockets. */
 #include "common/base/buf.h"
 #include "common/base/mem.h"
-#include "common/rpc_session.h"
+#include "common/rpc/rpc_session.h"
 #include "tests/support/h2_server.h"
 #include "tests/support/runner.h"
 

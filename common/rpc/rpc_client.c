@@ -1,6 +1,6 @@
 /* A client has at most one connection that takes calls; one that failed is cut loose, closes by
  * itself, and the next call makes a new one. */
-#include "common/rpc_client.h"
+#include "common/rpc/rpc_client.h"
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"

@@ -1,4 +1,4 @@
-#include "common/workload_message.h"
+#include "common/rpc/workload_message.h"
 
 #include "common/base/mem.h"
 #include "common/base/secret.h"

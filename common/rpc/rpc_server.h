@@ -7,13 +7,13 @@
  * -> rpc_call_finish -> on_end. on_end comes exactly once for each on_call, also when the client
  * goes away first; after it the call is gone. Calls whose message does not come are not shown, and
  * past some thousands of them the oldest is ended (UNAVAILABLE). */
-#ifndef SPINDLE_COMMON_RPC_SERVER_H
-#define SPINDLE_COMMON_RPC_SERVER_H
+#ifndef SPINDLE_COMMON_RPC_RPC_SERVER_H
+#define SPINDLE_COMMON_RPC_RPC_SERVER_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"
-#include "common/rpc_code.h"
-#include "common/rpc_message.h"
+#include "common/rpc/rpc_code.h"
+#include "common/rpc/rpc_message.h"
 
 #include <uv.h>
 

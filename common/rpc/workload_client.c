@@ -1,9 +1,9 @@
-#include "common/workload_client.h"
+#include "common/rpc/workload_client.h"
 
 #include "common/base/backoff.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "common/rpc_client.h"
+#include "common/rpc/rpc_client.h"
 
 /* A stream that lived as long as this was a success; the next wait is short again. */
 #define SETTLED_MS 1000

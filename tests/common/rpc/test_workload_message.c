@@ -1,6 +1,6 @@
 /* Answers of the Workload API: what is taken, what is discarded and why. */
 #include "common/base/mem.h"
-#include "common/workload_message.h"
+#include "common/rpc/workload_message.h"
 #include "tests/support/runner.h"
 #include "tests/support/workload_answer.h"
 

@@ -1,6 +1,6 @@
 /* How gRPC core C is set up for rpc_server.c, its only user. Main thread. */
-#ifndef SPINDLE_COMMON_RPC_SETTINGS_H
-#define SPINDLE_COMMON_RPC_SETTINGS_H
+#ifndef SPINDLE_COMMON_RPC_RPC_SETTINGS_H
+#define SPINDLE_COMMON_RPC_RPC_SETTINGS_H
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
-#include "common/rpc_server.h"
+#include "common/rpc/rpc_server.h"
 
 #include "common/base/mem.h"
-#include "common/rpc_settings.h"
+#include "common/rpc/rpc_settings.h"
 
 #include <assert.h>
 #include <grpc/byte_buffer_reader.h>

@@ -1,4 +1,4 @@
-#include "common/rpc_message.h"
+#include "common/rpc/rpc_message.h"
 
 #include "common/base/mem.h"
 #include "common/base/secret.h"

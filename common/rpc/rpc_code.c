@@ -1,4 +1,4 @@
-#include "common/rpc_code.h"
+#include "common/rpc/rpc_code.h"
 
 #include <stddef.h>
 

@@ -2,8 +2,8 @@
  * A message is taken whole or discarded whole (WA-5). Redacted parts are simply not in the result,
  * so whoever replaces its old state by it drops them (WA-4). Bounded in bytes and counts; what held
  * keys is wiped. */
-#ifndef SPINDLE_COMMON_WORKLOAD_MESSAGE_H
-#define SPINDLE_COMMON_WORKLOAD_MESSAGE_H
+#ifndef SPINDLE_COMMON_RPC_WORKLOAD_MESSAGE_H
+#define SPINDLE_COMMON_RPC_WORKLOAD_MESSAGE_H
 
 #include "common/spiffe/identity.h"
 

@@ -1,4 +1,4 @@
-#include "common/rpc_settings.h"
+#include "common/rpc/rpc_settings.h"
 
 #include "common/log/log.h"
 

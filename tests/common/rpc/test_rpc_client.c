@@ -1,5 +1,5 @@
 /* gRPC client on a real Unix socket and loop, against a scripted server on the same loop. */
-#include "common/rpc_client.h"
+#include "common/rpc/rpc_client.h"
 #include "tests/support/fake_agent.h"
 #include "tests/support/runner.h"
 

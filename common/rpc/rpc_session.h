@@ -5,12 +5,12 @@
  *   rpc_session_new -> rpc_session_call (any number, any time, from callbacks too)
  *   -> rpc_session_output until empty -> rpc_session_receive -> output again ...
  *   -> rpc_session_fail when the connection is gone -> rpc_session_free */
-#ifndef SPINDLE_COMMON_RPC_SESSION_H
-#define SPINDLE_COMMON_RPC_SESSION_H
+#ifndef SPINDLE_COMMON_RPC_RPC_SESSION_H
+#define SPINDLE_COMMON_RPC_RPC_SESSION_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"
-#include "common/rpc_code.h"
+#include "common/rpc/rpc_code.h"
 
 #define RPC_MESSAGE_MAX (4u * 1024u * 1024u) /* bytes of one message, either way (WA-9) */
 #define RPC_STATUS_TEXT_MAX 1024             /* bytes kept of grpc-message */

@@ -1,6 +1,6 @@
 /* gRPC status codes, as numbers on the wire. */
-#ifndef SPINDLE_COMMON_RPC_CODE_H
-#define SPINDLE_COMMON_RPC_CODE_H
+#ifndef SPINDLE_COMMON_RPC_RPC_CODE_H
+#define SPINDLE_COMMON_RPC_RPC_CODE_H
 
 enum rpc_code {
     RPC_OK = 0,
