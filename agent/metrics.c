@@ -1,7 +1,7 @@
 #include "agent/metrics.h"
 
 #define METRICS_COMPONENT "agent"
-#include "common/metrics_table.h"
+#include "common/metric/metrics_table.h"
 
 #include <assert.h>
 #include <string.h>
@@ -82,7 +82,7 @@ static const double bounds_scrape[] = {.0005, .001, .0025, .005, .01, .025, .05,
 #define L_SVID_TYPE METRIC_VALUES("type", svid_type_values)
 
 const struct metric_family agent_metrics[AGENT_METRIC_COUNT] = {
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
 
 #include "agent/metrics.def"
 };

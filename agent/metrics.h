@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_METRICS_H
 #define SPINDLE_AGENT_METRICS_H
 
-#include "common/process_metrics.h"
+#include "common/metric/process_metrics.h"
 #include "common/revocation/revocation.h"
 #include "common/rpc/rpc_code.h"
 

@@ -1,7 +1,7 @@
 #include "agent/node_text.h"
 
 #include "common/base/mem.h"
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "common/sidecar_families.h"
 
 #include <string.h>

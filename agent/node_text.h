@@ -4,7 +4,7 @@
 #define SPINDLE_AGENT_NODE_TEXT_H
 
 #include "agent/page_store.h"
-#include "common/metric_text.h"
+#include "common/metric/metric_text.h"
 
 struct node_page {
     struct page *page; /* shared; its copy is read into */

@@ -2,8 +2,8 @@
 
 #include "agent/metrics.h"
 #include "common/base/mem.h"
-#include "common/metric_page.h"
-#include "common/metric_text.h"
+#include "common/metric/metric_page.h"
+#include "common/metric/metric_text.h"
 #include "common/sidecar_families.h"
 
 #include <assert.h>

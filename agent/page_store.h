@@ -1,13 +1,13 @@
-/* The metrics pages of this node's sidecars (common/metric_page.h), by SPIFFE ID and name. A page
- * is made for a sidecar that comes, kept when it goes, and given to the next one with the same ID
- * and name: its counters go on. After a restart of the agent the sidecars bring theirs. Two that
+/* The metrics pages of this node's sidecars (common/metric/metric_page.h), by SPIFFE ID and name. A
+ * page is made for a sidecar that comes, kept when it goes, and given to the next one with the same
+ * ID and name: its counters go on. After a restart of the agent the sidecars bring theirs. Two that
  * are here at once with one ID and name get a page each; the second one's name ends in "#2".
  * Bounded: at most `max` pages, half of them for one SPIFFE ID; one whose sidecar has gone makes
  * room, and is dropped after an hour. Loop thread only. */
 #ifndef SPINDLE_AGENT_PAGE_STORE_H
 #define SPINDLE_AGENT_PAGE_STORE_H
 
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 #define PAGE_NAME_MAX 128 /* bytes of a name that are shown: nobody fills the answer with it */
 #define PAGE_STORE_KEEP_NS (UINT64_C(3600) * 1000000000)

@@ -9,7 +9,7 @@
 #include "agent/attest_unix.h"
 #include "agent/connection.h"
 #include "agent/entries.h"
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 #define SHARE_HELLO_MS 5000 /* from accept to HELLO */
 

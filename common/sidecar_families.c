@@ -4,7 +4,7 @@
 #include "common/sidecar_family_ids.h"
 
 #define METRICS_COMPONENT "sidecar"
-#include "common/metrics_table.h"
+#include "common/metric/metrics_table.h"
 
 static const char *const direction_values[] = {
     [DIRECTION_INBOUND] = "inbound", [DIRECTION_OUTBOUND] = "outbound"};
@@ -114,7 +114,7 @@ static const char *const name_bound_values[] = {[NAME_BOUND_NAMES] = "names",
 #define L_VALIDATION METRIC_ERRORS("type", certificate_errors)
 
 const struct metric_family sidecar_families[SIDECAR_METRIC_COUNT] = {
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
 
 #include "common/sidecar_families.def"
 };

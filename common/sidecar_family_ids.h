@@ -3,7 +3,7 @@
 #ifndef SPINDLE_COMMON_SIDECAR_FAMILY_IDS_H
 #define SPINDLE_COMMON_SIDECAR_FAMILY_IDS_H
 
-#include "common/process_metrics.h"
+#include "common/metric/process_metrics.h"
 
 enum sidecar_metric {
     M_SIDECAR_BEFORE = COMMON_METRIC_COUNT - 1,

@@ -2,7 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "sidecar/skipped_roots.h"
 
 #include <string.h>

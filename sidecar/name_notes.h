@@ -2,7 +2,7 @@
 #ifndef SPINDLE_SIDECAR_NAME_NOTES_H
 #define SPINDLE_SIDECAR_NAME_NOTES_H
 
-#include "common/metric.h"
+#include "common/metric/metric.h"
 #include "common/resolve/resolver.h"
 #include "sidecar/notes.h"
 

@@ -1,6 +1,6 @@
 #include "sidecar/sidecar_internal.h"
 
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "sidecar/metrics.h"
 
 #include <unistd.h>

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_WORKER_H
 #define SPINDLE_SIDECAR_WORKER_H
 
-#include "common/metric.h"
+#include "common/metric/metric.h"
 #include "common/resolve/resolver.h"
 #include "sidecar/conn.h"
 #include "sidecar/mailbox.h"

@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
 #include "common/log/log_line.h"
-#include "common/process_metrics.h"
+#include "common/metric/process_metrics.h"
 
 #include <assert.h>
 #include <poll.h>

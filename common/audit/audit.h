@@ -14,7 +14,7 @@
 
 #include "common/base/why.h"
 #include "common/log/log.h"
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 struct audit; /* opaque */
 

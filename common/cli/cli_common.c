@@ -2,7 +2,7 @@
 
 #include "common/crypto/crypto_facts.h"
 #include "common/crypto/selftest.h"
-#include "common/metric_text.h"
+#include "common/metric/metric_text.h"
 
 #include <limits.h>
 #include <stdio.h>

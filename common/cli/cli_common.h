@@ -9,7 +9,7 @@
 #include "common/cli/command.h"
 #include "common/config/option.h"
 #include "common/loop/address.h"
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 struct program_facts {
     const struct option_table *options;

@@ -7,7 +7,7 @@
 #include "common/http/http_server.h"
 #include "common/log/log_limit.h"
 #include "common/loop/acceptor.h"
-#include "common/process_metrics.h"
+#include "common/metric/process_metrics.h"
 
 #define HTTP_READ_SIZE (16u * 1024)
 #define HTTP_HEAD_SIZE 512

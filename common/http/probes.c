@@ -1,7 +1,7 @@
 #include "common/http/probes.h"
 
 #include "common/base/mem.h"
-#include "common/metric_text.h"
+#include "common/metric/metric_text.h"
 
 struct probes {
     struct probes_options opt;

@@ -4,7 +4,7 @@
 #define SPINDLE_COMMON_HTTP_PROBES_H
 
 #include "common/http/http_server.h"
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 struct probes_options {
     struct metrics *metrics; /* borrowed */

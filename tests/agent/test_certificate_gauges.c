@@ -2,7 +2,7 @@
 #include "agent/certificate_gauges.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
-#include "common/metric_text.h"
+#include "common/metric/metric_text.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 

@@ -3,7 +3,7 @@
 #include "agent/node_scrape.h"
 #include "common/base/clock.h"
 #include "common/log/log.h"
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "common/sidecar_families.h"
 #include "tests/support/runner.h"
 

@@ -2,7 +2,7 @@
 #include "agent/metrics.h"
 #include "agent/node_text.h"
 #include "common/base/mem.h"
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "common/sidecar_families.h"
 #include "tests/support/runner.h"
 

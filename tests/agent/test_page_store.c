@@ -3,7 +3,7 @@
 #include "agent/metrics.h"
 #include "agent/page_store.h"
 #include "common/base/mem.h"
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

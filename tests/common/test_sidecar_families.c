@@ -1,5 +1,5 @@
 /* The contract of the metrics page: released families keep their meaning, and all fit in a page. */
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "common/sidecar_families.h"
 #include "tests/support/runner.h"
 

@@ -1,7 +1,7 @@
 /* The reader of metrics pages: a good page with bytes of the input written over it, read, and
  * written out as a scrape does. Input: records of offset (2 bytes), length (1), bytes. */
-#include "common/metric_page.h"
-#include "common/metric_text.h"
+#include "common/metric/metric_page.h"
+#include "common/metric/metric_text.h"
 #include "common/sidecar_families.h"
 
 #include <stdlib.h>

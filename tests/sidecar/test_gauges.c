@@ -1,7 +1,7 @@
 /* What the sidecar's metrics say of its identity: rotations, ages, ends. */
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "sidecar/gauges.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

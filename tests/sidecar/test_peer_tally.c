@@ -1,7 +1,7 @@
 /* Connections by peer: some have a series of their own, the others share one. */
 #include "common/base/mem.h"
-#include "common/metric_page.h"
-#include "common/metric_text.h"
+#include "common/metric/metric_page.h"
+#include "common/metric/metric_text.h"
 #include "sidecar/peer_tally.h"
 #include "tests/support/runner.h"
 

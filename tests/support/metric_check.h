@@ -2,7 +2,7 @@
 #ifndef SPINDLE_TESTS_METRIC_CHECK_H
 #define SPINDLE_TESTS_METRIC_CHECK_H
 
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 /* Asserts names, units, help, labels, buckets; and at most `series_max` series, so that a label set
  * that grew is noticed. */

@@ -1,7 +1,7 @@
 /* The audit log: every event is a line of JSON, nothing is lost unsaid, and nobody waits for it. */
 #include "common/audit/audit.h"
 #include "common/base/clock.h"
-#include "common/process_metrics.h"
+#include "common/metric/process_metrics.h"
 #include "tests/support/audit_case.h"
 #include "tests/support/runner.h"
 
@@ -123,9 +123,9 @@ END_TEST
 /* --- slow, full, gone ------------------------------------------------------------------------- */
 
 #define METRICS_COMPONENT "test"
-#include "common/metrics_table.h"
+#include "common/metric/metrics_table.h"
 static const struct metric_family families[] = {
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
 };
 
 /* Everything that a pipe has, until its writer has closed it. */

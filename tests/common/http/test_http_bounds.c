@@ -1,7 +1,7 @@
 /* The HTTP server's bounds: time, places, memory and descriptors that hostile clients may take, and
  * who makes room for whom. Over real loopback sockets, as in test_http_server.c. */
 #define METRICS_COMPONENT "test"
-#include "common/metrics_table.h"
+#include "common/metric/metrics_table.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/http_case.h"
 #include "tests/support/runner.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const struct metric_family families[COMMON_METRIC_COUNT] = {
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
 };
 static struct metrics *metrics;
 static size_t large; /* size of /large */

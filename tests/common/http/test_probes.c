@@ -1,6 +1,6 @@
 /* /metrics, /live and /ready as a scraper gets them, and the process's own figures. */
 #define METRICS_COMPONENT "test"
-#include "common/metrics_table.h"
+#include "common/metric/metrics_table.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static const struct metric_family table[] = {
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
 };
 static const struct metric_label open_label[] = {L_RESULT, L_TRUST_DOMAIN}; /* not used here */
 

@@ -1,8 +1,8 @@
 /* What metric.c, metric_page.c and metric_adopt.c know of each other. Nobody else includes it. */
-#ifndef SPINDLE_COMMON_METRIC_INTERNAL_H
-#define SPINDLE_COMMON_METRIC_INTERNAL_H
+#ifndef SPINDLE_COMMON_METRIC_METRIC_INTERNAL_H
+#define SPINDLE_COMMON_METRIC_METRIC_INTERNAL_H
 
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 
 #include <stdatomic.h>
 #include <string.h>

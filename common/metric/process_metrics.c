@@ -1,4 +1,4 @@
-#include "common/process_metrics.h"
+#include "common/metric/process_metrics.h"
 
 #include "common/base/mem.h"
 #include "common/log/log.h"

@@ -1,7 +1,7 @@
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 
 #include "common/base/mem.h"
-#include "common/metric_internal.h"
+#include "common/metric/metric_internal.h"
 
 #include <assert.h>
 #include <errno.h>

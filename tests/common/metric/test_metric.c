@@ -1,6 +1,6 @@
 /* Counting: slots, labels, reasons, open labels and their cap. */
 #define METRICS_COMPONENT "test"
-#include "common/metrics_table.h"
+#include "common/metric/metrics_table.h"
 
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
@@ -17,7 +17,7 @@ static const double bounds[] = {.001, .1, 1};
 
 /* clang-format off */
 static const struct metric_family table[TABLE_COUNT] = {
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
     METRIC(CALLS, COUNTER, "calls_total", "", "Calls.", NO_BUCKETS,
            METRIC_VALUES("color", color_values), METRIC_ERRORS("reason", reason_errors))
     METRIC(TIME, HISTOGRAM, "time_seconds", "seconds", "Time.", BUCKETS(bounds), L_RESULT)

@@ -1,4 +1,4 @@
-#include "common/metric_text.h"
+#include "common/metric/metric_text.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* The reference page of a program's metrics, from the table that the program counts in. */
-#include "common/metric_text.h"
+#include "common/metric/metric_text.h"
 
 static const char *type_word(const struct metric_family *f)
 {

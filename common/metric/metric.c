@@ -1,5 +1,5 @@
 #include "common/base/mem.h"
-#include "common/metric_internal.h"
+#include "common/metric/metric_internal.h"
 
 #include <assert.h>
 

@@ -1,10 +1,10 @@
 /* The metrics page: counted in by one process, gone on from by the next, read by one that trusts
  * neither. */
 #define METRICS_COMPONENT "test"
-#include "common/metrics_table.h"
+#include "common/metric/metrics_table.h"
 
 #include "common/base/mem.h"
-#include "common/metric_page.h"
+#include "common/metric/metric_page.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>
@@ -34,7 +34,7 @@ static const double bounds[] = {.001, .1, 1};
 
 /* clang-format off */
 static const struct metric_family table[TABLE_COUNT] = {
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
     CALLS_ROW(CALLS, reason_errors)
     TIME_ROW(TIME)
     METRIC(LEVEL, GAUGE, "level", "", "Level.", NO_BUCKETS, L_TRUST_DOMAIN, L_RESULT)

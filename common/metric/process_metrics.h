@@ -1,13 +1,13 @@
-/* The families of common/metrics.def: build, log and the process itself. They come first in each
- * program's table, so one enum serves both. Loop thread only. */
-#ifndef SPINDLE_COMMON_PROCESS_METRICS_H
-#define SPINDLE_COMMON_PROCESS_METRICS_H
+/* The families of common/metric/metrics.def: build, log and the process itself. They come first in
+ * each program's table, so one enum serves both. Loop thread only. */
+#ifndef SPINDLE_COMMON_METRIC_PROCESS_METRICS_H
+#define SPINDLE_COMMON_METRIC_PROCESS_METRICS_H
 
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 enum common_metric {
 #define METRIC(id, ...) M_##id,
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
 #undef METRIC
     COMMON_METRIC_COUNT
 };

@@ -2,8 +2,8 @@
  * 64-bit slots whose layout follows from the table alone. Counting is one relaxed atomic add, from
  * any thread, and never allocates. All series of closed label sets exist from start with 0.
  * Exposition is in metric_text.h. */
-#ifndef SPINDLE_COMMON_METRIC_H
-#define SPINDLE_COMMON_METRIC_H
+#ifndef SPINDLE_COMMON_METRIC_METRIC_H
+#define SPINDLE_COMMON_METRIC_METRIC_H
 
 #include "common/base/why.h"
 

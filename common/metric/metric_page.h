@@ -8,10 +8,10 @@
  * family is known by the fingerprint of its name, type, unit, buckets and label values, so that the
  * ends agree on each family alone, wherever it lies. The value of a label that has only one (a
  * version) is no part of that; those of build_info are told in the header. */
-#ifndef SPINDLE_COMMON_METRIC_PAGE_H
-#define SPINDLE_COMMON_METRIC_PAGE_H
+#ifndef SPINDLE_COMMON_METRIC_METRIC_PAGE_H
+#define SPINDLE_COMMON_METRIC_METRIC_PAGE_H
 
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 #define METRIC_PAGE_MAGIC "SPMETRIC"
 #define METRIC_PAGE_VERSION 1u

@@ -1,6 +1,6 @@
 /* The sidecar's end of a metrics page: counting moves into it while threads count. */
 #include "common/base/mem.h"
-#include "common/metric_internal.h"
+#include "common/metric/metric_internal.h"
 
 #include <stdio.h>
 #include <sys/mman.h>

@@ -1,9 +1,9 @@
 /* Exposition, byte for byte: text 0.0.4, OpenMetrics 1.0, and which one an Accept header gets. */
 #define METRICS_COMPONENT "test"
-#include "common/metrics_table.h"
+#include "common/metric/metrics_table.h"
 
 #include "common/base/mem.h"
-#include "common/metric_text.h"
+#include "common/metric/metric_text.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@ static const double bounds[] = {.0005, .25, 1};
 
 /* clang-format off */
 static const struct metric_family table[TABLE_COUNT] = {
-#include "common/metrics.def"
+#include "common/metric/metrics.def"
     METRIC(CALLS, COUNTER, "calls_total", "", "Calls \\ of \"us\"\nand them.", NO_BUCKETS,
            METRIC_VALUES("side", side_values))
     METRIC(TIME, HISTOGRAM, "time_seconds", "seconds", "Time.", BUCKETS(bounds))

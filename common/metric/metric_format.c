@@ -1,5 +1,5 @@
 /* Which exposition a scraper wants: the Accept header, and nothing else. */
-#include "common/metric_text.h"
+#include "common/metric/metric_text.h"
 
 #include <strings.h>
 

@@ -1,9 +1,9 @@
 /* What turns the rows of metrics.def into a table of families. Included by each program's
  * metrics.c and by tests, nowhere else. The includer defines METRICS_COMPONENT, its name. */
-#ifndef SPINDLE_COMMON_METRICS_TABLE_H
-#define SPINDLE_COMMON_METRICS_TABLE_H
+#ifndef SPINDLE_COMMON_METRIC_METRICS_TABLE_H
+#define SPINDLE_COMMON_METRIC_METRICS_TABLE_H
 
-#include "common/process_metrics.h"
+#include "common/metric/process_metrics.h"
 
 #include <wolfssl/version.h>
 

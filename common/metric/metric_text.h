@@ -1,11 +1,11 @@
 /* Exposition of metrics: Prometheus text 0.0.4 and OpenMetrics 1.0, and a page of documentation
  * from the same table. Loop thread, where nothing else is said; allocates nothing but the buffer's
  * growth. */
-#ifndef SPINDLE_COMMON_METRIC_TEXT_H
-#define SPINDLE_COMMON_METRIC_TEXT_H
+#ifndef SPINDLE_COMMON_METRIC_METRIC_TEXT_H
+#define SPINDLE_COMMON_METRIC_METRIC_TEXT_H
 
 #include "common/base/buf.h"
-#include "common/metric.h"
+#include "common/metric/metric.h"
 
 enum metric_format { METRIC_TEXT, METRIC_OPENMETRICS };
 #define METRIC_TEXT_MAX (4u << 20) /* a cap that a page of all series stays far below */
