@@ -3,7 +3,7 @@
 #include "common/base/mem.h"
 #include "common/config/log_words.h"
 #include "common/loop/socket_folder.h"
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
-#include "common/sidecar_families.h"
+#include "common/share/sidecar_families.h"
 
 #include <string.h>
 

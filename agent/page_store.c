@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
 #include "common/metric/metric_text.h"
-#include "common/sidecar_families.h"
+#include "common/share/sidecar_families.h"
 
 #include <assert.h>
 #include <string.h>

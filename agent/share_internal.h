@@ -7,7 +7,7 @@
 #include "agent/share.h"
 #include "common/base/crowd.h"
 #include "common/log/log_limit.h"
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 
 enum guest_state {
     GUEST_SILENT,   /* has not said HELLO */

@@ -3,7 +3,7 @@
 #include "common/base/mem.h"
 #include "common/config/log_words.h"
 #include "common/loop/descriptors.h"
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 #include "sidecar/config_sockets.h"
 #include "sidecar/places.h"
 

@@ -1,10 +1,10 @@
-/* The sidecar's metrics (common/sidecar_families.def): one function for each event that more than
- * one family counts. Thread-safe, as metric.h says. `direction` is enum route_direction. */
+/* The sidecar's metrics (common/share/sidecar_families.def): one function for each event that more
+ * than one family counts. Thread-safe, as metric.h says. `direction` is enum route_direction. */
 #ifndef SPINDLE_SIDECAR_METRICS_H
 #define SPINDLE_SIDECAR_METRICS_H
 
-#include "common/sidecar_families.h"
-#include "common/sidecar_family_ids.h"
+#include "common/share/sidecar_families.h"
+#include "common/share/sidecar_family_ids.h"
 #include "sidecar/config.h"
 
 /* Handshake completed after `ns`; group as tls_group_name says. */

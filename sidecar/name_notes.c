@@ -1,7 +1,7 @@
 #include "sidecar/name_notes.h"
 
 #include "common/base/mem.h"
-#include "common/sidecar_family_ids.h"
+#include "common/share/sidecar_family_ids.h"
 
 #include <assert.h>
 

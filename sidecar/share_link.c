@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/log/log.h"
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 
 #include <errno.h>
 #include <stdio.h>

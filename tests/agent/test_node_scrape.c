@@ -4,7 +4,7 @@
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "common/metric/metric_page.h"
-#include "common/sidecar_families.h"
+#include "common/share/sidecar_families.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include "agent/node_text.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
-#include "common/sidecar_families.h"
+#include "common/share/sidecar_families.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

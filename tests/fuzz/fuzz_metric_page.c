@@ -2,7 +2,7 @@
  * written out as a scrape does. Input: records of offset (2 bytes), length (1), bytes. */
 #include "common/metric/metric_page.h"
 #include "common/metric/metric_text.h"
-#include "common/sidecar_families.h"
+#include "common/share/sidecar_families.h"
 
 #include <stdlib.h>
 #include <unistd.h>

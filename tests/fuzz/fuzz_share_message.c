@@ -1,5 +1,5 @@
 /* Messages of share.sock: what is taken can be said again, and says the same. */
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
 #define SPINDLE_TESTS_LINK_CASE_H
 
 #include "common/loop/unix_socket.h"
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 #include "sidecar/share_link.h"
 #include "tests/support/temp_dir.h"
 

@@ -5,7 +5,7 @@
 
 #include "agent/metrics.h"
 #include "agent/share.h"
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"

@@ -1,5 +1,5 @@
 /* Messages of share.sock: what goes in comes out, and what a stranger may send is refused whole. */
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/runner.h"
 

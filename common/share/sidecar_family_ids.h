@@ -1,14 +1,14 @@
 /* Ids of the rows of sidecar_families.def, the common ones first; and of the label values that are
  * no errors. */
-#ifndef SPINDLE_COMMON_SIDECAR_FAMILY_IDS_H
-#define SPINDLE_COMMON_SIDECAR_FAMILY_IDS_H
+#ifndef SPINDLE_COMMON_SHARE_SIDECAR_FAMILY_IDS_H
+#define SPINDLE_COMMON_SHARE_SIDECAR_FAMILY_IDS_H
 
 #include "common/metric/process_metrics.h"
 
 enum sidecar_metric {
     M_SIDECAR_BEFORE = COMMON_METRIC_COUNT - 1,
 #define METRIC(id, ...) M_##id,
-#include "common/sidecar_families.def"
+#include "common/share/sidecar_families.def"
 #undef METRIC
     SIDECAR_METRIC_COUNT
 };

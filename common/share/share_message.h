@@ -5,8 +5,8 @@
  * A newer program may append fields and send types of its own: what follows the fields known here
  * is ignored, an unknown type is SHARE_OTHER. Anything else asks for another version. Encode and
  * decode are pure; every byte of a packet is the sender's choice. Any thread. */
-#ifndef SPINDLE_COMMON_SHARE_MESSAGE_H
-#define SPINDLE_COMMON_SHARE_MESSAGE_H
+#ifndef SPINDLE_COMMON_SHARE_SHARE_MESSAGE_H
+#define SPINDLE_COMMON_SHARE_SHARE_MESSAGE_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

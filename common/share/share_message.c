@@ -1,4 +1,4 @@
-#include "common/share_message.h"
+#include "common/share/share_message.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * are in sidecar_family_ids.h, which the agent does not include: its own ids have the same names.
  * A family of a release never changes its name, type, buckets or label values; new ones come at the
  * end. */
-#ifndef SPINDLE_COMMON_SIDECAR_FAMILIES_H
-#define SPINDLE_COMMON_SIDECAR_FAMILIES_H
+#ifndef SPINDLE_COMMON_SHARE_SIDECAR_FAMILIES_H
+#define SPINDLE_COMMON_SHARE_SIDECAR_FAMILIES_H
 
 #include "common/metric/metric.h"
 

@@ -1,7 +1,7 @@
-#include "common/sidecar_families.h"
+#include "common/share/sidecar_families.h"
 
 #include "common/resolve/name_result.h"
-#include "common/sidecar_family_ids.h"
+#include "common/share/sidecar_family_ids.h"
 
 #define METRICS_COMPONENT "sidecar"
 #include "common/metric/metrics_table.h"
@@ -116,7 +116,7 @@ static const char *const name_bound_values[] = {[NAME_BOUND_NAMES] = "names",
 const struct metric_family sidecar_families[SIDECAR_METRIC_COUNT] = {
 #include "common/metric/metrics.def"
 
-#include "common/sidecar_families.def"
+#include "common/share/sidecar_families.def"
 };
 
 size_t sidecar_families_count(void)

@@ -1,6 +1,6 @@
 /* The contract of the metrics page: released families keep their meaning, and all fit in a page. */
 #include "common/metric/metric_page.h"
-#include "common/sidecar_families.h"
+#include "common/share/sidecar_families.h"
 #include "tests/support/runner.h"
 
 #include <inttypes.h>
@@ -13,7 +13,7 @@ static const struct {
     const char *name;
     uint64_t fingerprint;
 } pinned[] = {
-#include "tests/common/sidecar_families.pins"
+#include "tests/common/share/sidecar_families.pins"
 };
 
 static const struct metric_family *find(const char *name)
@@ -58,8 +58,8 @@ START_TEST(test_every_family_is_pinned)
         printf("{\"%s\", 0x%016" PRIx64 "},\n", f->name, metric_fingerprint(f));
         missing++;
     }
-    ck_assert_msg(missing == 0, "add the %zu rows above to tests/common/sidecar_families.pins",
-                  missing);
+    ck_assert_msg(missing == 0,
+                  "add the %zu rows above to tests/common/share/sidecar_families.pins", missing);
 }
 END_TEST
 
