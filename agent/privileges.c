@@ -1,6 +1,6 @@
 #include "agent/privileges.h"
 
-#include "common/sandbox_list.h"
+#include "common/sandbox/sandbox_list.h"
 
 #include <linux/capability.h>
 #include <sys/syscall.h>

@@ -1,7 +1,7 @@
 #include "sidecar/commands.h"
 
 #include "common/base/inherited.h"
-#include "common/process_guard.h"
+#include "common/sandbox/process_guard.h"
 
 int main(int argc, char **argv)
 {

@@ -1,6 +1,6 @@
 #include "sidecar/privileges.h"
 
-#include "common/sandbox_list.h"
+#include "common/sandbox/sandbox_list.h"
 
 #include <limits.h>
 #include <stdlib.h>

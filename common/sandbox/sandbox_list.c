@@ -1,4 +1,4 @@
-#include "common/sandbox_list.h"
+#include "common/sandbox/sandbox_list.h"
 
 #include "common/base/mem.h"
 

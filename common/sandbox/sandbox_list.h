@@ -1,8 +1,8 @@
 /* The list of paths that a program builds for its sandbox_rules from its configuration. */
-#ifndef SPINDLE_COMMON_SANDBOX_LIST_H
-#define SPINDLE_COMMON_SANDBOX_LIST_H
+#ifndef SPINDLE_COMMON_SANDBOX_SANDBOX_LIST_H
+#define SPINDLE_COMMON_SANDBOX_SANDBOX_LIST_H
 
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 
 #define SANDBOX_LIST_MAX 4096
 

@@ -1,7 +1,7 @@
 /* The sandbox from inside: each test enters it in a child and tells what it may and may not do. */
 #include "common/base/mem.h"
 #include "common/resolve/name_lookup.h"
-#include "common/sandbox_list.h"
+#include "common/sandbox/sandbox_list.h"
 #include "tests/support/fake_dns.h"
 #include "tests/support/runner.h"
 

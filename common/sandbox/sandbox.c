@@ -1,4 +1,4 @@
-#include "common/sandbox_internal.h"
+#include "common/sandbox/sandbox_internal.h"
 
 #include <dirent.h>
 #include <linux/capability.h>

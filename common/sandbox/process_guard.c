@@ -1,4 +1,4 @@
-#include "common/process_guard.h"
+#include "common/sandbox/process_guard.h"
 
 #include <sys/prctl.h>
 #include <sys/resource.h>

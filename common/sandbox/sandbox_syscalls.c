@@ -1,5 +1,5 @@
 /* Seccomp through libseccomp: a list of what may be called, the rest fails with EPERM. */
-#include "common/sandbox_internal.h"
+#include "common/sandbox/sandbox_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

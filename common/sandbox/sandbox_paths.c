@@ -1,6 +1,6 @@
 /* Landlock, by its system calls: libc has no wrappers, and the headers of the build machine may be
  * older than the kernel that runs us. */
-#include "common/sandbox_internal.h"
+#include "common/sandbox/sandbox_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
  *
  * Call once, before threads are started and after opening what needs privilege: capabilities and
  * landlock hold for the calling thread and those that it starts from then on. */
-#ifndef SPINDLE_COMMON_SANDBOX_H
-#define SPINDLE_COMMON_SANDBOX_H
+#ifndef SPINDLE_COMMON_SANDBOX_SANDBOX_H
+#define SPINDLE_COMMON_SANDBOX_SANDBOX_H
 
 #include "common/base/buf.h"
 #include "common/base/why.h"
