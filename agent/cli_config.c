@@ -1,8 +1,8 @@
 /* What `config check` looks at in this program. */
 #include "agent/commands.h"
-#include "agent/config.h"
+#include "agent/config/config.h"
+#include "agent/config/reload.h"
 #include "agent/entries.h"
-#include "agent/reload.h"
 
 static err_t worse(err_t a, err_t b)
 {

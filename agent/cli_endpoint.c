@@ -1,6 +1,6 @@
 #include "agent/cli_endpoint.h"
 
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "common/base/quantity.h"
 #include "common/cli/cli_common.h"
 #include "common/rpc/rpc_code.h"

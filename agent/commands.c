@@ -1,7 +1,7 @@
 #include "agent/commands.h"
 
 #include "agent/audit_events.h"
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "agent/metrics.h"
 
 static const struct command commands[] = {

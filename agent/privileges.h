@@ -2,7 +2,7 @@
 #ifndef SPINDLE_AGENT_PRIVILEGES_H
 #define SPINDLE_AGENT_PRIVILEGES_H
 
-#include "agent/config.h"
+#include "agent/config/config.h"
 
 #include <uv.h>
 

@@ -10,7 +10,7 @@
 #ifndef SPINDLE_AGENT_RECORD_H
 #define SPINDLE_AGENT_RECORD_H
 
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "agent/record_item.h"
 #include "common/base/why.h"
 

@@ -1,6 +1,6 @@
 /* The configuration of both programs: YAML and the option engine. Whatever the bytes, an error
  * comes with a line of its own, and what was read can be compared with itself and freed. */
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "common/config/yaml.h"
 #include "sidecar/config.h"
 

@@ -1,10 +1,10 @@
 /* Reads configuration and entries anew when a file changed or when asked, off the loop, and hands
  * both over when both are good, or says what is wrong. A hint that changed nothing (by device,
  * inode, size and times of the files) is silent. Loop thread only. */
-#ifndef SPINDLE_AGENT_RELOAD_H
-#define SPINDLE_AGENT_RELOAD_H
+#ifndef SPINDLE_AGENT_CONFIG_RELOAD_H
+#define SPINDLE_AGENT_CONFIG_RELOAD_H
 
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "agent/entries.h"
 
 #include <uv.h>

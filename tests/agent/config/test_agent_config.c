@@ -1,5 +1,5 @@
 /* The agent's configuration: the contract's file, defaults, and one exact line for each mistake. */
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "common/base/mem.h"
 #include "tests/support/config_case.h"
 #include "tests/support/runner.h"

@@ -1,8 +1,8 @@
 /* The agent's configuration, as read from YAML and --set. Filled by the option engine from
- * agent/options.def; strings are owned by the config. Immutable once loaded; a reload makes a new
- * one and asks agent_config_check_reload before it takes over. Loop thread only. */
-#ifndef SPINDLE_AGENT_CONFIG_H
-#define SPINDLE_AGENT_CONFIG_H
+ * agent/config/options.def; strings are owned by the config. Immutable once loaded; a reload makes
+ * a new one and asks agent_config_check_reload before it takes over. Loop thread only. */
+#ifndef SPINDLE_AGENT_CONFIG_CONFIG_H
+#define SPINDLE_AGENT_CONFIG_CONFIG_H
 
 #include "common/base/buf.h"
 #include "common/config/option.h"

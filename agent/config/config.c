@@ -1,4 +1,4 @@
-#include "agent/config.h"
+#include "agent/config/config.h"
 
 #include "common/base/mem.h"
 #include "common/config/log_words.h"
@@ -26,7 +26,7 @@ static const struct option_word record_failures[] = {
 
 #define OPTION_STRUCT struct agent_config
 static const struct option rows[] = {
-#include "agent/options.def"
+#include "agent/config/options.def"
 };
 #undef OPTION_STRUCT
 
