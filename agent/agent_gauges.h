@@ -4,7 +4,7 @@
 
 #include "agent/authority.h"
 #include "agent/endpoint.h"
-#include "agent/metrics.h"
+#include "agent/telemetry/metrics.h"
 
 struct agent_gauges; /* opaque */
 

@@ -4,7 +4,6 @@
 
 #include "agent/admin.h"
 #include "agent/agent_gauges.h"
-#include "agent/audit_events.h"
 #include "agent/config/reload.h"
 #include "agent/descriptors.h"
 #include "agent/endpoint.h"
@@ -13,6 +12,7 @@
 #include "agent/record.h"
 #include "agent/revoker.h"
 #include "agent/share.h"
+#include "agent/telemetry/audit_events.h"
 #include "common/http/probes.h"
 
 #define AGENT_SIGNALS 3

@@ -1,6 +1,6 @@
 /* What the agent keeps of what it issued and revoked: how both are opened, and whom they tell. */
 #include "agent/agent_internal.h"
-#include "agent/audit_events.h"
+#include "agent/telemetry/audit_events.h"
 #include "common/spiffe/bundle.h"
 
 #include <limits.h>

@@ -6,7 +6,7 @@
 #define SPINDLE_AGENT_CALL_H
 
 #include "agent/connection.h"
-#include "agent/metrics.h"
+#include "agent/telemetry/metrics.h"
 #include "common/rpc/rpc_server.h"
 
 struct call {

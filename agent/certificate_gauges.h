@@ -4,8 +4,8 @@
 #ifndef SPINDLE_AGENT_CERTIFICATE_GAUGES_H
 #define SPINDLE_AGENT_CERTIFICATE_GAUGES_H
 
-#include "agent/metrics.h"
 #include "agent/minter.h"
+#include "agent/telemetry/metrics.h"
 
 /* `metrics` may be NULL, now is in Unix seconds. */
 void certificate_gauges_set(struct metrics *metrics, const struct minter *minter, int64_t now);

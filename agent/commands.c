@@ -1,8 +1,8 @@
 #include "agent/commands.h"
 
-#include "agent/audit_events.h"
 #include "agent/config/config.h"
-#include "agent/metrics.h"
+#include "agent/telemetry/audit_events.h"
+#include "agent/telemetry/metrics.h"
 
 static const struct command commands[] = {
 #define COMMAND(words, arguments, flags, function, summary)                                        \

@@ -1,7 +1,7 @@
 #include "agent/endpoint.h"
 
-#include "agent/audit_events.h"
 #include "agent/listener.h"
+#include "agent/telemetry/audit_events.h"
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
 

@@ -1,7 +1,7 @@
 #include "agent/issuer.h"
 
-#include "agent/audit_events.h"
-#include "agent/metrics.h"
+#include "agent/telemetry/audit_events.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"

@@ -1,7 +1,7 @@
 #include "agent/minter.h"
 
-#include "agent/metrics.h"
 #include "agent/minter_table.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"

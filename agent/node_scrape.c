@@ -1,7 +1,7 @@
 #include "agent/node_scrape.h"
 
-#include "agent/metrics.h"
 #include "agent/node_text.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"

@@ -1,6 +1,6 @@
 #include "agent/page_store.h"
 
-#include "agent/metrics.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
 #include "common/metric/metric_text.h"

@@ -1,7 +1,7 @@
 #include "agent/record.h"
 
-#include "agent/metrics.h"
 #include "agent/record_store.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"

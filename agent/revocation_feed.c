@@ -1,6 +1,6 @@
 #include "agent/revocation_feed.h"
 
-#include "agent/metrics.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 

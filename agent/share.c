@@ -1,6 +1,6 @@
 #include "agent/listener.h"
-#include "agent/metrics.h"
 #include "agent/share_internal.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/log/log.h"

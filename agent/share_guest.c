@@ -1,5 +1,5 @@
-#include "agent/metrics.h"
 #include "agent/share_internal.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"

@@ -1,6 +1,6 @@
 #include "agent/workload_api.h"
 
-#include "agent/audit_events.h"
+#include "agent/telemetry/audit_events.h"
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
 

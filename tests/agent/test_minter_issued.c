@@ -1,7 +1,7 @@
 /* What the minter says before an SVID leaves, what a refusal then means, and an operator's
  * renewals. */
-#include "agent/metrics.h"
 #include "agent/minter.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 #include "tests/support/authority_case.h"

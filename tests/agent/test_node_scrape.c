@@ -1,6 +1,6 @@
 /* Scrapes of the node over HTTP: off the loop, one after the other, none lost at the end. */
-#include "agent/metrics.h"
 #include "agent/node_scrape.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "common/metric/metric_page.h"

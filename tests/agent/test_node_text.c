@@ -1,6 +1,6 @@
 /* One text for all sidecars of a node: a block a family, a bad page left out. */
-#include "agent/metrics.h"
 #include "agent/node_text.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
 #include "common/share/sidecar_families.h"

@@ -2,8 +2,8 @@
  *   build/release/tests/micro_node [sidecars [scrapes]]
  * Each sidecar counts as a busy one does: both directions used, and every cause of failure once
  * when the third argument is "all". */
-#include "agent/metrics.h"
 #include "agent/node_text.h"
+#include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
 #include "common/share/sidecar_families.h"

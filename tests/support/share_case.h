@@ -3,8 +3,8 @@
 #ifndef SPINDLE_TESTS_SHARE_CASE_H
 #define SPINDLE_TESTS_SHARE_CASE_H
 
-#include "agent/metrics.h"
 #include "agent/share.h"
+#include "agent/telemetry/metrics.h"
 #include "common/share/share_message.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/runner.h"

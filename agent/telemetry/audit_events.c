@@ -1,11 +1,11 @@
-#include "agent/audit_events.h"
+#include "agent/telemetry/audit_events.h"
 
 #include "agent/proc.h"
 #include "common/x509/x509.h"
 
 static const struct audit_event_row rows[] = {
 #define EVENT(name, fields, help) {name, fields, help},
-#include "agent/audit_events.def"
+#include "agent/telemetry/audit_events.def"
 #undef EVENT
 };
 const struct audit_table agent_audit_table = {rows, sizeof rows / sizeof rows[0]};

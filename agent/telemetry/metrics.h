@@ -1,7 +1,7 @@
-/* The agent's metrics: ids and label indexes for agent/metrics.def, and how calls end.
+/* The agent's metrics: ids and label indexes for agent/telemetry/metrics.def, and how calls end.
  * Counting is thread-safe (metric.h); open labels (trust_domain) on the loop thread only. */
-#ifndef SPINDLE_AGENT_METRICS_H
-#define SPINDLE_AGENT_METRICS_H
+#ifndef SPINDLE_AGENT_TELEMETRY_METRICS_H
+#define SPINDLE_AGENT_TELEMETRY_METRICS_H
 
 #include "common/metric/process_metrics.h"
 #include "common/revocation/revocation.h"
@@ -10,7 +10,7 @@
 enum agent_metric {
     M_AGENT_BEFORE = COMMON_METRIC_COUNT - 1,
 #define METRIC(id, ...) M_##id,
-#include "agent/metrics.def"
+#include "agent/telemetry/metrics.def"
 #undef METRIC
     AGENT_METRIC_COUNT
 };
@@ -32,7 +32,7 @@ enum page_state { PAGE_CONNECTED, PAGE_GONE };
 enum agent_method agent_method_of(const char *path);
 /* "FetchX509SVID", "Health.Check", "other". */
 const char *agent_method_name(enum agent_method method);
-/* The gRPC status that goes with an error (agent/outcomes.def). */
+/* The gRPC status that goes with an error (agent/telemetry/outcomes.def). */
 enum rpc_code agent_outcome_code(err_t err);
 
 /* A call ended: agent_workload_api_requests_total. */

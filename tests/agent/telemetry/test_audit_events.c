@@ -1,5 +1,5 @@
 /* Every event of the agent, held against its table. */
-#include "agent/audit_events.h"
+#include "agent/telemetry/audit_events.h"
 #include "tests/support/audit_case.h"
 #include "tests/support/runner.h"
 

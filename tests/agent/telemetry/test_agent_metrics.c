@@ -1,5 +1,5 @@
 /* The agent's table of metrics, and how calls end. */
-#include "agent/metrics.h"
+#include "agent/telemetry/metrics.h"
 #include "tests/support/metric_check.h"
 #include "tests/support/runner.h"
 

@@ -1,4 +1,4 @@
-#include "agent/metrics.h"
+#include "agent/telemetry/metrics.h"
 
 #define METRICS_COMPONENT "agent"
 #include "common/metric/metrics_table.h"
@@ -38,19 +38,19 @@ static const char *const revocation_reason_values[] = {
 /* The table of outcomes in three columns; the last row is every other error. */
 static const err_t outcome_errors[] = {
 #define OUTCOME(error, code, name) ERR_##error,
-#include "agent/outcomes.def"
+#include "agent/telemetry/outcomes.def"
 #undef OUTCOME
 };
 #define OUTCOME_COUNT METRIC_COUNT_OF(outcome_errors)
 static const char *const code_values[] = {
 #define OUTCOME(error, code, name) name,
-#include "agent/outcomes.def"
+#include "agent/telemetry/outcomes.def"
 #undef OUTCOME
     "Internal",
 };
 static const enum rpc_code codes[] = {
 #define OUTCOME(error, code, name) RPC_##code,
-#include "agent/outcomes.def"
+#include "agent/telemetry/outcomes.def"
 #undef OUTCOME
     RPC_INTERNAL,
 };
@@ -84,7 +84,7 @@ static const double bounds_scrape[] = {.0005, .001, .0025, .005, .01, .025, .05,
 const struct metric_family agent_metrics[AGENT_METRIC_COUNT] = {
 #include "common/metric/metrics.def"
 
-#include "agent/metrics.def"
+#include "agent/telemetry/metrics.def"
 };
 
 enum agent_method agent_method_of(const char *path)

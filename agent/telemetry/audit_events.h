@@ -1,7 +1,7 @@
 /* The agent's audit events (audit_events.def), one function each. `a` may be NULL: the log is off.
  * Loop thread only. */
-#ifndef SPINDLE_AGENT_AUDIT_EVENTS_H
-#define SPINDLE_AGENT_AUDIT_EVENTS_H
+#ifndef SPINDLE_AGENT_TELEMETRY_AUDIT_EVENTS_H
+#define SPINDLE_AGENT_TELEMETRY_AUDIT_EVENTS_H
 
 #include "agent/peer.h"
 #include "agent/svid.h"
