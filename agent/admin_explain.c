@@ -2,8 +2,8 @@
 
 #include "agent/admin.h"
 #include "agent/attest_unix.h"
+#include "agent/caller/peer.h"
 #include "agent/explain.h"
-#include "agent/peer.h"
 #include "agent/proc.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"

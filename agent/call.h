@@ -5,7 +5,7 @@
 #ifndef SPINDLE_AGENT_CALL_H
 #define SPINDLE_AGENT_CALL_H
 
-#include "agent/connection.h"
+#include "agent/caller/connection.h"
 #include "agent/telemetry/metrics.h"
 #include "common/rpc/rpc_server.h"
 

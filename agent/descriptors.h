@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_DESCRIPTORS_H
 #define SPINDLE_AGENT_DESCRIPTORS_H
 
-#include "agent/connection.h"
+#include "agent/caller/connection.h"
 
 struct descriptor_limits {
     struct connection_limits api;   /* api.sock */

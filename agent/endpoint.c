@@ -1,6 +1,6 @@
 #include "agent/endpoint.h"
 
-#include "agent/listener.h"
+#include "agent/caller/listener.h"
 #include "agent/telemetry/audit_events.h"
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"

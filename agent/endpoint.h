@@ -5,7 +5,7 @@
 #ifndef SPINDLE_AGENT_ENDPOINT_H
 #define SPINDLE_AGENT_ENDPOINT_H
 
-#include "agent/connection.h"
+#include "agent/caller/connection.h"
 #include "agent/health.h"
 #include "agent/workload_api.h"
 

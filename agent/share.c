@@ -1,4 +1,4 @@
-#include "agent/listener.h"
+#include "agent/caller/listener.h"
 #include "agent/share_internal.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"

@@ -7,7 +7,7 @@
 #define SPINDLE_AGENT_SHARE_H
 
 #include "agent/attest_unix.h"
-#include "agent/connection.h"
+#include "agent/caller/connection.h"
 #include "agent/entries.h"
 #include "common/metric/metric.h"
 

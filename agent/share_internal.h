@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_SHARE_INTERNAL_H
 #define SPINDLE_AGENT_SHARE_INTERNAL_H
 
-#include "agent/patience.h"
+#include "agent/caller/patience.h"
 #include "agent/share.h"
 #include "common/base/crowd.h"
 #include "common/log/log_limit.h"

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_TELEMETRY_AUDIT_EVENTS_H
 #define SPINDLE_AGENT_TELEMETRY_AUDIT_EVENTS_H
 
-#include "agent/peer.h"
+#include "agent/caller/peer.h"
 #include "agent/svid.h"
 #include "common/audit/audit.h"
 #include "common/audit/audit_table.h"

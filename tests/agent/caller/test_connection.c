@@ -1,6 +1,6 @@
 /* The table of connections: numbers come and go, a cookie never comes back. The peers are this
  * process itself, over socket pairs. */
-#include "agent/connection.h"
+#include "agent/caller/connection.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

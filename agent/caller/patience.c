@@ -1,4 +1,4 @@
-#include "agent/patience.h"
+#include "agent/caller/patience.h"
 
 #include <signal.h>
 #include <unistd.h>

@@ -2,8 +2,8 @@
  * close of a TCP socket that lingers, which a workload may pass to us. Between patience_begin and
  * patience_end a signal cuts such waits of the loop's thread short, after PATIENCE_MS. Calls that
  * can go on do (SA_RESTART). Loop thread only. */
-#ifndef SPINDLE_AGENT_PATIENCE_H
-#define SPINDLE_AGENT_PATIENCE_H
+#ifndef SPINDLE_AGENT_CALLER_PATIENCE_H
+#define SPINDLE_AGENT_CALLER_PATIENCE_H
 
 #include <stdbool.h>
 #include <time.h>

@@ -2,8 +2,8 @@
  * kernel has it, else pidfd_open plus the start time of /proc/PID/stat (field 22, after the last
  * ')'). peer_check tells whether that very process still lives and still is that user. Loop thread
  * only. AG-1 to AG-3. */
-#ifndef SPINDLE_AGENT_PEER_H
-#define SPINDLE_AGENT_PEER_H
+#ifndef SPINDLE_AGENT_CALLER_PEER_H
+#define SPINDLE_AGENT_CALLER_PEER_H
 
 #include "common/base/why.h"
 

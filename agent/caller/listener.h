@@ -1,8 +1,8 @@
 /* A Unix socket that workloads connect to: makes its folder (0755) and itself, removes a stale one,
  * accepts. It survives running out of descriptors: it pauses, counts, and goes on. Loop thread
  * only. AG-7. */
-#ifndef SPINDLE_AGENT_LISTENER_H
-#define SPINDLE_AGENT_LISTENER_H
+#ifndef SPINDLE_AGENT_CALLER_LISTENER_H
+#define SPINDLE_AGENT_CALLER_LISTENER_H
 
 #include "common/base/why.h"
 

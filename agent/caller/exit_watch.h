@@ -1,7 +1,7 @@
 /* Tells when processes end, by their pidfds: one epoll descriptor inside the loop, so that adding
  * and removing is one syscall and takes effect at once. Loop thread only. AG-6. */
-#ifndef SPINDLE_AGENT_EXIT_WATCH_H
-#define SPINDLE_AGENT_EXIT_WATCH_H
+#ifndef SPINDLE_AGENT_CALLER_EXIT_WATCH_H
+#define SPINDLE_AGENT_CALLER_EXIT_WATCH_H
 
 #include "common/base/why.h"
 

@@ -1,4 +1,4 @@
-#include "agent/exit_watch.h"
+#include "agent/caller/exit_watch.h"
 
 #include "common/base/mem.h"
 

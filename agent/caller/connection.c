@@ -1,6 +1,6 @@
-#include "agent/connection.h"
+#include "agent/caller/connection.h"
 
-#include "agent/exit_watch.h"
+#include "agent/caller/exit_watch.h"
 #include "common/base/mem.h"
 
 #include <assert.h>

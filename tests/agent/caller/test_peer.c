@@ -1,6 +1,6 @@
 /* The process behind a connection. Every case runs with SO_PEERPIDFD (where the kernel has it) and
  * with the fallback for kernels before 6.5. */
-#include "agent/peer.h"
+#include "agent/caller/peer.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/runner.h"
 

@@ -1,4 +1,4 @@
-#include "agent/listener.h"
+#include "agent/caller/listener.h"
 
 #include "common/base/mem.h"
 #include "common/loop/acceptor.h"

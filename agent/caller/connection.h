@@ -3,10 +3,10 @@
  * number is handed to gRPC, is pinned (counted) by each of its calls, and is identified by the
  * socket's cookie: the kernel reuses numbers at once, never cookies. gRPC does not say when it
  * closes one, so those that are gone are swept. Loop thread only. */
-#ifndef SPINDLE_AGENT_CONNECTION_H
-#define SPINDLE_AGENT_CONNECTION_H
+#ifndef SPINDLE_AGENT_CALLER_CONNECTION_H
+#define SPINDLE_AGENT_CALLER_CONNECTION_H
 
-#include "agent/peer.h"
+#include "agent/caller/peer.h"
 
 #include <uv.h>
 

@@ -1,4 +1,4 @@
-#include "agent/peer.h"
+#include "agent/caller/peer.h"
 
 #include "common/base/slice.h"
 
