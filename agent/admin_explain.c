@@ -1,10 +1,10 @@
 #include "agent/admin_explain.h"
 
 #include "agent/admin.h"
-#include "agent/attest_unix.h"
+#include "agent/attest/attest_unix.h"
+#include "agent/attest/proc.h"
 #include "agent/caller/peer.h"
 #include "agent/explain.h"
-#include "agent/proc.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/encode/query.h"

@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_ENTRIES_H
 #define SPINDLE_AGENT_ENTRIES_H
 
-#include "agent/selector.h"
+#include "agent/attest/selector.h"
 #include "common/base/buf.h"
 
 #define ENTRY_HINT_MAX 1024

@@ -6,7 +6,7 @@
 #ifndef SPINDLE_AGENT_SHARE_H
 #define SPINDLE_AGENT_SHARE_H
 
-#include "agent/attest_unix.h"
+#include "agent/attest/attest_unix.h"
 #include "agent/caller/connection.h"
 #include "agent/entries.h"
 #include "common/metric/metric.h"

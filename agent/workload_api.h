@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_WORKLOAD_API_H
 #define SPINDLE_AGENT_WORKLOAD_API_H
 
-#include "agent/attest_unix.h"
+#include "agent/attest/attest_unix.h"
 #include "agent/audience.h"
 #include "agent/call.h"
 

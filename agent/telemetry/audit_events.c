@@ -1,6 +1,6 @@
 #include "agent/telemetry/audit_events.h"
 
-#include "agent/proc.h"
+#include "agent/attest/proc.h"
 #include "common/x509/x509.h"
 
 static const struct audit_event_row rows[] = {

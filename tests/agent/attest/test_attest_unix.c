@@ -1,5 +1,5 @@
 /* Selectors of real processes: our own, and children that run copies of a program. AG-5. */
-#include "agent/attest_unix.h"
+#include "agent/attest/attest_unix.h"
 #include "common/base/mem.h"
 #include "common/crypto/sha256.h"
 #include "tests/support/runner.h"

@@ -1,4 +1,4 @@
-#include "agent/selector.h"
+#include "agent/attest/selector.h"
 
 #include "common/base/mem.h"
 

@@ -1,4 +1,4 @@
-#include "agent/exe_hash.h"
+#include "agent/attest/exe_hash.h"
 
 #include "common/base/mem.h"
 #include "common/crypto/sha256.h"

@@ -1,6 +1,6 @@
 /* Selectors: "unix:uid:1000", SPIRE's names. A set is sorted, unique text; subset is the match. */
-#ifndef SPINDLE_AGENT_SELECTOR_H
-#define SPINDLE_AGENT_SELECTOR_H
+#ifndef SPINDLE_AGENT_ATTEST_SELECTOR_H
+#define SPINDLE_AGENT_ATTEST_SELECTOR_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

@@ -4,10 +4,10 @@
  * the file's identity. One part that cannot be had (no name, unreadable or too large a program)
  * drops its selectors and is logged at debug; a process that has ended, and want of memory or
  * descriptors, fail the whole. Loop thread only. */
-#ifndef SPINDLE_AGENT_ATTEST_UNIX_H
-#define SPINDLE_AGENT_ATTEST_UNIX_H
+#ifndef SPINDLE_AGENT_ATTEST_ATTEST_UNIX_H
+#define SPINDLE_AGENT_ATTEST_ATTEST_UNIX_H
 
-#include "agent/selector.h"
+#include "agent/attest/selector.h"
 
 #include <sys/types.h>
 #include <uv.h>

@@ -1,8 +1,8 @@
 /* Names of user and group ids. NSS may block (LDAP, sssd), so it is asked on the thread pool, one
  * batch at a time; answers, also "has none", are kept a minute. While NSS fails, a name known
  * before stays. Loop thread only. */
-#ifndef SPINDLE_AGENT_NAME_CACHE_H
-#define SPINDLE_AGENT_NAME_CACHE_H
+#ifndef SPINDLE_AGENT_ATTEST_NAME_CACHE_H
+#define SPINDLE_AGENT_ATTEST_NAME_CACHE_H
 
 #include "common/base/err.h"
 

@@ -1,8 +1,8 @@
-#include "agent/attest_unix.h"
+#include "agent/attest/attest_unix.h"
 
-#include "agent/exe_hash.h"
-#include "agent/name_cache.h"
-#include "agent/proc.h"
+#include "agent/attest/exe_hash.h"
+#include "agent/attest/name_cache.h"
+#include "agent/attest/proc.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 

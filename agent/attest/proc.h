@@ -1,7 +1,7 @@
 /* What /proc says of a process. Every call may block: on the thread pool, but for proc_groups
  * and proc_comm, which touch kernel memory alone. ERR_ATTESTATION when the process has ended. */
-#ifndef SPINDLE_AGENT_PROC_H
-#define SPINDLE_AGENT_PROC_H
+#ifndef SPINDLE_AGENT_ATTEST_PROC_H
+#define SPINDLE_AGENT_ATTEST_PROC_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

@@ -1,5 +1,5 @@
 /* Selectors: which are well-formed, and sets of them. */
-#include "agent/selector.h"
+#include "agent/attest/selector.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 

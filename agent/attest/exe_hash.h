@@ -2,10 +2,10 @@
  * large files leave the pool's other threads alone; those who ask for the same file share the work.
  * Results are kept by the file's identity (device, inode, size, mtime, ctime), the least recently
  * used go first. Loop thread only. */
-#ifndef SPINDLE_AGENT_EXE_HASH_H
-#define SPINDLE_AGENT_EXE_HASH_H
+#ifndef SPINDLE_AGENT_ATTEST_EXE_HASH_H
+#define SPINDLE_AGENT_ATTEST_EXE_HASH_H
 
-#include "agent/proc.h"
+#include "agent/attest/proc.h"
 
 #include <uv.h>
 

@@ -1,4 +1,4 @@
-#include "agent/name_cache.h"
+#include "agent/attest/name_cache.h"
 
 #include "common/base/mem.h"
 

@@ -1,4 +1,4 @@
-#include "agent/proc.h"
+#include "agent/attest/proc.h"
 
 #include "common/base/mem.h"
 

@@ -1,5 +1,5 @@
 /* What /proc says of a process. */
-#include "agent/proc.h"
+#include "agent/attest/proc.h"
 #include "tests/support/runner.h"
 
 static const struct {
