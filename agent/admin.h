@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_ADMIN_H
 #define SPINDLE_AGENT_ADMIN_H
 
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 #include "agent/minter.h"
 #include "agent/record.h"
 #include "agent/revoker.h"

@@ -4,7 +4,7 @@
 #include "agent/attest/attest_unix.h"
 #include "agent/attest/proc.h"
 #include "agent/caller/peer.h"
-#include "agent/explain.h"
+#include "agent/entry/explain.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/encode/query.h"

@@ -2,7 +2,7 @@
 #include "agent/commands.h"
 #include "agent/config/config.h"
 #include "agent/config/reload.h"
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 
 static err_t worse(err_t a, err_t b)
 {

@@ -7,7 +7,7 @@
 #ifndef SPINDLE_AGENT_REVOKER_H
 #define SPINDLE_AGENT_REVOKER_H
 
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 #include "agent/revocation_set.h"
 
 #include <uv.h>

@@ -8,7 +8,7 @@
 
 #include "agent/attest/attest_unix.h"
 #include "agent/caller/connection.h"
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 #include "common/metric/metric.h"
 
 #define SHARE_HELLO_MS 5000 /* from accept to HELLO */

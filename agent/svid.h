@@ -4,7 +4,7 @@
 #define SPINDLE_AGENT_SVID_H
 
 #include "agent/authority.h"
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 
 struct svid {
     unsigned refs;

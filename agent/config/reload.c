@@ -1,6 +1,6 @@
 #include "agent/config/reload.h"
 
-#include "agent/entry_advice.h"
+#include "agent/entry/entry_advice.h"
 #include "common/base/mem.h"
 #include "common/loop/file_watch.h"
 

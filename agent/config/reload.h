@@ -5,7 +5,7 @@
 #define SPINDLE_AGENT_CONFIG_RELOAD_H
 
 #include "agent/config/config.h"
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 
 #include <uv.h>
 

@@ -1,6 +1,6 @@
 /* What a request to revoke or to lift means: how its target is spelled, what counts as revoked
  * already, which certificates go with it, and what the caller is told besides. */
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 #include "tests/support/revoker_case.h"
 #include "tests/support/runner.h"
 

@@ -1,5 +1,5 @@
 /* Registration entries: whatever the text, a set that is accepted keeps what its users rely on. */
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 #include "common/spiffe/spiffeid.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 
-#include "agent/entry_index.h"
-#include "agent/entry_reader.h"
+#include "agent/entry/entry_index.h"
+#include "agent/entry/entry_reader.h"
 #include "common/base/mem.h"
 #include "common/config/yaml.h"
 #include "common/crypto/sha256.h"

@@ -1,10 +1,10 @@
 /* What is odd about entries that are valid: selectors that no process can have together, users and
  * groups that this machine does not know, a TTL that will be cut, federation that is not built.
  * Each is one line, "FILE:LINE: warning: entries[2]: ...". */
-#ifndef SPINDLE_AGENT_ENTRY_ADVICE_H
-#define SPINDLE_AGENT_ENTRY_ADVICE_H
+#ifndef SPINDLE_AGENT_ENTRY_ENTRY_ADVICE_H
+#define SPINDLE_AGENT_ENTRY_ENTRY_ADVICE_H
 
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 
 #define ENTRY_ADVICE_MAX 100  /* lines; a last one says that there is more */
 #define ENTRY_LOOKUPS_MAX 256 /* names asked of NSS, which may be slow */

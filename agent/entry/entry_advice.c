@@ -1,4 +1,4 @@
-#include "agent/entry_advice.h"
+#include "agent/entry/entry_advice.h"
 
 #include <errno.h>
 #include <grp.h>

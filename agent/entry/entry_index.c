@@ -1,4 +1,4 @@
-#include "agent/entry_index.h"
+#include "agent/entry/entry_index.h"
 
 #include "common/base/mem.h"
 

@@ -1,5 +1,5 @@
 /* Registration entries: what is refused and how it is said, order, matching, ids. */
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 

@@ -1,5 +1,5 @@
 /* Entries that are valid and still will not do what their author hopes: each is one warning. */
-#include "agent/entry_advice.h"
+#include "agent/entry/entry_advice.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 

@@ -1,4 +1,4 @@
-#include "agent/explain.h"
+#include "agent/entry/explain.h"
 
 #include "common/base/nearest.h"
 

@@ -1,9 +1,9 @@
 /* One YAML document of registration entries, read into an array; every problem is a line in the
  * report (entries.h). Pure. */
-#ifndef SPINDLE_AGENT_ENTRY_READER_H
-#define SPINDLE_AGENT_ENTRY_READER_H
+#ifndef SPINDLE_AGENT_ENTRY_ENTRY_READER_H
+#define SPINDLE_AGENT_ENTRY_ENTRY_READER_H
 
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 #include "common/config/yaml.h"
 
 /* What has been read so far, of all files. Embedded; zero it to begin. */

@@ -1,9 +1,9 @@
 /* Look-ups in a set of entries: by selectors without walking all of them, and by id. Each entry is
  * filed under the rarest of its selectors. Borrows the entries it was made from. Immutable. */
-#ifndef SPINDLE_AGENT_ENTRY_INDEX_H
-#define SPINDLE_AGENT_ENTRY_INDEX_H
+#ifndef SPINDLE_AGENT_ENTRY_ENTRY_INDEX_H
+#define SPINDLE_AGENT_ENTRY_ENTRY_INDEX_H
 
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 
 struct entry_index; /* opaque */
 

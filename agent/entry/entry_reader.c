@@ -1,4 +1,4 @@
-#include "agent/entry_reader.h"
+#include "agent/entry/entry_reader.h"
 
 #include "common/base/mem.h"
 #include "common/base/quantity.h"

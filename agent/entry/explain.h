@@ -1,9 +1,9 @@
 /* Why a process gets an identity or none: which entries match its selectors, and if none does,
  * which come nearest and what they lack. Pure. */
-#ifndef SPINDLE_AGENT_EXPLAIN_H
-#define SPINDLE_AGENT_EXPLAIN_H
+#ifndef SPINDLE_AGENT_ENTRY_EXPLAIN_H
+#define SPINDLE_AGENT_ENTRY_EXPLAIN_H
 
-#include "agent/entries.h"
+#include "agent/entry/entries.h"
 
 #define EXPLAIN_MATCHES_MAX 64
 #define EXPLAIN_NEAREST_MAX 3

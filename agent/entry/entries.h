@@ -1,8 +1,8 @@
 /* Registration entries: which selectors get which SPIFFE ID. Loaded whole from a file or a folder
  * (*.yaml, *.yml by name), validated whole, swapped whole. Order: file name, then position (WA-13).
  * Immutable once loaded, one owner. Loading touches nothing shared and may run on any thread. */
-#ifndef SPINDLE_AGENT_ENTRIES_H
-#define SPINDLE_AGENT_ENTRIES_H
+#ifndef SPINDLE_AGENT_ENTRY_ENTRIES_H
+#define SPINDLE_AGENT_ENTRY_ENTRIES_H
 
 #include "agent/attest/selector.h"
 #include "common/base/buf.h"

@@ -1,5 +1,5 @@
 /* Why a process gets an identity or none: the entry that comes nearest, and what is said to do. */
-#include "agent/explain.h"
+#include "agent/entry/explain.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>
