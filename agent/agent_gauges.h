@@ -2,7 +2,7 @@
 #ifndef SPINDLE_AGENT_AGENT_GAUGES_H
 #define SPINDLE_AGENT_AGENT_GAUGES_H
 
-#include "agent/authority.h"
+#include "agent/authority/authority.h"
 #include "agent/endpoint.h"
 #include "agent/telemetry/metrics.h"
 

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_SVID_H
 #define SPINDLE_AGENT_SVID_H
 
-#include "agent/authority.h"
+#include "agent/authority/authority.h"
 #include "agent/entry/entries.h"
 
 struct svid {

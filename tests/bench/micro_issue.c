@@ -1,7 +1,7 @@
 /* How many X509-SVIDs one core mints in a second: new key, certificate, chain. By hand:
  *   build/release/tests/micro_issue [SVIDs]
  * and where the time goes: key, certificate. */
-#include "agent/authority.h"
+#include "agent/authority/authority.h"
 #include "agent/svid.h"
 #include "common/base/clock.h"
 #include "common/crypto/key.h"

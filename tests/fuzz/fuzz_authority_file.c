@@ -1,7 +1,7 @@
 /* Files of the embedded authority: nothing but a whole file is read. The check sum would keep a
  * fuzzer at the door, so inputs are tried as they are, with a right sum behind them, and as a list
  * of changes to a good file (two bytes where, one byte what), again with a right sum. */
-#include "agent/authority_file.h"
+#include "agent/authority/authority_file.h"
 #include "common/encode/pem.h"
 #include "common/x509/x509_build.h"
 

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_AUTHORITY_CASE_H
 #define SPINDLE_TESTS_AUTHORITY_CASE_H
 
-#include "agent/authority.h"
+#include "agent/authority/authority.h"
 
 #include <sys/types.h>
 

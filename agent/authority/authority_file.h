@@ -1,8 +1,8 @@
 /* A certificate of the embedded authority and its key, in one file: versioned text with PEM inside
  * and a check sum at the end (docs/authority-files.md). Written whole or not at all: a temporary
  * file beside it, fsync, rename, fsync of the folder. Blocking; used at start and at renewals. */
-#ifndef SPINDLE_AGENT_AUTHORITY_FILE_H
-#define SPINDLE_AGENT_AUTHORITY_FILE_H
+#ifndef SPINDLE_AGENT_AUTHORITY_AUTHORITY_FILE_H
+#define SPINDLE_AGENT_AUTHORITY_AUTHORITY_FILE_H
 
 #include "common/crypto/key.h"
 #include "common/x509/x509.h"

@@ -1,9 +1,9 @@
 /* The issuing authority, kept able to sign: opens it, renews its intermediate when that is due or
  * when the clock has left its validity, and tells when it can sign anew. Loop thread only. */
-#ifndef SPINDLE_AGENT_ISSUER_H
-#define SPINDLE_AGENT_ISSUER_H
+#ifndef SPINDLE_AGENT_AUTHORITY_ISSUER_H
+#define SPINDLE_AGENT_AUTHORITY_ISSUER_H
 
-#include "agent/authority.h"
+#include "agent/authority/authority.h"
 
 #include <uv.h>
 

@@ -1,4 +1,4 @@
-#include "agent/authority_file.h"
+#include "agent/authority/authority_file.h"
 
 #include "common/base/mem.h"
 #include "common/encode/pem.h"

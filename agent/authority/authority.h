@@ -2,8 +2,8 @@
  * intermediate in DIR/issuer, each file in a versioned format, 0600, written atomically and
  * fsynced (docs/authority-files.md). The same after a restart. The intermediate is renewed at half
  * its life and never issues beyond its own end. Loop thread only. X5-1 to X5-9. */
-#ifndef SPINDLE_AGENT_AUTHORITY_H
-#define SPINDLE_AGENT_AUTHORITY_H
+#ifndef SPINDLE_AGENT_AUTHORITY_AUTHORITY_H
+#define SPINDLE_AGENT_AUTHORITY_AUTHORITY_H
 
 #include "common/base/buf.h"
 #include "common/crypto/key.h"

@@ -1,6 +1,6 @@
-#include "agent/authority.h"
+#include "agent/authority/authority.h"
 
-#include "agent/authority_file.h"
+#include "agent/authority/authority_file.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"

@@ -1,5 +1,5 @@
 /* The embedded authority's files: modes, restarts, damage, what belongs together. */
-#include "agent/authority_file.h"
+#include "agent/authority/authority_file.h"
 #include "common/base/mem.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"

@@ -1,4 +1,4 @@
-#include "agent/issuer.h"
+#include "agent/authority/issuer.h"
 
 #include "agent/telemetry/audit_events.h"
 #include "agent/telemetry/metrics.h"
