@@ -5,9 +5,9 @@
 #define SPINDLE_AGENT_ADMIN_H
 
 #include "agent/entry/entries.h"
-#include "agent/minter.h"
 #include "agent/record.h"
 #include "agent/revoker.h"
+#include "agent/svid/minter.h"
 #include "common/http/http_server.h"
 
 #include <jansson.h>

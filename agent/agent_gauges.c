@@ -1,6 +1,6 @@
 #include "agent/agent_gauges.h"
 
-#include "agent/certificate_gauges.h"
+#include "agent/svid/certificate_gauges.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/x509/x509.h"

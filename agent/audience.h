@@ -5,7 +5,7 @@
 #ifndef SPINDLE_AGENT_AUDIENCE_H
 #define SPINDLE_AGENT_AUDIENCE_H
 
-#include "agent/minter.h"
+#include "agent/svid/minter.h"
 #include "common/rpc/rpc_message.h"
 
 #define AUDIENCE_ENTRIES_MAX 4096 /* identities of one caller; more are left out and logged */

@@ -2,8 +2,8 @@
  * its own and ends it when the answer is there, the time is up, or somebody presses Ctrl-C. */
 #include "agent/cli_endpoint.h"
 #include "agent/commands.h"
-#include "agent/svid_files.h"
-#include "agent/svid_text.h"
+#include "agent/svid/svid_files.h"
+#include "agent/svid/svid_text.h"
 #include "common/base/clock.h"
 #include "common/crypto/selftest.h"
 #include "common/rpc/rpc_client.h"

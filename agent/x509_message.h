@@ -2,7 +2,7 @@
 #ifndef SPINDLE_AGENT_X509_MESSAGE_H
 #define SPINDLE_AGENT_X509_MESSAGE_H
 
-#include "agent/minter.h"
+#include "agent/svid/minter.h"
 #include "common/rpc/rpc_message.h"
 
 #define X509_MESSAGE_CLIENT_MAX (4u * 1024u * 1024u) /* what clients take by default (WA-9) */

@@ -4,7 +4,7 @@
 #define SPINDLE_AGENT_TELEMETRY_AUDIT_EVENTS_H
 
 #include "agent/caller/peer.h"
-#include "agent/svid.h"
+#include "agent/svid/svid.h"
 #include "common/audit/audit.h"
 #include "common/audit/audit_table.h"
 #include "common/loop/unix_socket.h"

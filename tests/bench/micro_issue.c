@@ -2,7 +2,7 @@
  *   build/release/tests/micro_issue [SVIDs]
  * and where the time goes: key, certificate. */
 #include "agent/authority/authority.h"
-#include "agent/svid.h"
+#include "agent/svid/svid.h"
 #include "common/base/clock.h"
 #include "common/crypto/key.h"
 

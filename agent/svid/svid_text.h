@@ -1,6 +1,6 @@
 /* SVIDs as people and programs read them. Never a key. */
-#ifndef SPINDLE_AGENT_SVID_TEXT_H
-#define SPINDLE_AGENT_SVID_TEXT_H
+#ifndef SPINDLE_AGENT_SVID_SVID_TEXT_H
+#define SPINDLE_AGENT_SVID_SVID_TEXT_H
 
 #include "common/rpc/workload_message.h"
 

@@ -1,6 +1,6 @@
-#include "agent/minter.h"
+#include "agent/svid/minter.h"
 
-#include "agent/minter_table.h"
+#include "agent/svid/minter_table.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"

@@ -1,5 +1,5 @@
 /* When SVIDs are renewed: half of the whole validity +- 10 %, never before a quarter of the TTL. */
-#include "agent/rotation.h"
+#include "agent/svid/rotation.h"
 #include "tests/support/runner.h"
 
 enum { NOW = 1700000000, BACKDATE = 10 };

@@ -1,4 +1,4 @@
-#include "agent/svid_files.h"
+#include "agent/svid/svid_files.h"
 
 #include "common/encode/der.h"
 #include "common/encode/pem.h"

@@ -1,5 +1,5 @@
 /* A minter that sees a clock jump before anybody else: nobody goes without for that. AG-15 */
-#include "agent/minter.h"
+#include "agent/svid/minter.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"
 

@@ -1,4 +1,4 @@
-#include "agent/rotation.h"
+#include "agent/svid/rotation.h"
 
 enum { JITTER_MID = 500 };
 

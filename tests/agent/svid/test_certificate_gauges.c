@@ -1,5 +1,5 @@
 /* What the gauges say of the certificates in use: how many are near their end, and whose. */
-#include "agent/certificate_gauges.h"
+#include "agent/svid/certificate_gauges.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 #include "common/metric/metric_text.h"

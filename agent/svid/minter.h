@@ -3,10 +3,10 @@
  * SVID until it expires and retries with backoff; an expired one is never served (AG-15). Renewals
  * go by the wall clock, looked at least once a minute, so that sleep and clock jumps are noticed.
  * Loop thread only. */
-#ifndef SPINDLE_AGENT_MINTER_H
-#define SPINDLE_AGENT_MINTER_H
+#ifndef SPINDLE_AGENT_SVID_MINTER_H
+#define SPINDLE_AGENT_SVID_MINTER_H
 
-#include "agent/svid.h"
+#include "agent/svid/svid.h"
 
 #include <uv.h>
 

@@ -1,4 +1,4 @@
-#include "agent/minter_table.h"
+#include "agent/svid/minter_table.h"
 
 #include "common/base/mem.h"
 

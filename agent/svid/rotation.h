@@ -1,8 +1,8 @@
 /* When to renew (AG-14). Pure; two clocks in, a time out. Half of the whole validity, jitter of
  * +-10 % of that half drawn once per SVID, never before a quarter of the TTL after issue, never
  * after it ran out. */
-#ifndef SPINDLE_AGENT_ROTATION_H
-#define SPINDLE_AGENT_ROTATION_H
+#ifndef SPINDLE_AGENT_SVID_ROTATION_H
+#define SPINDLE_AGENT_SVID_ROTATION_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* Writes SVIDs as PEM files: svid.N.pem (leaf first), svid.N.key (PKCS#8, 0600), bundle.N.pem,
  * federated_bundle.N.M.pem, N and M from 0. Each file is replaced in one step; the key's first. */
-#ifndef SPINDLE_AGENT_SVID_FILES_H
-#define SPINDLE_AGENT_SVID_FILES_H
+#ifndef SPINDLE_AGENT_SVID_SVID_FILES_H
+#define SPINDLE_AGENT_SVID_SVID_FILES_H
 
 #include "common/rpc/workload_message.h"
 

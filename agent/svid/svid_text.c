@@ -1,6 +1,6 @@
-#include "agent/svid_text.h"
+#include "agent/svid/svid_text.h"
 
-#include "agent/svid_files.h"
+#include "agent/svid/svid_files.h"
 #include "common/base/clock.h"
 
 #define SERIAL_TEXT_LEN 64

@@ -1,6 +1,6 @@
-#include "agent/svid.h"
+#include "agent/svid/svid.h"
 
-#include "agent/rotation.h"
+#include "agent/svid/rotation.h"
 #include "common/base/mem.h"
 #include "common/base/secret.h"
 #include "common/crypto/key.h"

@@ -1,7 +1,7 @@
 /* An X509-SVID as the agent hands it out: chain, private key, times. Immutable, counted; the key
  * lies apart (common/base/secret.h) and is wiped with the last reference. Loop thread only. */
-#ifndef SPINDLE_AGENT_SVID_H
-#define SPINDLE_AGENT_SVID_H
+#ifndef SPINDLE_AGENT_SVID_SVID_H
+#define SPINDLE_AGENT_SVID_SVID_H
 
 #include "agent/authority/authority.h"
 #include "agent/entry/entries.h"

@@ -1,9 +1,9 @@
 /* The minter's entries that have subscribers: found by entry id, and by who is due first. Theirs is
  * the memory of what they hold; the table's are its two arrays. Loop thread only. */
-#ifndef SPINDLE_AGENT_MINTER_TABLE_H
-#define SPINDLE_AGENT_MINTER_TABLE_H
+#ifndef SPINDLE_AGENT_SVID_MINTER_TABLE_H
+#define SPINDLE_AGENT_SVID_MINTER_TABLE_H
 
-#include "agent/svid.h"
+#include "agent/svid/svid.h"
 #include "common/base/backoff.h"
 
 /* An entry with subscribers. */

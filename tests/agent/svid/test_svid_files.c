@@ -1,5 +1,5 @@
 /* SVIDs as files: names, modes, contents, replacement. WA-11, WA-12 */
-#include "agent/svid_files.h"
+#include "agent/svid/svid_files.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"

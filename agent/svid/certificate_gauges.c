@@ -1,4 +1,4 @@
-#include "agent/certificate_gauges.h"
+#include "agent/svid/certificate_gauges.h"
 
 enum {
     DAY_S = 24 * 3600,

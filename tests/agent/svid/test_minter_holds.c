@@ -1,5 +1,5 @@
 /* A minter that is told what it may not issue: revoked IDs and entries, revoked certificates. */
-#include "agent/minter.h"
+#include "agent/svid/minter.h"
 #include "common/log/log.h"
 #include "tests/support/authority_case.h"
 #include "tests/support/runner.h"

@@ -1,6 +1,6 @@
 /* What the minter says before an SVID leaves, what a refusal then means, and an operator's
  * renewals. */
-#include "agent/minter.h"
+#include "agent/svid/minter.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"

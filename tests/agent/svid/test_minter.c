@@ -1,5 +1,5 @@
 /* SVIDs while somebody uses them: minting, renewal by a fake clock, failure, reloads. */
-#include "agent/minter.h"
+#include "agent/svid/minter.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 #include "common/x509/x509.h"
