@@ -2,8 +2,8 @@
 #ifndef SPINDLE_AGENT_AGENT_GAUGES_H
 #define SPINDLE_AGENT_AGENT_GAUGES_H
 
+#include "agent/api/endpoint.h"
 #include "agent/authority/authority.h"
-#include "agent/endpoint.h"
 #include "agent/telemetry/metrics.h"
 
 struct agent_gauges; /* opaque */

@@ -4,10 +4,10 @@
 
 #include "agent/admin.h"
 #include "agent/agent_gauges.h"
+#include "agent/api/descriptors.h"
+#include "agent/api/endpoint.h"
 #include "agent/authority/issuer.h"
 #include "agent/config/reload.h"
-#include "agent/descriptors.h"
-#include "agent/endpoint.h"
 #include "agent/node_scrape.h"
 #include "agent/record.h"
 #include "agent/revoker.h"

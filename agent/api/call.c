@@ -1,4 +1,4 @@
-#include "agent/call.h"
+#include "agent/api/call.h"
 
 err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connection,
                 enum agent_method method, struct metrics *metrics, void (*on_end)(struct call *c),

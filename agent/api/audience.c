@@ -1,6 +1,6 @@
-#include "agent/audience.h"
+#include "agent/api/audience.h"
 
-#include "agent/x509_message.h"
+#include "agent/api/x509_message.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 

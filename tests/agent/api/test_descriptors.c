@@ -1,5 +1,5 @@
 /* How the agent shares out its descriptors. */
-#include "agent/descriptors.h"
+#include "agent/api/descriptors.h"
 
 #include "common/loop/descriptors.h"
 #include "tests/support/runner.h"

@@ -2,8 +2,8 @@
  * state only: while one message is on its way, the next one waits and is replaced by a newer one
  * (WA-8); bytes the client has already are not sent again (WA-3). Services embed it in what they
  * keep for a call. Loop thread only. */
-#ifndef SPINDLE_AGENT_CALL_H
-#define SPINDLE_AGENT_CALL_H
+#ifndef SPINDLE_AGENT_API_CALL_H
+#define SPINDLE_AGENT_API_CALL_H
 
 #include "agent/caller/connection.h"
 #include "agent/telemetry/metrics.h"

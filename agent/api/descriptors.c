@@ -1,4 +1,4 @@
-#include "agent/descriptors.h"
+#include "agent/api/descriptors.h"
 
 #include "common/loop/descriptors.h"
 

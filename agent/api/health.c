@@ -1,4 +1,4 @@
-#include "agent/health.h"
+#include "agent/api/health.h"
 
 #include "common/base/mem.h"
 #include "health.pb-c.h"

@@ -1,4 +1,4 @@
-#include "agent/endpoint.h"
+#include "agent/api/endpoint.h"
 
 #include "agent/caller/listener.h"
 #include "agent/telemetry/audit_events.h"

@@ -2,8 +2,8 @@
  * SVIDs, the encoded messages. One audience however many streams: they share its messages. SVIDs
  * are asked of the minter while someone wants them and for a minute after, so that clients that
  * come and go do not cost a signature each. Loop thread only. */
-#ifndef SPINDLE_AGENT_AUDIENCE_H
-#define SPINDLE_AGENT_AUDIENCE_H
+#ifndef SPINDLE_AGENT_API_AUDIENCE_H
+#define SPINDLE_AGENT_API_AUDIENCE_H
 
 #include "agent/svid/minter.h"
 #include "common/rpc/rpc_message.h"

@@ -2,12 +2,12 @@
  * hands connections to gRPC, traces each call back to its peer, checks the security header (EP-2)
  * and routes the call to its service. Ends the calls of processes that end (AG-6). Loop thread
  * only. */
-#ifndef SPINDLE_AGENT_ENDPOINT_H
-#define SPINDLE_AGENT_ENDPOINT_H
+#ifndef SPINDLE_AGENT_API_ENDPOINT_H
+#define SPINDLE_AGENT_API_ENDPOINT_H
 
+#include "agent/api/health.h"
+#include "agent/api/workload_api.h"
 #include "agent/caller/connection.h"
-#include "agent/health.h"
-#include "agent/workload_api.h"
 
 struct endpoint; /* opaque */
 

@@ -1,8 +1,8 @@
 /* How many connections the process may hold, from the descriptor limit, which is raised to what the
  * system allows; a reserve is kept back for metrics, admin socket, files. At start, before the
  * sandbox. */
-#ifndef SPINDLE_AGENT_DESCRIPTORS_H
-#define SPINDLE_AGENT_DESCRIPTORS_H
+#ifndef SPINDLE_AGENT_API_DESCRIPTORS_H
+#define SPINDLE_AGENT_API_DESCRIPTORS_H
 
 #include "agent/caller/connection.h"
 

@@ -1,5 +1,5 @@
 /* The messages of the Workload API's X.509 profile. */
-#include "agent/x509_message.h"
+#include "agent/api/x509_message.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 #include "workloadapi.pb-c.h"

@@ -1,4 +1,4 @@
-#include "agent/x509_message.h"
+#include "agent/api/x509_message.h"
 
 #include "common/base/mem.h"
 #include "common/base/secret.h"

@@ -1,6 +1,6 @@
 /* The messages of the Workload API's X.509 profile, encoded. Pure. WA-10 to WA-15, WA-20. */
-#ifndef SPINDLE_AGENT_X509_MESSAGE_H
-#define SPINDLE_AGENT_X509_MESSAGE_H
+#ifndef SPINDLE_AGENT_API_X509_MESSAGE_H
+#define SPINDLE_AGENT_API_X509_MESSAGE_H
 
 #include "agent/svid/minter.h"
 #include "common/rpc/rpc_message.h"

@@ -1,10 +1,10 @@
 /* grpc.health.v1.Health on the Workload API socket. The empty service is SERVING once entries are
  * in use; a named one is InvalidArgument, as with SPIRE (AG-9). No security header, no attestation.
  * Loop thread only. */
-#ifndef SPINDLE_AGENT_HEALTH_H
-#define SPINDLE_AGENT_HEALTH_H
+#ifndef SPINDLE_AGENT_API_HEALTH_H
+#define SPINDLE_AGENT_API_HEALTH_H
 
-#include "agent/call.h"
+#include "agent/api/call.h"
 
 struct health; /* opaque */
 

@@ -1,4 +1,4 @@
-#include "agent/workload_api.h"
+#include "agent/api/workload_api.h"
 
 #include "agent/telemetry/audit_events.h"
 #include "common/base/mem.h"

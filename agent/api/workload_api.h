@@ -1,12 +1,12 @@
 /* The SPIFFE Workload API, X.509 profile: FetchX509SVID and FetchX509Bundles. Each call is attested
  * (AG-4), gets its first message at once (WA-2) and a new one when what it is entitled to changes,
  * until it is entitled to nothing (WA-6) or the agent stops (WA-7). Loop thread only. */
-#ifndef SPINDLE_AGENT_WORKLOAD_API_H
-#define SPINDLE_AGENT_WORKLOAD_API_H
+#ifndef SPINDLE_AGENT_API_WORKLOAD_API_H
+#define SPINDLE_AGENT_API_WORKLOAD_API_H
 
+#include "agent/api/audience.h"
+#include "agent/api/call.h"
 #include "agent/attest/attest_unix.h"
-#include "agent/audience.h"
-#include "agent/call.h"
 
 struct workload_api; /* opaque */
 struct audit;
