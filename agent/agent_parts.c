@@ -1,8 +1,8 @@
 /* What the agent is made of: how each part is opened, what it is told, how it is closed. */
 #include "agent/agent_internal.h"
 #include "agent/caller/listener.h"
-#include "agent/data_lock.h"
 #include "agent/privileges.h"
+#include "agent/store/data_lock.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"

@@ -1,5 +1,5 @@
 /* One agent per data_dir, and a folder that nobody else may write. AG-7. */
-#include "agent/data_lock.h"
+#include "agent/store/data_lock.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
 

@@ -1,7 +1,7 @@
 /* One agent per data_dir: the folder (0700, made when its parent exists) and a lock file in it,
  * held for the life of the process. Loop thread only. AG-7. */
-#ifndef SPINDLE_AGENT_DATA_LOCK_H
-#define SPINDLE_AGENT_DATA_LOCK_H
+#ifndef SPINDLE_AGENT_STORE_DATA_LOCK_H
+#define SPINDLE_AGENT_STORE_DATA_LOCK_H
 
 #include "common/base/why.h"
 

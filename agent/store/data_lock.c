@@ -1,4 +1,4 @@
-#include "agent/data_lock.h"
+#include "agent/store/data_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
