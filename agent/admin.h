@@ -5,7 +5,7 @@
 #define SPINDLE_AGENT_ADMIN_H
 
 #include "agent/entry/entries.h"
-#include "agent/record.h"
+#include "agent/record/record.h"
 #include "agent/revoker.h"
 #include "agent/svid/minter.h"
 #include "common/http/http_server.h"

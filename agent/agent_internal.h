@@ -9,7 +9,7 @@
 #include "agent/authority/issuer.h"
 #include "agent/config/reload.h"
 #include "agent/node_scrape.h"
-#include "agent/record.h"
+#include "agent/record/record.h"
 #include "agent/revoker.h"
 #include "agent/share.h"
 #include "agent/telemetry/audit_events.h"

@@ -1,4 +1,4 @@
-#include "agent/record.h"
+#include "agent/record/record.h"
 #include "agent/revoker_internal.h"
 #include "agent/telemetry/audit_events.h"
 #include "agent/telemetry/metrics.h"

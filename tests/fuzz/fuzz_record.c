@@ -1,7 +1,7 @@
 /* Segments of the record of issuance: any bytes are read without harm, what was read once is read
  * again after more was written, and what is written is found. Check sums would keep a fuzzer at the
  * door, so each input is tried as it is, and with right sums in all rows. */
-#include "agent/record_store.h"
+#include "agent/record/record_store.h"
 #include "common/base/crc32c.h"
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_RECORD_CASE_H
 #define SPINDLE_TESTS_RECORD_CASE_H
 
-#include "agent/record.h"
+#include "agent/record/record.h"
 #include "common/base/mem.h"
 
 #define RECORD_CASE_START INT64_C(1800000000)

@@ -7,11 +7,11 @@
  * `stop` refuses to issue, ERR_RECORD; `continue` issues, counts, and keeps the row in memory (at
  * most RECORD_WAITING_MAX) until it can be written. Either way it recovers by itself, and says once
  * that it began and once that it ended. Loop thread only. */
-#ifndef SPINDLE_AGENT_RECORD_H
-#define SPINDLE_AGENT_RECORD_H
+#ifndef SPINDLE_AGENT_RECORD_RECORD_H
+#define SPINDLE_AGENT_RECORD_RECORD_H
 
 #include "agent/config/config.h"
-#include "agent/record_item.h"
+#include "agent/record/record_item.h"
 #include "common/base/why.h"
 
 #include <uv.h>

@@ -1,8 +1,8 @@
 /* What the record says of a certificate, and what can be asked of it. Plain data. */
-#ifndef SPINDLE_AGENT_RECORD_ITEM_H
-#define SPINDLE_AGENT_RECORD_ITEM_H
+#ifndef SPINDLE_AGENT_RECORD_RECORD_ITEM_H
+#define SPINDLE_AGENT_RECORD_RECORD_ITEM_H
 
-#include "agent/record_row.h"
+#include "agent/record/record_row.h"
 
 struct record_item {
     uint8_t serial[RECORD_SERIAL_LEN];

@@ -1,12 +1,12 @@
 /* The segments of the record in one folder, and the index over them: serial to row, and a chain of
  * rows an identity. Synchronous; says nothing to the log. A position is a row's place for the
  * index, segment modulo 65,536 and row; it is stale when its segment went. Loop thread only. */
-#ifndef SPINDLE_AGENT_RECORD_STORE_H
-#define SPINDLE_AGENT_RECORD_STORE_H
+#ifndef SPINDLE_AGENT_RECORD_RECORD_STORE_H
+#define SPINDLE_AGENT_RECORD_RECORD_STORE_H
 
-#include "agent/record_item.h"
-#include "agent/record_names.h"
-#include "agent/record_segment.h"
+#include "agent/record/record_item.h"
+#include "agent/record/record_names.h"
+#include "agent/record/record_segment.h"
 
 #define RECORD_SEGMENTS_MAX 4096
 #define RECORD_BLOCK_ROWS 64 /* read at once */

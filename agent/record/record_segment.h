@@ -1,10 +1,10 @@
 /* One file of the record: rows in order, read by pread (a damaged disk is an error, not a signal),
  * appended by pwrite, and what is known of it in memory: its own numbers of issuers and identities,
  * and a link a row for the store's index. Loop thread only, but for record_segment_fd's sync. */
-#ifndef SPINDLE_AGENT_RECORD_SEGMENT_H
-#define SPINDLE_AGENT_RECORD_SEGMENT_H
+#ifndef SPINDLE_AGENT_RECORD_RECORD_SEGMENT_H
+#define SPINDLE_AGENT_RECORD_RECORD_SEGMENT_H
 
-#include "agent/record_row.h"
+#include "agent/record/record_row.h"
 #include "common/base/why.h"
 
 #define RECORD_SEGMENT_ROWS 65536  /* 4 MiB; a row's number has 16 bits */

@@ -1,5 +1,5 @@
 /* Questions to the record. */
-#include "agent/record_store.h"
+#include "agent/record/record_store.h"
 
 #include <string.h>
 

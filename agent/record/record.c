@@ -1,6 +1,6 @@
-#include "agent/record.h"
+#include "agent/record/record.h"
 
-#include "agent/record_store.h"
+#include "agent/record/record_store.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"

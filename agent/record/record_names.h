@@ -1,8 +1,8 @@
 /* The identities that the record knows: SPIFFE ID and entry id, once each, numbered from 1; number
  * 0 is one whose texts were lost. Counted: an identity goes when its last certificate does. Loop
  * thread only. */
-#ifndef SPINDLE_AGENT_RECORD_NAMES_H
-#define SPINDLE_AGENT_RECORD_NAMES_H
+#ifndef SPINDLE_AGENT_RECORD_RECORD_NAMES_H
+#define SPINDLE_AGENT_RECORD_RECORD_NAMES_H
 
 #include "common/base/err.h"
 #include "common/base/slice.h"

@@ -1,5 +1,5 @@
 /* Reading the record at start: every row of every segment, once. */
-#include "agent/record_store.h"
+#include "agent/record/record_store.h"
 #include "common/base/mem.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /* The store below the record: places of rows, the table that finds them, and how room is made when
  * the record is full: what is valid stays, once, and counts once. */
-#include "agent/record_store.h"
+#include "agent/record/record_store.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
