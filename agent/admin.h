@@ -6,7 +6,7 @@
 
 #include "agent/entry/entries.h"
 #include "agent/record/record.h"
-#include "agent/revoker.h"
+#include "agent/revoke/revoker.h"
 #include "agent/svid/minter.h"
 #include "common/http/http_server.h"
 

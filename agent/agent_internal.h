@@ -10,7 +10,7 @@
 #include "agent/config/reload.h"
 #include "agent/node_scrape.h"
 #include "agent/record/record.h"
-#include "agent/revoker.h"
+#include "agent/revoke/revoker.h"
 #include "agent/share.h"
 #include "agent/telemetry/audit_events.h"
 #include "common/http/probes.h"

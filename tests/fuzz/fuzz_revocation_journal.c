@@ -1,7 +1,7 @@
 /* The journal of revocations: whatever its bytes, reading ends, and what it takes can be taken into
  * memory and written anew to say the same. A check sum would keep a fuzzer at the door, so each row
  * that has the magic gets a right one in a second try. */
-#include "agent/revocation_set.h"
+#include "agent/revoke/revocation_set.h"
 #include "common/base/crc32c.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_REVOKER_CASE_H
 #define SPINDLE_TESTS_REVOKER_CASE_H
 
-#include "agent/revoker.h"
+#include "agent/revoke/revoker.h"
 #include "common/revocation/revocation_cache.h"
 #include "tests/support/record_case.h"
 

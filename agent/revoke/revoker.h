@@ -4,11 +4,11 @@
  * request on nothing is issued to what it names. Then the cache in shared memory follows, and
  * on_change. Changes wait for each other; the disk is asked on the thread pool. Loop thread only.
  */
-#ifndef SPINDLE_AGENT_REVOKER_H
-#define SPINDLE_AGENT_REVOKER_H
+#ifndef SPINDLE_AGENT_REVOKE_REVOKER_H
+#define SPINDLE_AGENT_REVOKE_REVOKER_H
 
 #include "agent/entry/entries.h"
-#include "agent/revocation_set.h"
+#include "agent/revoke/revocation_set.h"
 
 #include <uv.h>
 

@@ -1,5 +1,5 @@
 /* Holds and revoked certificates in memory, against a plain model of them. */
-#include "agent/revocation_set.h"
+#include "agent/revoke/revocation_set.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 

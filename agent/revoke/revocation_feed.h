@@ -1,10 +1,10 @@
 /* Keeps the revocation cache in shared memory saying what a revocation_set says: certificates, held
  * SPIFFE IDs, and for each issuer of ours a list that is complete and fresh. What there was no
  * memory for is tried again every second. Loop thread only. */
-#ifndef SPINDLE_AGENT_REVOCATION_FEED_H
-#define SPINDLE_AGENT_REVOCATION_FEED_H
+#ifndef SPINDLE_AGENT_REVOKE_REVOCATION_FEED_H
+#define SPINDLE_AGENT_REVOKE_REVOCATION_FEED_H
 
-#include "agent/revocation_set.h"
+#include "agent/revoke/revocation_set.h"
 #include "common/revocation/revocation_cache.h"
 
 #define REVOCATION_FRESH_S 600  /* how long a list is good for */

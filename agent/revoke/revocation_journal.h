@@ -1,8 +1,8 @@
 /* The format of data_dir/revocations (docs/revocation.md): a header, then one row for each change,
  * appended and never edited. A row holds all of its change, the certificates too, behind one
  * CRC-32C: it is there whole or not at all. Pure. */
-#ifndef SPINDLE_AGENT_REVOCATION_JOURNAL_H
-#define SPINDLE_AGENT_REVOCATION_JOURNAL_H
+#ifndef SPINDLE_AGENT_REVOKE_REVOCATION_JOURNAL_H
+#define SPINDLE_AGENT_REVOKE_REVOCATION_JOURNAL_H
 
 #include "common/base/buf.h"
 #include "common/base/why.h"

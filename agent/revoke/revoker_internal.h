@@ -1,10 +1,10 @@
 /* What revoker.c (when things happen) and revoker_plan.c (what a request means) share. */
-#ifndef SPINDLE_AGENT_REVOKER_INTERNAL_H
-#define SPINDLE_AGENT_REVOKER_INTERNAL_H
+#ifndef SPINDLE_AGENT_REVOKE_REVOKER_INTERNAL_H
+#define SPINDLE_AGENT_REVOKE_REVOKER_INTERNAL_H
 
-#include "agent/revocation_feed.h"
-#include "agent/revocation_file.h"
-#include "agent/revoker.h"
+#include "agent/revoke/revocation_feed.h"
+#include "agent/revoke/revocation_file.h"
+#include "agent/revoke/revoker.h"
 
 /* One request. */
 struct revoker_op {

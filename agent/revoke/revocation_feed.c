@@ -1,4 +1,4 @@
-#include "agent/revocation_feed.h"
+#include "agent/revoke/revocation_feed.h"
 
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"

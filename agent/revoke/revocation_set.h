@@ -1,10 +1,10 @@
 /* What is held and what is revoked, in memory: the sum of a journal's changes. Holds last until
  * they are lifted, certificates until they have expired. Pure; changed on the loop thread alone,
  * read by another while nothing changes it. */
-#ifndef SPINDLE_AGENT_REVOCATION_SET_H
-#define SPINDLE_AGENT_REVOCATION_SET_H
+#ifndef SPINDLE_AGENT_REVOKE_REVOCATION_SET_H
+#define SPINDLE_AGENT_REVOKE_REVOCATION_SET_H
 
-#include "agent/revocation_journal.h"
+#include "agent/revoke/revocation_journal.h"
 
 #define REVOCATION_HOLDS_MAX 100000
 

@@ -1,5 +1,5 @@
 #include "agent/record/record.h"
-#include "agent/revoker_internal.h"
+#include "agent/revoke/revoker_internal.h"
 #include "agent/telemetry/audit_events.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"

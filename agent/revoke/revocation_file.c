@@ -1,4 +1,4 @@
-#include "agent/revocation_file.h"
+#include "agent/revoke/revocation_file.h"
 
 #include "common/base/mem.h"
 

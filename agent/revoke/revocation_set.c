@@ -1,4 +1,4 @@
-#include "agent/revocation_set.h"
+#include "agent/revoke/revocation_set.h"
 
 #include "common/base/mem.h"
 

@@ -1,6 +1,6 @@
 /* What a request to revoke or to lift means, and what it would change. */
 #include "agent/record/record.h"
-#include "agent/revoker_internal.h"
+#include "agent/revoke/revoker_internal.h"
 #include "common/base/mem.h"
 #include "common/spiffe/spiffeid.h"
 

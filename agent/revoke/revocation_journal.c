@@ -1,4 +1,4 @@
-#include "agent/revocation_journal.h"
+#include "agent/revoke/revocation_journal.h"
 
 #include "common/base/crc32c.h"
 
