@@ -8,10 +8,10 @@
 #include "agent/api/endpoint.h"
 #include "agent/authority/issuer.h"
 #include "agent/config/reload.h"
-#include "agent/node_scrape.h"
 #include "agent/record/record.h"
 #include "agent/revoke/revoker.h"
-#include "agent/share.h"
+#include "agent/share/node_scrape.h"
+#include "agent/share/share.h"
 #include "agent/telemetry/audit_events.h"
 #include "common/http/probes.h"
 

@@ -29,7 +29,7 @@ enum metric_page_state { METRIC_PAGE_EMPTY, METRIC_PAGE_BUSY, METRIC_PAGE_USED }
 struct metric_page {
     char magic[8]; /* METRIC_PAGE_MAGIC */
     uint32_t version, family_count, slot_count;
-    uint32_t instance; /* the agent's: which of several with one name (agent/page_store.h) */
+    uint32_t instance; /* the agent's: which of several with one name (agent/share/page_store.h) */
     _Atomic uint64_t state;
     char build[METRIC_LABELS_MAX][METRIC_PAGE_BUILD_LEN]; /* label values of build_info */
     uint8_t spare[32];

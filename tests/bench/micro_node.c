@@ -2,7 +2,7 @@
  *   build/release/tests/micro_node [sidecars [scrapes]]
  * Each sidecar counts as a busy one does: both directions used, and every cause of failure once
  * when the third argument is "all". */
-#include "agent/node_text.h"
+#include "agent/share/node_text.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"

@@ -1,9 +1,9 @@
 /* The agent's share.sock in a temporary folder with an entry or two for this user, and the other
- * side of it: what tests of agent/share.h begin with. Failures abort the test. */
+ * side of it: what tests of agent/share/share.h begin with. Failures abort the test. */
 #ifndef SPINDLE_TESTS_SHARE_CASE_H
 #define SPINDLE_TESTS_SHARE_CASE_H
 
-#include "agent/share.h"
+#include "agent/share/share.h"
 #include "agent/telemetry/metrics.h"
 #include "common/share/share_message.h"
 #include "tests/support/descriptors.h"

@@ -1,9 +1,9 @@
 /* What a scrape of the node says, put together: the agent's own text, family by family, and the
  * series of its sidecars. Pure but for reading the pages; any thread, one at a time a page. */
-#ifndef SPINDLE_AGENT_NODE_TEXT_H
-#define SPINDLE_AGENT_NODE_TEXT_H
+#ifndef SPINDLE_AGENT_SHARE_NODE_TEXT_H
+#define SPINDLE_AGENT_SHARE_NODE_TEXT_H
 
-#include "agent/page_store.h"
+#include "agent/share/page_store.h"
 #include "common/metric/metric_text.h"
 
 struct node_page {

@@ -1,4 +1,4 @@
-#include "agent/page_store.h"
+#include "agent/share/page_store.h"
 
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"

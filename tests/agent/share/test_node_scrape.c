@@ -1,5 +1,5 @@
 /* Scrapes of the node over HTTP: off the loop, one after the other, none lost at the end. */
-#include "agent/node_scrape.h"
+#include "agent/share/node_scrape.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/log/log.h"

@@ -1,6 +1,6 @@
 /* Which page a sidecar gets: its own again after a crash, one of its own beside another of its
  * name, none past the bounds. */
-#include "agent/page_store.h"
+#include "agent/share/page_store.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"

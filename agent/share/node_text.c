@@ -1,4 +1,4 @@
-#include "agent/node_text.h"
+#include "agent/share/node_text.h"
 
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"

@@ -4,8 +4,8 @@
  * are here at once with one ID and name get a page each; the second one's name ends in "#2".
  * Bounded: at most `max` pages, half of them for one SPIFFE ID; one whose sidecar has gone makes
  * room, and is dropped after an hour. Loop thread only. */
-#ifndef SPINDLE_AGENT_PAGE_STORE_H
-#define SPINDLE_AGENT_PAGE_STORE_H
+#ifndef SPINDLE_AGENT_SHARE_PAGE_STORE_H
+#define SPINDLE_AGENT_SHARE_PAGE_STORE_H
 
 #include "common/metric/metric.h"
 

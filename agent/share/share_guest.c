@@ -1,4 +1,4 @@
-#include "agent/share_internal.h"
+#include "agent/share/share_internal.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"

@@ -1,10 +1,10 @@
 /* What share.c (the socket, what holds for all) and share_guest.c (one connection) share. Nobody
  * else. */
-#ifndef SPINDLE_AGENT_SHARE_INTERNAL_H
-#define SPINDLE_AGENT_SHARE_INTERNAL_H
+#ifndef SPINDLE_AGENT_SHARE_SHARE_INTERNAL_H
+#define SPINDLE_AGENT_SHARE_SHARE_INTERNAL_H
 
 #include "agent/caller/patience.h"
-#include "agent/share.h"
+#include "agent/share/share.h"
 #include "common/base/crowd.h"
 #include "common/log/log_limit.h"
 #include "common/share/share_message.h"

@@ -1,5 +1,5 @@
 /* One text for all sidecars of a node: a block a family, a bad page left out. */
-#include "agent/node_text.h"
+#include "agent/share/node_text.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"

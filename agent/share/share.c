@@ -1,5 +1,5 @@
 #include "agent/caller/listener.h"
-#include "agent/share_internal.h"
+#include "agent/share/share_internal.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"

@@ -3,8 +3,8 @@
  * them of the revocation cache and of their metrics page. A reload of the entries attests all anew;
  * who is no longer entitled is let go, as is whose process has ended. Bounded a user and in all; a
  * sidecar that does not read is owed the newest state and no queue. Loop thread only. */
-#ifndef SPINDLE_AGENT_SHARE_H
-#define SPINDLE_AGENT_SHARE_H
+#ifndef SPINDLE_AGENT_SHARE_SHARE_H
+#define SPINDLE_AGENT_SHARE_SHARE_H
 
 #include "agent/attest/attest_unix.h"
 #include "agent/caller/connection.h"

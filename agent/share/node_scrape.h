@@ -4,10 +4,10 @@
  * on the loop. A bad page is left out, counted and logged once. Causes of failure and histograms
  * that never counted have no series here, and a sidecar that has gone no gauges but sidecar_up.
  * Loop thread only. */
-#ifndef SPINDLE_AGENT_NODE_SCRAPE_H
-#define SPINDLE_AGENT_NODE_SCRAPE_H
+#ifndef SPINDLE_AGENT_SHARE_NODE_SCRAPE_H
+#define SPINDLE_AGENT_SHARE_NODE_SCRAPE_H
 
-#include "agent/page_store.h"
+#include "agent/share/page_store.h"
 #include "common/http/http_server.h"
 
 #define NODE_SCRAPE_MAX (48u << 20) /* bytes; sidecars for which there is no room are left out */

@@ -1,6 +1,6 @@
-#include "agent/node_scrape.h"
+#include "agent/share/node_scrape.h"
 
-#include "agent/node_text.h"
+#include "agent/share/node_text.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
