@@ -2,7 +2,7 @@
 #ifndef SPINDLE_AGENT_AGENT_INTERNAL_H
 #define SPINDLE_AGENT_AGENT_INTERNAL_H
 
-#include "agent/admin.h"
+#include "agent/admin/admin.h"
 #include "agent/agent_gauges.h"
 #include "agent/api/descriptors.h"
 #include "agent/api/endpoint.h"

@@ -1,6 +1,6 @@
-#include "agent/admin_revoke.h"
+#include "agent/admin/admin_revoke.h"
 
-#include "agent/admin.h"
+#include "agent/admin/admin.h"
 #include "common/base/clock.h"
 #include "common/encode/query.h"
 #include "common/x509/x509.h"

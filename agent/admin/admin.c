@@ -1,8 +1,8 @@
-#include "agent/admin.h"
+#include "agent/admin/admin.h"
 
-#include "agent/admin_explain.h"
-#include "agent/admin_revoke.h"
-#include "agent/admin_svids.h"
+#include "agent/admin/admin_explain.h"
+#include "agent/admin/admin_revoke.h"
+#include "agent/admin/admin_svids.h"
 #include "common/base/mem.h"
 
 #include <stdlib.h>

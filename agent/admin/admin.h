@@ -1,8 +1,8 @@
 /* The agent's admin socket, for operators (Unix, 0600, same user or root): JSON, never a key.
  * Routes are in admin_<topic>.c, the table is in admin.c. An error is one line of text with status
  * 400, 404, 409 or 500. Loop thread only. */
-#ifndef SPINDLE_AGENT_ADMIN_H
-#define SPINDLE_AGENT_ADMIN_H
+#ifndef SPINDLE_AGENT_ADMIN_ADMIN_H
+#define SPINDLE_AGENT_ADMIN_ADMIN_H
 
 #include "agent/entry/entries.h"
 #include "agent/record/record.h"

@@ -1,6 +1,6 @@
-#include "agent/admin_explain.h"
+#include "agent/admin/admin_explain.h"
 
-#include "agent/admin.h"
+#include "agent/admin/admin.h"
 #include "agent/attest/attest_unix.h"
 #include "agent/attest/proc.h"
 #include "agent/caller/peer.h"

@@ -1,8 +1,8 @@
 /* Admin routes about SVIDs: those in use, and all that the record of issuance holds. Rows are
  * objects with "spiffe_id", "entry", "serial", "issuer", the times, "state" (valid, expired,
  * revoked: then "reason" and "revoked_at" too) and "in_use". Loop thread only. */
-#ifndef SPINDLE_AGENT_ADMIN_SVIDS_H
-#define SPINDLE_AGENT_ADMIN_SVIDS_H
+#ifndef SPINDLE_AGENT_ADMIN_ADMIN_SVIDS_H
+#define SPINDLE_AGENT_ADMIN_ADMIN_SVIDS_H
 
 #include "common/http/http_server.h"
 

@@ -1,7 +1,7 @@
 /* GET /v1/explain?pid=N: what the agent finds out about a process and what it would give it. The
  * answer comes when the process has been attested. Loop thread only. */
-#ifndef SPINDLE_AGENT_ADMIN_EXPLAIN_H
-#define SPINDLE_AGENT_ADMIN_EXPLAIN_H
+#ifndef SPINDLE_AGENT_ADMIN_ADMIN_EXPLAIN_H
+#define SPINDLE_AGENT_ADMIN_ADMIN_EXPLAIN_H
 
 #include "common/http/http_server.h"
 
