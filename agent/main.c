@@ -1,4 +1,4 @@
-#include "agent/commands.h"
+#include "agent/cli/commands.h"
 
 #include "common/base/inherited.h"
 #include "common/sandbox/process_guard.h"

@@ -1,6 +1,6 @@
 /* The agent does not start, and does nothing else with a key, when its cryptography computes
  * wrongly. */
-#include "agent/commands.h"
+#include "agent/cli/commands.h"
 #include "tests/support/faulty_crypto.h"
 #include "tests/support/runner.h"
 

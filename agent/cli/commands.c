@@ -1,4 +1,4 @@
-#include "agent/commands.h"
+#include "agent/cli/commands.h"
 
 #include "agent/config/config.h"
 #include "agent/telemetry/audit_events.h"
@@ -7,13 +7,13 @@
 static const struct command commands[] = {
 #define COMMAND(words, arguments, flags, function, summary)                                        \
     {words, arguments, flags, function, summary},
-#include "agent/commands.def"
+#include "agent/cli/commands.def"
 #undef COMMAND
 };
 
 static const struct command_flag flags[] = {
 #define FLAG(name, value, help) {name, value, help},
-#include "agent/flags.def"
+#include "agent/cli/flags.def"
 #undef FLAG
 };
 

@@ -1,6 +1,6 @@
 /* explain: why a process gets an identity or none, as the running agent sees it. */
-#include "agent/cli_endpoint.h"
-#include "agent/commands.h"
+#include "agent/cli/cli_endpoint.h"
+#include "agent/cli/commands.h"
 #include "common/cli/admin_client.h"
 #include "common/encode/query.h"
 

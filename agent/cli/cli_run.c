@@ -1,6 +1,6 @@
 /* The command that runs the agent. */
 #include "agent/agent.h"
-#include "agent/commands.h"
+#include "agent/cli/commands.h"
 #include "common/cli/cli_common.h"
 #include "common/crypto/selftest.h"
 

@@ -1,5 +1,5 @@
 /* What `config check` looks at in this program. */
-#include "agent/commands.h"
+#include "agent/cli/commands.h"
 #include "agent/config/config.h"
 #include "agent/config/reload.h"
 #include "agent/entry/entries.h"

@@ -1,6 +1,6 @@
 /* Which socket a command talks to, and what to tell a person when it does not go well. */
-#ifndef SPINDLE_AGENT_CLI_ENDPOINT_H
-#define SPINDLE_AGENT_CLI_ENDPOINT_H
+#ifndef SPINDLE_AGENT_CLI_CLI_ENDPOINT_H
+#define SPINDLE_AGENT_CLI_CLI_ENDPOINT_H
 
 #include "common/cli/command.h"
 #include "common/loop/address.h"

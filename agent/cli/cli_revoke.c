@@ -1,6 +1,6 @@
 /* revoke, revocations: what must not be used any more. */
-#include "agent/cli_endpoint.h"
-#include "agent/commands.h"
+#include "agent/cli/cli_endpoint.h"
+#include "agent/cli/commands.h"
 #include "common/cli/admin_client.h"
 #include "common/encode/query.h"
 

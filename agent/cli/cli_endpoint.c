@@ -1,4 +1,4 @@
-#include "agent/cli_endpoint.h"
+#include "agent/cli/cli_endpoint.h"
 
 #include "agent/config/config.h"
 #include "common/base/quantity.h"

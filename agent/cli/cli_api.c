@@ -1,7 +1,7 @@
 /* api fetch x509, api watch, healthcheck: what a workload does, as commands. Each runs a loop of
  * its own and ends it when the answer is there, the time is up, or somebody presses Ctrl-C. */
-#include "agent/cli_endpoint.h"
-#include "agent/commands.h"
+#include "agent/cli/cli_endpoint.h"
+#include "agent/cli/commands.h"
 #include "agent/svid/svid_files.h"
 #include "agent/svid/svid_text.h"
 #include "common/base/clock.h"

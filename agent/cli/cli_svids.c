@@ -1,6 +1,6 @@
 /* svids list|show|search|renew: the certificates that the agent issued. */
-#include "agent/cli_endpoint.h"
-#include "agent/commands.h"
+#include "agent/cli/cli_endpoint.h"
+#include "agent/cli/commands.h"
 #include "common/base/clock.h"
 #include "common/base/quantity.h"
 #include "common/cli/admin_client.h"

@@ -1,6 +1,6 @@
 /* entries: the registration entries, by the agent's admin socket. */
-#include "agent/cli_endpoint.h"
-#include "agent/commands.h"
+#include "agent/cli/cli_endpoint.h"
+#include "agent/cli/commands.h"
 #include "common/cli/admin_client.h"
 
 static void print_entry(FILE *out, const json_t *row)
