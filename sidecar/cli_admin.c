@@ -4,7 +4,7 @@
 #include "common/cli/admin_client.h"
 #include "common/cli/cli_common.h"
 #include "sidecar/commands.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 #define REPORT_MAX (64u * 1024u)
 

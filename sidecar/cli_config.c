@@ -1,7 +1,7 @@
 /* What `config check` looks at in this program. */
 #include "common/base/clock.h"
 #include "sidecar/commands.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 err_t sidecar_config_check(const char *path, const char *const *sets, struct buf *report,
                            struct why *why)

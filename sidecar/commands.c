@@ -1,7 +1,7 @@
 #include "sidecar/commands.h"
 
 #include "sidecar/audit_events.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/metrics.h"
 
 static const struct command commands[] = {

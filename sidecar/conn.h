@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_CONN_H
 #define SPINDLE_SIDECAR_CONN_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/dial.h"
 #include "sidecar/expiry.h"
 #include "sidecar/relay.h"

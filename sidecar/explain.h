@@ -4,7 +4,7 @@
 #define SPINDLE_SIDECAR_EXPLAIN_H
 
 #include "common/revocation/revocation.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/refusals.h"
 
 struct explain_rule {

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_MAILBOX_H
 #define SPINDLE_SIDECAR_MAILBOX_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 #include <pthread.h>
 #include <uv.h>

@@ -5,7 +5,7 @@
 
 #include "common/share/sidecar_families.h"
 #include "common/share/sidecar_family_ids.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 /* Handshake completed after `ns`; group as tls_group_name says. */
 void sidecar_count_handshake(struct metrics *m, enum metric_side side, enum metric_tls kind,

@@ -3,7 +3,7 @@
 #ifndef SPINDLE_SIDECAR_POLICY_H
 #define SPINDLE_SIDECAR_POLICY_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 /* The rule that admits the ID: its index, or rule_count. */
 size_t policy_find(const struct route_config *route, const struct spiffeid *id);

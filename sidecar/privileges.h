@@ -2,7 +2,7 @@
 #ifndef SPINDLE_SIDECAR_PRIVILEGES_H
 #define SPINDLE_SIDECAR_PRIVILEGES_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 /* Enters the sandbox that `config` (read from config_path, may be NULL) needs, unless it says
  * sandbox: false; says in `notes`, a line each, what is missing. Call once, on the main thread,

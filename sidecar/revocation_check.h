@@ -4,7 +4,7 @@
 #define SPINDLE_SIDECAR_REVOCATION_CHECK_H
 
 #include "common/revocation/revocation_cache.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/peer_path.h"
 
 /* Who we are, as a peer of another node cannot know it. */

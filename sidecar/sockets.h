@@ -4,7 +4,7 @@
 #ifndef SPINDLE_SIDECAR_SOCKETS_H
 #define SPINDLE_SIDECAR_SOCKETS_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 struct sockets {
     int *fds; /* owned: worker w, route r at [w * routes + r]; -1 once taken, or none */

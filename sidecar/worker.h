@@ -6,9 +6,9 @@
 
 #include "common/metric/metric.h"
 #include "common/resolve/resolver.h"
+#include "sidecar/config/places.h"
 #include "sidecar/conn.h"
 #include "sidecar/mailbox.h"
-#include "sidecar/places.h"
 #include "sidecar/recheck.h"
 #include "sidecar/revocation_check.h"
 #include "sidecar/verify_cache.h"

@@ -2,7 +2,7 @@
  * comes with a line of its own, and what was read can be compared with itself and freed. */
 #include "agent/config/config.h"
 #include "common/config/yaml.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

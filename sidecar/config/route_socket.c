@@ -1,4 +1,4 @@
-#include "sidecar/route_socket.h"
+#include "sidecar/config/route_socket.h"
 
 #include "common/base/mem.h"
 

@@ -1,4 +1,4 @@
-#include "sidecar/config_sockets.h"
+#include "sidecar/config/config_sockets.h"
 
 #include "common/loop/socket_folder.h"
 

@@ -1,7 +1,7 @@
 /* What is said of identity files before anything is opened: each kind of set that no peer would
  * take is one line with the file, and a warning is no refusal. */
 #include "common/base/mem.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "tests/support/certs.h"
 #include "tests/support/config_case.h"
 #include "tests/support/runner.h"

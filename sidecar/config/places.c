@@ -1,4 +1,4 @@
-#include "sidecar/places.h"
+#include "sidecar/config/places.h"
 
 #include "common/loop/descriptors.h"
 

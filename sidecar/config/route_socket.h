@@ -1,8 +1,8 @@
 /* Who may use a route that listens on a Unix socket: mode, owner and the list of users. The file's
  * mode is the first wall (0600: the sidecar's own user alone); `uids` is asked at each connection,
  * by what the kernel says of the caller, whatever the mode. Pure, but for the look-up of names. */
-#ifndef SPINDLE_SIDECAR_ROUTE_SOCKET_H
-#define SPINDLE_SIDECAR_ROUTE_SOCKET_H
+#ifndef SPINDLE_SIDECAR_CONFIG_ROUTE_SOCKET_H
+#define SPINDLE_SIDECAR_CONFIG_ROUTE_SOCKET_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

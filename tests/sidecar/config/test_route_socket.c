@@ -1,5 +1,5 @@
 /* Mode, owner and users of a route's Unix socket, as a configuration writes them. */
-#include "sidecar/route_socket.h"
+#include "sidecar/config/route_socket.h"
 #include "tests/support/runner.h"
 
 #include <stdlib.h>

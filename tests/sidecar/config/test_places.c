@@ -1,5 +1,5 @@
 /* How many connections a configuration and a descriptor limit make. */
-#include "sidecar/places.h"
+#include "sidecar/config/places.h"
 
 #include "common/loop/descriptors.h"
 #include "tests/support/descriptors.h"

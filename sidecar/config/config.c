@@ -1,11 +1,11 @@
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 #include "common/base/mem.h"
 #include "common/config/log_words.h"
 #include "common/loop/descriptors.h"
 #include "common/share/share_message.h"
-#include "sidecar/config_sockets.h"
-#include "sidecar/places.h"
+#include "sidecar/config/config_sockets.h"
+#include "sidecar/config/places.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,10 +43,10 @@ static const struct option_word revocation_policies[] = {
 
 #define OPTION_STRUCT struct route_config
 static const struct option inbound_rows[] = {
-#include "sidecar/inbound.def"
+#include "sidecar/config/inbound.def"
 };
 static const struct option outbound_rows[] = {
-#include "sidecar/outbound.def"
+#include "sidecar/config/outbound.def"
 };
 #undef OPTION_STRUCT
 static const struct option_table inbound_table = TABLE(inbound_rows, struct route_config);
@@ -54,7 +54,7 @@ static const struct option_table outbound_table = TABLE(outbound_rows, struct ro
 
 #define OPTION_STRUCT struct sidecar_config
 static const struct option rows[] = {
-#include "sidecar/options.def"
+#include "sidecar/config/options.def"
 };
 #undef OPTION_STRUCT
 const struct option_table sidecar_options = TABLE(rows, struct sidecar_config);

@@ -1,7 +1,7 @@
 /* The sidecar's configuration: the contract's file, routes and identity, and one exact line for
  * each mistake. */
 #include "common/base/mem.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "tests/support/config_case.h"
 #include "tests/support/runner.h"
 

@@ -2,10 +2,10 @@
  * shown who they are, of one source of those. Pure: the configuration and the descriptor limit in,
  * numbers out. All of it stays within the limit, with a reserve for metrics, admin, identity,
  * share.sock, name look-ups and files. */
-#ifndef SPINDLE_SIDECAR_PLACES_H
-#define SPINDLE_SIDECAR_PLACES_H
+#ifndef SPINDLE_SIDECAR_CONFIG_PLACES_H
+#define SPINDLE_SIDECAR_CONFIG_PLACES_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 #include <stdatomic.h>
 

@@ -1,15 +1,15 @@
 /* The sidecar's configuration, as read from YAML and --set. Filled by the option engine from
- * sidecar/options.def. Immutable once loaded, shared by reference with connections that started
- * under it (config_ref); a reload makes a new one. */
-#ifndef SPINDLE_SIDECAR_CONFIG_H
-#define SPINDLE_SIDECAR_CONFIG_H
+ * sidecar/config/options.def. Immutable once loaded, shared by reference with connections that
+ * started under it (config_ref); a reload makes a new one. */
+#ifndef SPINDLE_SIDECAR_CONFIG_CONFIG_H
+#define SPINDLE_SIDECAR_CONFIG_CONFIG_H
 
 #include "common/base/buf.h"
 #include "common/config/option.h"
 #include "common/log/log.h"
 #include "common/loop/address.h"
 #include "common/spiffe/spiffeid.h"
-#include "sidecar/route_socket.h"
+#include "sidecar/config/route_socket.h"
 
 enum route_direction { ROUTE_INBOUND, ROUTE_OUTBOUND };
 enum route_protocol { PROTOCOL_TCP, PROTOCOL_HTTP };

@@ -1,7 +1,7 @@
 /* The files and addresses that a configuration names, looked at on this machine before anything is
  * opened: `config check` and the start of `run` say the same. */
 #include "common/tls/tls.h"
-#include "sidecar/config_sockets.h"
+#include "sidecar/config/config_sockets.h"
 #include "sidecar/identity_files.h"
 
 #include <errno.h>
