@@ -2,8 +2,8 @@
 
 #include "common/loop/unix_socket.h"
 #include "sidecar/conn_internal.h"
-#include "sidecar/metrics.h"
-#include "sidecar/notes.h"
+#include "sidecar/telemetry/metrics.h"
+#include "sidecar/telemetry/notes.h"
 
 #include <stddef.h>
 

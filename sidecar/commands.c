@@ -1,8 +1,8 @@
 #include "sidecar/commands.h"
 
-#include "sidecar/audit_events.h"
 #include "sidecar/config/config.h"
-#include "sidecar/metrics.h"
+#include "sidecar/telemetry/audit_events.h"
+#include "sidecar/telemetry/metrics.h"
 
 static const struct command commands[] = {
 #define COMMAND(words, arguments, flags, function, summary)                                        \

@@ -2,9 +2,9 @@
 #include "sidecar/conn_internal.h"
 
 #include "common/base/mem.h"
-#include "sidecar/metrics.h"
-#include "sidecar/notes.h"
 #include "sidecar/policy.h"
+#include "sidecar/telemetry/metrics.h"
+#include "sidecar/telemetry/notes.h"
 
 #include <stdio.h>
 

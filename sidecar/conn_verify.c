@@ -3,9 +3,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/rand.h"
-#include "sidecar/metrics.h"
 #include "sidecar/policy.h"
 #include "sidecar/revocation_check.h"
+#include "sidecar/telemetry/metrics.h"
 
 #include <stddef.h>
 

@@ -5,7 +5,7 @@
 
 #include "common/revocation/revocation.h"
 #include "sidecar/config/config.h"
-#include "sidecar/refusals.h"
+#include "sidecar/telemetry/refusals.h"
 
 struct explain_rule {
     size_t admits;                  /* index of the rule that admits the ID, or rule_count */

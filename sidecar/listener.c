@@ -4,8 +4,8 @@
 #include "common/loop/acceptor.h"
 #include "common/loop/unix_socket.h"
 #include "sidecar/admission.h"
-#include "sidecar/metrics.h"
-#include "sidecar/notes.h"
+#include "sidecar/telemetry/metrics.h"
+#include "sidecar/telemetry/notes.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

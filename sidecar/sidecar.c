@@ -4,10 +4,10 @@
 #include "common/log/report.h"
 #include "common/loop/descriptors.h"
 #include "sidecar/admin.h"
-#include "sidecar/metrics.h"
 #include "sidecar/privileges.h"
 #include "sidecar/readiness.h"
 #include "sidecar/sockets.h"
+#include "sidecar/telemetry/metrics.h"
 
 #include <assert.h>
 #include <signal.h>

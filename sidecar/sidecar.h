@@ -7,8 +7,8 @@
 #define SPINDLE_SIDECAR_SIDECAR_H
 
 #include "common/base/why.h"
-#include "sidecar/audit_events.h"
 #include "sidecar/conn.h"
+#include "sidecar/telemetry/audit_events.h"
 
 /* Runs until told to end. ERR_CONFIG (exit 2) for a configuration that is not valid or cannot be
  * opened (port taken), after one line for each problem; else what failed. */

@@ -6,13 +6,13 @@
 #include "common/http/probes.h"
 #include "common/loop/file_watch.h"
 #include "sidecar/file_stamp.h"
-#include "sidecar/gauges.h"
 #include "sidecar/identity_source.h"
 #include "sidecar/last_call.h"
-#include "sidecar/name_notes.h"
-#include "sidecar/notes.h"
 #include "sidecar/share_link.h"
 #include "sidecar/sidecar.h"
+#include "sidecar/telemetry/gauges.h"
+#include "sidecar/telemetry/name_notes.h"
+#include "sidecar/telemetry/notes.h"
 #include "sidecar/worker.h"
 
 enum phase { PHASE_RUNNING, PHASE_LEAVING, PHASE_DRAINING, PHASE_CLOSING };

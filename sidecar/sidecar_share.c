@@ -1,7 +1,7 @@
 #include "sidecar/sidecar_internal.h"
 
 #include "common/metric/metric_page.h"
-#include "sidecar/metrics.h"
+#include "sidecar/telemetry/metrics.h"
 
 #include <unistd.h>
 

@@ -6,7 +6,7 @@
 #include "sidecar/admission.h"
 #include "sidecar/conn_internal.h"
 #include "sidecar/listener.h"
-#include "sidecar/metrics.h"
+#include "sidecar/telemetry/metrics.h"
 
 #include <assert.h>
 #include <unistd.h>

@@ -4,8 +4,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "sidecar/metrics.h"
-#include "sidecar/notes.h"
+#include "sidecar/telemetry/metrics.h"
+#include "sidecar/telemetry/notes.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"

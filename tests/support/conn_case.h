@@ -4,8 +4,8 @@
 #define SPINDLE_TESTS_CONN_CASE_H
 
 #include "sidecar/conn_internal.h"
-#include "sidecar/metrics.h"
-#include "sidecar/notes.h"
+#include "sidecar/telemetry/metrics.h"
+#include "sidecar/telemetry/notes.h"
 #include "sidecar/worker.h"
 #include "tests/support/certs.h"
 

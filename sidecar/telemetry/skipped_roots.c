@@ -1,4 +1,4 @@
-#include "sidecar/skipped_roots.h"
+#include "sidecar/telemetry/skipped_roots.h"
 
 #include "common/log/log.h"
 

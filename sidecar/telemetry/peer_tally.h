@@ -1,9 +1,9 @@
 /* Connections by the peer's SPIFFE ID, for those who ask for it (metrics.peers): the first so many
  * peers have a series each, all others share one. Counting is for any thread. */
-#ifndef SPINDLE_SIDECAR_PEER_TALLY_H
-#define SPINDLE_SIDECAR_PEER_TALLY_H
+#ifndef SPINDLE_SIDECAR_TELEMETRY_PEER_TALLY_H
+#define SPINDLE_SIDECAR_TELEMETRY_PEER_TALLY_H
 
-#include "sidecar/metrics.h"
+#include "sidecar/telemetry/metrics.h"
 
 #define PEER_TALLY_MAX 16 /* peers told apart; see docs/metrics.md for the sum of series */
 

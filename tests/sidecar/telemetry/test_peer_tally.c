@@ -2,7 +2,7 @@
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
 #include "common/metric/metric_text.h"
-#include "sidecar/peer_tally.h"
+#include "sidecar/telemetry/peer_tally.h"
 #include "tests/support/runner.h"
 
 #include <pthread.h>

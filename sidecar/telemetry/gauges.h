@@ -1,11 +1,11 @@
 /* The sidecar's gauges that follow the clock and the identity in use, and those of its process.
  * They are set before each scrape, and every five seconds while the agent reads them from the
  * metrics page. Loop thread only. */
-#ifndef SPINDLE_SIDECAR_GAUGES_H
-#define SPINDLE_SIDECAR_GAUGES_H
+#ifndef SPINDLE_SIDECAR_TELEMETRY_GAUGES_H
+#define SPINDLE_SIDECAR_TELEMETRY_GAUGES_H
 
 #include "common/spiffe/identity.h"
-#include "sidecar/metrics.h"
+#include "sidecar/telemetry/metrics.h"
 
 #include <uv.h>
 

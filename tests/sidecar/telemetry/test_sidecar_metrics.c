@@ -1,5 +1,5 @@
 /* The sidecar's table of metrics, and the events that several families count. */
-#include "sidecar/metrics.h"
+#include "sidecar/telemetry/metrics.h"
 #include "tests/support/metric_check.h"
 #include "tests/support/runner.h"
 

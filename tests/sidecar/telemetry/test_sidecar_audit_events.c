@@ -1,5 +1,5 @@
 /* Every event of the sidecar, held against its table. */
-#include "sidecar/audit_events.h"
+#include "sidecar/telemetry/audit_events.h"
 #include "tests/support/audit_case.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

@@ -1,4 +1,4 @@
-#include "sidecar/peer_tally.h"
+#include "sidecar/telemetry/peer_tally.h"
 
 #include "common/base/mem.h"
 

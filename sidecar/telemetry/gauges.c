@@ -1,9 +1,9 @@
-#include "sidecar/gauges.h"
+#include "sidecar/telemetry/gauges.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
-#include "sidecar/skipped_roots.h"
+#include "sidecar/telemetry/skipped_roots.h"
 
 #include <string.h>
 

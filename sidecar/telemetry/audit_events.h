@@ -1,7 +1,7 @@
 /* The sidecar's audit events (audit_events.def), one function each. `a` may be NULL: the log is
  * off. Any thread. */
-#ifndef SPINDLE_SIDECAR_AUDIT_EVENTS_H
-#define SPINDLE_SIDECAR_AUDIT_EVENTS_H
+#ifndef SPINDLE_SIDECAR_TELEMETRY_AUDIT_EVENTS_H
+#define SPINDLE_SIDECAR_TELEMETRY_AUDIT_EVENTS_H
 
 #include "common/audit/audit.h"
 #include "common/audit/audit_table.h"

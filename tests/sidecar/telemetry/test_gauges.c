@@ -2,7 +2,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/metric/metric_page.h"
-#include "sidecar/gauges.h"
+#include "sidecar/telemetry/gauges.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

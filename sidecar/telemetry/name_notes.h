@@ -1,10 +1,10 @@
 /* What is told of names: the resolver's counters and log lines. */
-#ifndef SPINDLE_SIDECAR_NAME_NOTES_H
-#define SPINDLE_SIDECAR_NAME_NOTES_H
+#ifndef SPINDLE_SIDECAR_TELEMETRY_NAME_NOTES_H
+#define SPINDLE_SIDECAR_TELEMETRY_NAME_NOTES_H
 
 #include "common/metric/metric.h"
 #include "common/resolve/resolver.h"
-#include "sidecar/notes.h"
+#include "sidecar/telemetry/notes.h"
 
 struct name_notes; /* opaque */
 

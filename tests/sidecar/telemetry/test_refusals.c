@@ -1,6 +1,6 @@
 /* The last refusals: who, why, how often; bounded, newest first. */
 #include "common/base/mem.h"
-#include "sidecar/refusals.h"
+#include "sidecar/telemetry/refusals.h"
 #include "tests/support/runner.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "sidecar/name_notes.h"
+#include "sidecar/telemetry/name_notes.h"
 
 #include "common/base/mem.h"
 #include "common/share/sidecar_family_ids.h"

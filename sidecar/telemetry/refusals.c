@@ -1,4 +1,4 @@
-#include "sidecar/refusals.h"
+#include "sidecar/telemetry/refusals.h"
 
 #include "common/base/mem.h"
 

@@ -1,10 +1,10 @@
 /* Where it is told what happens to peers: one for all workers, owned by the sidecar. */
-#ifndef SPINDLE_SIDECAR_NOTES_H
-#define SPINDLE_SIDECAR_NOTES_H
+#ifndef SPINDLE_SIDECAR_TELEMETRY_NOTES_H
+#define SPINDLE_SIDECAR_TELEMETRY_NOTES_H
 
 #include "common/log/log_limit.h"
-#include "sidecar/peer_tally.h"
-#include "sidecar/refusals.h"
+#include "sidecar/telemetry/peer_tally.h"
+#include "sidecar/telemetry/refusals.h"
 
 enum {
     LINE_HANDSHAKE,

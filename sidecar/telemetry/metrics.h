@@ -1,7 +1,7 @@
 /* The sidecar's metrics (common/share/sidecar_families.def): one function for each event that more
  * than one family counts. Thread-safe, as metric.h says. `direction` is enum route_direction. */
-#ifndef SPINDLE_SIDECAR_METRICS_H
-#define SPINDLE_SIDECAR_METRICS_H
+#ifndef SPINDLE_SIDECAR_TELEMETRY_METRICS_H
+#define SPINDLE_SIDECAR_TELEMETRY_METRICS_H
 
 #include "common/share/sidecar_families.h"
 #include "common/share/sidecar_family_ids.h"

@@ -1,11 +1,11 @@
 /* The last peers that were refused, for `explain`: what happened, to whom, how often. The same
  * peer refused for the same reason at the same place is one row with a count. Bounded; any thread
  * (a lock for a copy). */
-#ifndef SPINDLE_SIDECAR_REFUSALS_H
-#define SPINDLE_SIDECAR_REFUSALS_H
+#ifndef SPINDLE_SIDECAR_TELEMETRY_REFUSALS_H
+#define SPINDLE_SIDECAR_TELEMETRY_REFUSALS_H
 
 #include "common/loop/address.h"
-#include "sidecar/audit_events.h"
+#include "sidecar/telemetry/audit_events.h"
 
 #define REFUSALS_MAX 64 /* rows; the oldest goes */
 

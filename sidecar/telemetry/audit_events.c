@@ -1,8 +1,8 @@
-#include "sidecar/audit_events.h"
+#include "sidecar/telemetry/audit_events.h"
 
 static const struct audit_event_row rows[] = {
 #define EVENT(name, fields, help) {name, fields, help},
-#include "sidecar/audit_events.def"
+#include "sidecar/telemetry/audit_events.def"
 #undef EVENT
 };
 const struct audit_table sidecar_audit_table = {rows, sizeof rows / sizeof rows[0]};

@@ -1,4 +1,4 @@
-#include "sidecar/metrics.h"
+#include "sidecar/telemetry/metrics.h"
 
 #include <assert.h>
 #include <strings.h>
