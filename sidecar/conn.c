@@ -2,7 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "sidecar/admission.h"
+#include "sidecar/worker/admission.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -8,7 +8,7 @@
 #include "sidecar/conn_end.h"
 #include "sidecar/conn_report.h"
 #include "sidecar/peer_path.h"
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 
 /* What an event brings along. */
 struct conn_input {

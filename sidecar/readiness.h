@@ -2,7 +2,7 @@
 #ifndef SPINDLE_SIDECAR_READINESS_H
 #define SPINDLE_SIDECAR_READINESS_H
 
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 
 struct readiness {
     const struct sidecar_config *config;

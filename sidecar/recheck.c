@@ -1,7 +1,7 @@
 #include "sidecar/recheck.h"
 
 #include "common/base/clock.h"
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 
 #define TURN_NS 2000000u
 #define WATCH_MS 1000

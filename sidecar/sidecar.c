@@ -6,8 +6,8 @@
 #include "sidecar/admin.h"
 #include "sidecar/privileges.h"
 #include "sidecar/readiness.h"
-#include "sidecar/sockets.h"
 #include "sidecar/telemetry/metrics.h"
+#include "sidecar/worker/sockets.h"
 
 #include <assert.h>
 #include <signal.h>

@@ -13,7 +13,7 @@
 #include "sidecar/telemetry/gauges.h"
 #include "sidecar/telemetry/name_notes.h"
 #include "sidecar/telemetry/notes.h"
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 
 enum phase { PHASE_RUNNING, PHASE_LEAVING, PHASE_DRAINING, PHASE_CLOSING };
 

@@ -6,7 +6,7 @@
 #include "sidecar/conn_internal.h"
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/telemetry/notes.h"
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 #include "tests/support/certs.h"
 
 #define HOUR INT64_C(3600)

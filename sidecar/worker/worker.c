@@ -1,12 +1,12 @@
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "sidecar/admission.h"
 #include "sidecar/conn_internal.h"
-#include "sidecar/listener.h"
 #include "sidecar/telemetry/metrics.h"
+#include "sidecar/worker/admission.h"
+#include "sidecar/worker/listener.h"
 
 #include <assert.h>
 #include <unistd.h>

@@ -1,10 +1,10 @@
 /* Is there a place for one more connection, and who makes room for it? Those whose peer has hung up
  * and whose app is silent, and those who have not shown who they are. Worker thread only. */
-#ifndef SPINDLE_SIDECAR_ADMISSION_H
-#define SPINDLE_SIDECAR_ADMISSION_H
+#ifndef SPINDLE_SIDECAR_WORKER_ADMISSION_H
+#define SPINDLE_SIDECAR_WORKER_ADMISSION_H
 
 #include "common/base/crowd.h"
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 
 /* The source of a connection that was accepted on `fd`. */
 struct crowd_source admission_source(int fd, const struct sockaddr_storage *from);

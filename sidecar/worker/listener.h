@@ -1,9 +1,9 @@
 /* The accepting end of one route in one worker: keeps the cap, gives each connection to conn.h.
  * Running out of descriptors pauses accepting for a moment; it never ends the program. */
-#ifndef SPINDLE_SIDECAR_LISTENER_H
-#define SPINDLE_SIDECAR_LISTENER_H
+#ifndef SPINDLE_SIDECAR_WORKER_LISTENER_H
+#define SPINDLE_SIDECAR_WORKER_LISTENER_H
 
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 
 struct listener;
 

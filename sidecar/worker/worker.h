@@ -1,17 +1,17 @@
 /* A thread's worth of data path: loop, listeners, connections, TLS contexts, scratch room. Worker 0
  * runs on the main thread's loop, others have their own. What a worker is told lies in its mailbox,
  * newest only: any thread posts, the worker's loop takes. */
-#ifndef SPINDLE_SIDECAR_WORKER_H
-#define SPINDLE_SIDECAR_WORKER_H
+#ifndef SPINDLE_SIDECAR_WORKER_WORKER_H
+#define SPINDLE_SIDECAR_WORKER_WORKER_H
 
 #include "common/metric/metric.h"
 #include "common/resolve/resolver.h"
 #include "sidecar/config/places.h"
 #include "sidecar/conn.h"
-#include "sidecar/mailbox.h"
 #include "sidecar/recheck.h"
 #include "sidecar/revocation_check.h"
 #include "sidecar/verify_cache.h"
+#include "sidecar/worker/mailbox.h"
 
 struct listener;
 struct crowd;

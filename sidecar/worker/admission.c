@@ -1,4 +1,4 @@
-#include "sidecar/admission.h"
+#include "sidecar/worker/admission.h"
 
 #include "common/loop/unix_socket.h"
 #include "sidecar/conn_internal.h"

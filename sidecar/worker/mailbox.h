@@ -1,7 +1,7 @@
 /* What a worker is told and has not taken yet, newest only. worker.c alone touches it; see
  * worker.h. */
-#ifndef SPINDLE_SIDECAR_MAILBOX_H
-#define SPINDLE_SIDECAR_MAILBOX_H
+#ifndef SPINDLE_SIDECAR_WORKER_MAILBOX_H
+#define SPINDLE_SIDECAR_WORKER_MAILBOX_H
 
 #include "sidecar/config/config.h"
 

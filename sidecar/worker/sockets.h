@@ -1,8 +1,8 @@
 /* The listening sockets of all routes and workers, bound before privileges are given up and before
  * any thread starts. The first worker's sockets settle the ports that the kernel picks; the others
  * share them (SO_REUSEPORT; Unix sockets are the first worker's alone). Main thread only. */
-#ifndef SPINDLE_SIDECAR_SOCKETS_H
-#define SPINDLE_SIDECAR_SOCKETS_H
+#ifndef SPINDLE_SIDECAR_WORKER_SOCKETS_H
+#define SPINDLE_SIDECAR_WORKER_SOCKETS_H
 
 #include "sidecar/config/config.h"
 

@@ -1,6 +1,6 @@
 /* Two workers on threads of their own, real sockets and TLS: who is revoked is cut in every state
  * of its connection, nobody else is, whatever else is posted meanwhile. */
-#include "sidecar/worker.h"
+#include "sidecar/worker/worker.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"

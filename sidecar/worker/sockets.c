@@ -1,8 +1,8 @@
-#include "sidecar/sockets.h"
+#include "sidecar/worker/sockets.h"
 
 #include "common/base/mem.h"
 #include "common/loop/unix_socket.h"
-#include "sidecar/listener.h"
+#include "sidecar/worker/listener.h"
 
 #include <stdio.h>
 #include <unistd.h>

@@ -1,11 +1,11 @@
-#include "sidecar/listener.h"
+#include "sidecar/worker/listener.h"
 
 #include "common/base/mem.h"
 #include "common/loop/acceptor.h"
 #include "common/loop/unix_socket.h"
-#include "sidecar/admission.h"
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/telemetry/notes.h"
+#include "sidecar/worker/admission.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
