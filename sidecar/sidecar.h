@@ -7,7 +7,7 @@
 #define SPINDLE_SIDECAR_SIDECAR_H
 
 #include "common/base/why.h"
-#include "sidecar/conn.h"
+#include "sidecar/conn/conn.h"
 #include "sidecar/telemetry/audit_events.h"
 
 /* Runs until told to end. ERR_CONFIG (exit 2) for a configuration that is not valid or cannot be

@@ -1,7 +1,7 @@
 #include "sidecar/worker/admission.h"
 
 #include "common/loop/unix_socket.h"
-#include "sidecar/conn_internal.h"
+#include "sidecar/conn/conn_internal.h"
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/telemetry/notes.h"
 

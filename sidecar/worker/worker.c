@@ -3,7 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
-#include "sidecar/conn_internal.h"
+#include "sidecar/conn/conn_internal.h"
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/worker/admission.h"
 #include "sidecar/worker/listener.h"

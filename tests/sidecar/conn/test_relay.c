@@ -1,6 +1,6 @@
 /* The relay between two socket pairs, without TLS: bytes, half-close, back-pressure, resets. The
  * test is the loop: it steps the relay itself and reads the far ends. */
-#include "sidecar/relay.h"
+#include "sidecar/conn/relay.h"
 #include "tests/support/runner.h"
 
 #include <fcntl.h>

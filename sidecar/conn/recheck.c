@@ -1,4 +1,4 @@
-#include "sidecar/recheck.h"
+#include "sidecar/conn/recheck.h"
 
 #include "common/base/clock.h"
 #include "sidecar/worker/worker.h"

@@ -2,8 +2,8 @@
  * Readiness comes through one callback; reads and writes never block. What the socket does not take
  * at once waits here (`pending`), and the one rule of back-pressure is in relay.h: nobody reads for
  * a stream that has bytes pending. Worker thread only. */
-#ifndef SPINDLE_SIDECAR_STREAM_H
-#define SPINDLE_SIDECAR_STREAM_H
+#ifndef SPINDLE_SIDECAR_CONN_STREAM_H
+#define SPINDLE_SIDECAR_CONN_STREAM_H
 
 #include "common/tls/tls.h"
 

@@ -1,4 +1,4 @@
-#include "sidecar/conn_internal.h"
+#include "sidecar/conn/conn_internal.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -31,7 +31,7 @@ static const struct {
     const char *text;
 } state_rows[CONN_STATES] = {
 #define S(name, deadline, text) [CONN_##name] = {#name, DEADLINE_##deadline, text},
-#include "sidecar/states.def"
+#include "sidecar/conn/states.def"
 #undef S
 };
 

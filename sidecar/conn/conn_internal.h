@@ -1,12 +1,12 @@
 /* What conn.c (the machine), conn_relay.c (bytes under way), conn_end.c (the end), conn_verify.c
  * (judges the peer) and conn_report.c (words and numbers) share. Nobody else. */
-#ifndef SPINDLE_SIDECAR_CONN_INTERNAL_H
-#define SPINDLE_SIDECAR_CONN_INTERNAL_H
+#ifndef SPINDLE_SIDECAR_CONN_CONN_INTERNAL_H
+#define SPINDLE_SIDECAR_CONN_CONN_INTERNAL_H
 
 #include "common/base/crowd.h"
-#include "sidecar/conn.h"
-#include "sidecar/conn_end.h"
-#include "sidecar/conn_report.h"
+#include "sidecar/conn/conn.h"
+#include "sidecar/conn/conn_end.h"
+#include "sidecar/conn/conn_report.h"
 #include "sidecar/peer_path.h"
 #include "sidecar/worker/worker.h"
 

@@ -1,8 +1,8 @@
 /* What falls due by the wall clock, a worker's connections one by one: a heap and one timer.
  * Nothing is walked while nothing is due; the clock is looked at again at least once a minute, as
  * it may be set. Worker thread only. */
-#ifndef SPINDLE_SIDECAR_EXPIRY_H
-#define SPINDLE_SIDECAR_EXPIRY_H
+#ifndef SPINDLE_SIDECAR_CONN_EXPIRY_H
+#define SPINDLE_SIDECAR_CONN_EXPIRY_H
 
 #include "common/base/why.h"
 

@@ -1,4 +1,4 @@
-#include "sidecar/relay.h"
+#include "sidecar/conn/relay.h"
 
 void relay_init(struct relay *r, struct stream *from, struct stream *to)
 {

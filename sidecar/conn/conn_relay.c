@@ -1,5 +1,5 @@
 /* A connection's bytes while it lives: two relays, and what their results mean. */
-#include "sidecar/conn_internal.h"
+#include "sidecar/conn/conn_internal.h"
 
 static struct relay *relay_from(struct conn *c, const struct stream *s)
 {

@@ -1,5 +1,5 @@
 #include "common/base/mem.h"
-#include "sidecar/address_order.h"
+#include "sidecar/conn/address_order.h"
 #include "tests/support/runner.h"
 
 #include <arpa/inet.h>

@@ -3,10 +3,10 @@
  * a byte passes the doomed from then on. Then they are closed, which takes the kernel far longer.
  * In turns of some milliseconds, so that the loop stays responsive; what changes meanwhile is
  * looked at in a walk right behind, so none starves and none is forgotten. Worker thread only. */
-#ifndef SPINDLE_SIDECAR_RECHECK_H
-#define SPINDLE_SIDECAR_RECHECK_H
+#ifndef SPINDLE_SIDECAR_CONN_RECHECK_H
+#define SPINDLE_SIDECAR_CONN_RECHECK_H
 
-#include "sidecar/conn.h"
+#include "sidecar/conn/conn.h"
 
 struct recheck {
     uv_idle_t turn;

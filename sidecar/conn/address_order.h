@@ -1,7 +1,7 @@
 /* In which order, and how soon after one another, the addresses of a name are tried (RFC 8305): by
  * the precedence of RFC 6724's table, else as they came, the two families in turn. Pure. */
-#ifndef SPINDLE_SIDECAR_ADDRESS_ORDER_H
-#define SPINDLE_SIDECAR_ADDRESS_ORDER_H
+#ifndef SPINDLE_SIDECAR_CONN_ADDRESS_ORDER_H
+#define SPINDLE_SIDECAR_CONN_ADDRESS_ORDER_H
 
 #include "common/base/why.h"
 #include "common/resolve/ip_list.h"

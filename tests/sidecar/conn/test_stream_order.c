@@ -1,6 +1,6 @@
 /* What a stream was given goes out in that order: bytes never overtake those that wait, and the end
  * comes behind all of them. Each case runs plain and with TLS. */
-#include "sidecar/stream.h"
+#include "sidecar/conn/stream.h"
 
 #include "common/base/mem.h"
 #include "tests/support/certs.h"

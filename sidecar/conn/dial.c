@@ -1,7 +1,7 @@
-#include "sidecar/dial.h"
+#include "sidecar/conn/dial.h"
 
 #include "common/base/mem.h"
-#include "sidecar/address_order.h"
+#include "sidecar/conn/address_order.h"
 
 #include <errno.h>
 #include <netinet/in.h>

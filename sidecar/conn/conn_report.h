@@ -1,11 +1,11 @@
 /* What a connection says: log lines, counters, and what it keeps of its peer for them. For the
  * files of the connection alone (conn_internal.h). */
-#ifndef SPINDLE_SIDECAR_CONN_REPORT_H
-#define SPINDLE_SIDECAR_CONN_REPORT_H
+#ifndef SPINDLE_SIDECAR_CONN_CONN_REPORT_H
+#define SPINDLE_SIDECAR_CONN_CONN_REPORT_H
 
 #include "common/log/log.h"
 #include "common/spiffe/svid_verify.h"
-#include "sidecar/conn.h"
+#include "sidecar/conn/conn.h"
 #include "sidecar/peer_path.h"
 
 /* What the log line of a refusal shows of a certificate. */

@@ -1,9 +1,9 @@
 /* How a connection ends, docs/connection-ends.md. Here and nowhere else one is closed. For the
  * files of the connection alone (conn_internal.h). */
-#ifndef SPINDLE_SIDECAR_CONN_END_H
-#define SPINDLE_SIDECAR_CONN_END_H
+#ifndef SPINDLE_SIDECAR_CONN_CONN_END_H
+#define SPINDLE_SIDECAR_CONN_CONN_END_H
 
-#include "sidecar/conn.h"
+#include "sidecar/conn/conn.h"
 
 struct conn_input;
 

@@ -1,6 +1,6 @@
 /* How a connection ends. What has arrived is carried to whom it is for before the end is told:
  * ENDING waits for that. Who is told, and how, is one function (is_reset). */
-#include "sidecar/conn_internal.h"
+#include "sidecar/conn/conn_internal.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"

@@ -1,4 +1,4 @@
-#include "sidecar/stream.h"
+#include "sidecar/conn/stream.h"
 
 #include <errno.h>
 #include <linux/sockios.h>

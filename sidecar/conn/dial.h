@@ -1,8 +1,8 @@
 /* Opens a connection to a forward address. Of a name all addresses are tried within the time given,
  * each a moment after the one before, or as soon as that has failed (RFC 8305); the first that
  * connects is taken, the others are closed. One dial at a time per struct; worker thread only. */
-#ifndef SPINDLE_SIDECAR_DIAL_H
-#define SPINDLE_SIDECAR_DIAL_H
+#ifndef SPINDLE_SIDECAR_CONN_DIAL_H
+#define SPINDLE_SIDECAR_CONN_DIAL_H
 
 #include "common/loop/address.h"
 #include "common/resolve/resolver.h"

@@ -1,5 +1,5 @@
 /* A stream with TLS on a socket pair; the peer is a TLS session in this test's hands. */
-#include "sidecar/stream.h"
+#include "sidecar/conn/stream.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 

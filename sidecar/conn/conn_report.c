@@ -1,5 +1,5 @@
 /* What a connection says: log lines, counters, and its row in `conns`. */
-#include "sidecar/conn_internal.h"
+#include "sidecar/conn/conn_internal.h"
 
 #include "common/base/mem.h"
 #include "sidecar/policy.h"

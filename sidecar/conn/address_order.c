@@ -1,4 +1,4 @@
-#include "sidecar/address_order.h"
+#include "sidecar/conn/address_order.h"
 
 #include "common/base/mem.h"
 

@@ -1,9 +1,9 @@
 /* One direction of bytes between two streams; a connection has two. One rule of back-pressure:
  * while the sink has bytes pending, the source is not read. A FIN travels behind the bytes. */
-#ifndef SPINDLE_SIDECAR_RELAY_H
-#define SPINDLE_SIDECAR_RELAY_H
+#ifndef SPINDLE_SIDECAR_CONN_RELAY_H
+#define SPINDLE_SIDECAR_CONN_RELAY_H
 
-#include "sidecar/stream.h"
+#include "sidecar/conn/stream.h"
 
 #include <stdatomic.h>
 

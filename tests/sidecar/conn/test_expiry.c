@@ -1,5 +1,5 @@
 /* The heap of what falls due, and its one timer. */
-#include "sidecar/expiry.h"
+#include "sidecar/conn/expiry.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"

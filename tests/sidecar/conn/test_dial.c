@@ -1,7 +1,7 @@
 /* Dialling a name with several addresses; what its addresses are, a name server of this file says.
  * The loopback network has as many addresses as one wants: the ends share one port. */
 #include "common/base/mem.h"
-#include "sidecar/dial.h"
+#include "sidecar/conn/dial.h"
 #include "tests/support/fake_dns.h"
 #include "tests/support/runner.h"
 

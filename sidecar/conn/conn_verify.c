@@ -1,5 +1,5 @@
 /* Judges the peer of a connection: at the handshake, and again while it lives. */
-#include "sidecar/conn_internal.h"
+#include "sidecar/conn/conn_internal.h"
 
 #include "common/base/clock.h"
 #include "common/base/rand.h"

@@ -1,4 +1,4 @@
-#include "sidecar/expiry.h"
+#include "sidecar/conn/expiry.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"

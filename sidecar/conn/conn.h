@@ -1,17 +1,17 @@
 /* One relayed connection: THE state machine (states.def), one writer of its state (conn_enter).
  * Owned by its worker; worker thread only, but for the fields that conn_describe reads under the
  * worker's lock. Frees itself after CLOSED when the last handle has closed. */
-#ifndef SPINDLE_SIDECAR_CONN_H
-#define SPINDLE_SIDECAR_CONN_H
+#ifndef SPINDLE_SIDECAR_CONN_CONN_H
+#define SPINDLE_SIDECAR_CONN_CONN_H
 
 #include "sidecar/config/config.h"
-#include "sidecar/dial.h"
-#include "sidecar/expiry.h"
-#include "sidecar/relay.h"
+#include "sidecar/conn/dial.h"
+#include "sidecar/conn/expiry.h"
+#include "sidecar/conn/relay.h"
 
 enum conn_state {
 #define S(name, deadline, text) CONN_##name,
-#include "sidecar/states.def"
+#include "sidecar/conn/states.def"
 #undef S
     CONN_STATES
 };
