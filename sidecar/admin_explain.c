@@ -4,7 +4,7 @@
 #include "common/encode/query.h"
 #include "common/revocation/revocation_cache.h"
 #include "sidecar/admin.h"
-#include "sidecar/explain.h"
+#include "sidecar/peer/explain.h"
 
 #include <unistd.h>
 

@@ -7,7 +7,7 @@
 #include "sidecar/conn/conn.h"
 #include "sidecar/conn/conn_end.h"
 #include "sidecar/conn/conn_report.h"
-#include "sidecar/peer_path.h"
+#include "sidecar/peer/peer_path.h"
 #include "sidecar/worker/worker.h"
 
 /* What an event brings along. */

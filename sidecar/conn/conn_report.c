@@ -2,7 +2,7 @@
 #include "sidecar/conn/conn_internal.h"
 
 #include "common/base/mem.h"
-#include "sidecar/policy.h"
+#include "sidecar/peer/policy.h"
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/telemetry/notes.h"
 

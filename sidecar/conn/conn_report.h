@@ -6,7 +6,7 @@
 #include "common/log/log.h"
 #include "common/spiffe/svid_verify.h"
 #include "sidecar/conn/conn.h"
-#include "sidecar/peer_path.h"
+#include "sidecar/peer/peer_path.h"
 
 /* What the log line of a refusal shows of a certificate. */
 struct conn_shown {

@@ -3,8 +3,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/rand.h"
-#include "sidecar/policy.h"
-#include "sidecar/revocation_check.h"
+#include "sidecar/peer/policy.h"
+#include "sidecar/peer/revocation_check.h"
 #include "sidecar/telemetry/metrics.h"
 
 #include <stddef.h>

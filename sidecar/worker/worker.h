@@ -9,8 +9,8 @@
 #include "sidecar/config/places.h"
 #include "sidecar/conn/conn.h"
 #include "sidecar/conn/recheck.h"
-#include "sidecar/revocation_check.h"
-#include "sidecar/verify_cache.h"
+#include "sidecar/peer/revocation_check.h"
+#include "sidecar/peer/verify_cache.h"
 #include "sidecar/worker/mailbox.h"
 
 struct listener;

@@ -1,6 +1,6 @@
 /* A hit of the cache is as good as a new verification: it tells the same path, and what changes
  * between two handshakes of one chain still counts. */
-#include "sidecar/verify_cache.h"
+#include "sidecar/peer/verify_cache.h"
 
 #include "common/base/mem.h"
 #include "tests/support/certs.h"

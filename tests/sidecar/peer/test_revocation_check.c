@@ -1,5 +1,5 @@
 /* What the revocation cache says against a verified peer, under each policy. */
-#include "sidecar/revocation_check.h"
+#include "sidecar/peer/revocation_check.h"
 
 #include "common/base/mem.h"
 #include "tests/support/runner.h"

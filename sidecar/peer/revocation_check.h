@@ -1,11 +1,11 @@
 /* Does revocation speak against this peer? Pure: a view of the cache, a path, a policy and a clock
  * in, a verdict out. Asked at the handshake and again while the connection lives. */
-#ifndef SPINDLE_SIDECAR_REVOCATION_CHECK_H
-#define SPINDLE_SIDECAR_REVOCATION_CHECK_H
+#ifndef SPINDLE_SIDECAR_PEER_REVOCATION_CHECK_H
+#define SPINDLE_SIDECAR_PEER_REVOCATION_CHECK_H
 
 #include "common/revocation/revocation_cache.h"
 #include "sidecar/config/config.h"
-#include "sidecar/peer_path.h"
+#include "sidecar/peer/peer_path.h"
 
 /* Who we are, as a peer of another node cannot know it. */
 struct revocation_self {

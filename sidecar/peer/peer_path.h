@@ -1,8 +1,8 @@
 /* The verified path of a peer as a live connection keeps it, to be asked about later: is one of its
  * certificates revoked, is its anchor still trusted? One small block, for there are many: 21 bytes
  * and 41 for each certificate. Immutable. */
-#ifndef SPINDLE_SIDECAR_PEER_PATH_H
-#define SPINDLE_SIDECAR_PEER_PATH_H
+#ifndef SPINDLE_SIDECAR_PEER_PEER_PATH_H
+#define SPINDLE_SIDECAR_PEER_PEER_PATH_H
 
 #include "common/revocation/revocation.h"
 #include "common/spiffe/svid_verify.h"

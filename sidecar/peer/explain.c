@@ -1,7 +1,7 @@
-#include "sidecar/explain.h"
+#include "sidecar/peer/explain.h"
 
 #include "common/base/nearest.h"
-#include "sidecar/policy.h"
+#include "sidecar/peer/policy.h"
 
 #include <stdio.h>
 #include <strings.h>

@@ -1,7 +1,7 @@
 /* Would a peer with this SPIFFE ID be welcome, and if not, which rule comes nearest and what
  * differs? Pure: what is known is handed in. */
-#ifndef SPINDLE_SIDECAR_EXPLAIN_H
-#define SPINDLE_SIDECAR_EXPLAIN_H
+#ifndef SPINDLE_SIDECAR_PEER_EXPLAIN_H
+#define SPINDLE_SIDECAR_PEER_EXPLAIN_H
 
 #include "common/revocation/revocation.h"
 #include "sidecar/config/config.h"

@@ -1,4 +1,4 @@
-#include "sidecar/revocation_check.h"
+#include "sidecar/peer/revocation_check.h"
 
 #include "common/base/clock.h"
 

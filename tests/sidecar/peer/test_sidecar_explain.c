@@ -1,5 +1,5 @@
 /* Which rule comes nearest to a SPIFFE ID and what differs; what is said to do. */
-#include "sidecar/explain.h"
+#include "sidecar/peer/explain.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * a new verification: entries end with the first certificate, shown or anchor, that runs out, and a
  * limit of life is held against each hit. Neither policy nor revocation is cached. Fixed size,
  * allocates nothing after birth. Worker thread only. */
-#ifndef SPINDLE_SIDECAR_VERIFY_CACHE_H
-#define SPINDLE_SIDECAR_VERIFY_CACHE_H
+#ifndef SPINDLE_SIDECAR_PEER_VERIFY_CACHE_H
+#define SPINDLE_SIDECAR_PEER_VERIFY_CACHE_H
 
 #include "common/spiffe/svid_verify.h"
 

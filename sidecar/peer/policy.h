@@ -1,7 +1,7 @@
 /* Is this verified peer welcome on this route? Pure. X5-20: by the whole SPIFFE ID, nothing else.
  */
-#ifndef SPINDLE_SIDECAR_POLICY_H
-#define SPINDLE_SIDECAR_POLICY_H
+#ifndef SPINDLE_SIDECAR_PEER_POLICY_H
+#define SPINDLE_SIDECAR_PEER_POLICY_H
 
 #include "sidecar/config/config.h"
 

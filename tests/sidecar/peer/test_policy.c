@@ -1,5 +1,5 @@
 /* Who is welcome on a route: by the whole SPIFFE ID and the route's list alone (X5-20). */
-#include "sidecar/policy.h"
+#include "sidecar/peer/policy.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "sidecar/policy.h"
+#include "sidecar/peer/policy.h"
 
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-#include "sidecar/verify_cache.h"
+#include "sidecar/peer/verify_cache.h"
 
 #define CHAIN_BYTES_MAX 16384u /* longer chains are verified each time */
 

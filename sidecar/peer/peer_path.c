@@ -1,4 +1,4 @@
-#include "sidecar/peer_path.h"
+#include "sidecar/peer/peer_path.h"
 
 #include "common/base/mem.h"
 
