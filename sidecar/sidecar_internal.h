@@ -5,10 +5,10 @@
 
 #include "common/http/probes.h"
 #include "common/loop/file_watch.h"
-#include "sidecar/file_stamp.h"
-#include "sidecar/identity_source.h"
+#include "sidecar/identity/file_stamp.h"
+#include "sidecar/identity/identity_source.h"
+#include "sidecar/identity/share_link.h"
 #include "sidecar/last_call.h"
-#include "sidecar/share_link.h"
 #include "sidecar/sidecar.h"
 #include "sidecar/telemetry/gauges.h"
 #include "sidecar/telemetry/name_notes.h"

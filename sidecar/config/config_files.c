@@ -2,7 +2,7 @@
  * opened: `config check` and the start of `run` say the same. */
 #include "common/tls/tls.h"
 #include "sidecar/config/config_sockets.h"
-#include "sidecar/identity_files.h"
+#include "sidecar/identity/identity_files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 
 #include "common/loop/unix_socket.h"
 #include "common/share/share_message.h"
-#include "sidecar/share_link.h"
+#include "sidecar/identity/share_link.h"
 #include "tests/support/temp_dir.h"
 
 /* What the link told. */

@@ -1,5 +1,5 @@
 /* The sidecar's end of share.sock against a scripted agent on the same loop. */
-#include "sidecar/share_link.h"
+#include "sidecar/identity/share_link.h"
 
 #include "common/revocation/revocation_table.h"
 #include "tests/support/descriptors.h"

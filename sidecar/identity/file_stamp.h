@@ -1,7 +1,7 @@
 /* Whether a file is still the one that was read: the watch only says that something happened in its
  * folder, and a log beside it is enough for that. */
-#ifndef SPINDLE_SIDECAR_FILE_STAMP_H
-#define SPINDLE_SIDECAR_FILE_STAMP_H
+#ifndef SPINDLE_SIDECAR_IDENTITY_FILE_STAMP_H
+#define SPINDLE_SIDECAR_IDENTITY_FILE_STAMP_H
 
 #include <stdbool.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "sidecar/file_stamp.h"
+#include "sidecar/identity/file_stamp.h"
 
 bool file_stamp_renew(struct file_stamp *s, const char *path)
 {

@@ -1,4 +1,4 @@
-#include "sidecar/share_link.h"
+#include "sidecar/identity/share_link.h"
 
 #include "common/base/backoff.h"
 #include "common/base/mem.h"

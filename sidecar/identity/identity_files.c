@@ -1,4 +1,4 @@
-#include "sidecar/identity_files.h"
+#include "sidecar/identity/identity_files.h"
 
 #include "common/base/mem.h"
 #include "common/encode/der.h"

@@ -2,8 +2,8 @@
  * comes, connects again with backoff for ever. Nothing depends on it: where there is no share.sock
  * (another vendor's agent), that is one info line. What came stays in use while the agent is away.
  * Loop thread only. */
-#ifndef SPINDLE_SIDECAR_SHARE_LINK_H
-#define SPINDLE_SIDECAR_SHARE_LINK_H
+#ifndef SPINDLE_SIDECAR_IDENTITY_SHARE_LINK_H
+#define SPINDLE_SIDECAR_IDENTITY_SHARE_LINK_H
 
 #include "common/revocation/revocation_cache.h"
 

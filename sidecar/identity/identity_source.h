@@ -7,8 +7,8 @@
  *                 InvalidArgument and Unimplemented end the trying (EP-8).
  *   files:        certificate (PEM, leaf first), key (PEM or DER, not readable by others), bundle
  *                 (PEM roots of the leaf's trust domain); taken only as a consistent set. */
-#ifndef SPINDLE_SIDECAR_IDENTITY_SOURCE_H
-#define SPINDLE_SIDECAR_IDENTITY_SOURCE_H
+#ifndef SPINDLE_SIDECAR_IDENTITY_IDENTITY_SOURCE_H
+#define SPINDLE_SIDECAR_IDENTITY_IDENTITY_SOURCE_H
 
 #include "common/spiffe/identity.h"
 

@@ -2,7 +2,7 @@
  * deny. AG-26, AG-27, EP-8, WA-4 */
 #include "common/base/clock.h"
 #include "common/log/log.h"
-#include "sidecar/identity_source.h"
+#include "sidecar/identity/identity_source.h"
 #include "tests/support/fake_agent.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"

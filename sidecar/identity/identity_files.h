@@ -1,6 +1,6 @@
 /* An identity from three files: certificate, key, bundle. Blocking; run on the thread pool. */
-#ifndef SPINDLE_SIDECAR_IDENTITY_FILES_H
-#define SPINDLE_SIDECAR_IDENTITY_FILES_H
+#ifndef SPINDLE_SIDECAR_IDENTITY_IDENTITY_FILES_H
+#define SPINDLE_SIDECAR_IDENTITY_IDENTITY_FILES_H
 
 #include "common/encode/pem.h"
 #include "common/spiffe/identity.h"

@@ -1,11 +1,11 @@
-#include "sidecar/identity_source.h"
+#include "sidecar/identity/identity_source.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 #include "common/loop/file_watch.h"
 #include "common/rpc/workload_client.h"
-#include "sidecar/identity_files.h"
+#include "sidecar/identity/identity_files.h"
 
 #include <stdio.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /* An identity from files: which sets are taken, which are refused and with what words. */
 #include "common/base/mem.h"
-#include "sidecar/identity_files.h"
+#include "sidecar/identity/identity_files.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
