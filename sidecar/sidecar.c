@@ -3,9 +3,9 @@
 #include "common/base/mem.h"
 #include "common/log/report.h"
 #include "common/loop/descriptors.h"
-#include "sidecar/admin.h"
+#include "sidecar/admin/admin.h"
+#include "sidecar/admin/readiness.h"
 #include "sidecar/privileges.h"
-#include "sidecar/readiness.h"
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/worker/sockets.h"
 

@@ -1,9 +1,9 @@
-#include "sidecar/admin_explain.h"
+#include "sidecar/admin/admin_explain.h"
 
 #include "common/base/clock.h"
 #include "common/encode/query.h"
 #include "common/revocation/revocation_cache.h"
-#include "sidecar/admin.h"
+#include "sidecar/admin/admin.h"
 #include "sidecar/peer/explain.h"
 
 #include <unistd.h>

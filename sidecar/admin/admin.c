@@ -1,6 +1,6 @@
-#include "sidecar/admin.h"
+#include "sidecar/admin/admin.h"
 
-#include "sidecar/admin_explain.h"
+#include "sidecar/admin/admin_explain.h"
 
 #include <inttypes.h>
 #include <stdio.h>

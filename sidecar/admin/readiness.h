@@ -1,6 +1,6 @@
 /* What /ready answers, and why. Main loop. */
-#ifndef SPINDLE_SIDECAR_READINESS_H
-#define SPINDLE_SIDECAR_READINESS_H
+#ifndef SPINDLE_SIDECAR_ADMIN_READINESS_H
+#define SPINDLE_SIDECAR_ADMIN_READINESS_H
 
 #include "sidecar/worker/worker.h"
 

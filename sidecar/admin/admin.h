@@ -1,7 +1,7 @@
 /* The sidecar's admin routes, for operators by its Unix socket (0600, same user or root):
  * GET /v1/conns and /v1/explain, POST /v1/drain, POST /v1/quit. Loop thread only. */
-#ifndef SPINDLE_SIDECAR_ADMIN_H
-#define SPINDLE_SIDECAR_ADMIN_H
+#ifndef SPINDLE_SIDECAR_ADMIN_ADMIN_H
+#define SPINDLE_SIDECAR_ADMIN_ADMIN_H
 
 #include "common/http/http_server.h"
 #include "sidecar/sidecar.h"

@@ -1,7 +1,7 @@
 /* What /ready says, as a table: workers and routes made by hand. */
 #include "common/base/mem.h"
 #include "common/log/log.h"
-#include "sidecar/readiness.h"
+#include "sidecar/admin/readiness.h"
 #include "sidecar/telemetry/metrics.h"
 #include "tests/support/certs.h"
 #include "tests/support/runner.h"

@@ -1,4 +1,4 @@
-#include "sidecar/readiness.h"
+#include "sidecar/admin/readiness.h"
 
 /* The first route that takes no more, or route_count. */
 static size_t full_route(const struct readiness *r, size_t cap)
