@@ -1,4 +1,4 @@
-#include "sidecar/commands.h"
+#include "sidecar/cli/commands.h"
 
 #include "common/base/inherited.h"
 #include "common/sandbox/process_guard.h"

@@ -1,6 +1,6 @@
 /* The sidecar does not start, and does nothing else with a key, when its cryptography computes
  * wrongly. */
-#include "sidecar/commands.h"
+#include "sidecar/cli/commands.h"
 #include "tests/support/faulty_crypto.h"
 #include "tests/support/runner.h"
 

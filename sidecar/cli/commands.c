@@ -1,4 +1,4 @@
-#include "sidecar/commands.h"
+#include "sidecar/cli/commands.h"
 
 #include "sidecar/config/config.h"
 #include "sidecar/telemetry/audit_events.h"
@@ -7,13 +7,13 @@
 static const struct command commands[] = {
 #define COMMAND(words, arguments, flags, function, summary)                                        \
     {words, arguments, flags, function, summary},
-#include "sidecar/commands.def"
+#include "sidecar/cli/commands.def"
 #undef COMMAND
 };
 
 static const struct command_flag flags[] = {
 #define FLAG(name, value, help) {name, value, help},
-#include "sidecar/flags.def"
+#include "sidecar/cli/flags.def"
 #undef FLAG
 };
 

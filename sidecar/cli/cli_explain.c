@@ -1,8 +1,8 @@
 /* explain: would a peer be accepted, and who was refused lately, as the running sidecar sees it. */
 #include "common/cli/admin_client.h"
 #include "common/encode/query.h"
-#include "sidecar/cli_admin.h"
-#include "sidecar/commands.h"
+#include "sidecar/cli/cli_admin.h"
+#include "sidecar/cli/commands.h"
 
 enum { PATH_LEN_MAX = 16 * 1024 };
 

@@ -1,7 +1,7 @@
 /* The command that runs the program. */
 #include "common/cli/cli_common.h"
 #include "common/crypto/selftest.h"
-#include "sidecar/commands.h"
+#include "sidecar/cli/commands.h"
 #include "sidecar/sidecar.h"
 
 err_t cli_run(const struct command_line *line, struct why *why)

@@ -1,6 +1,6 @@
 /* What `config check` looks at in this program. */
 #include "common/base/clock.h"
-#include "sidecar/commands.h"
+#include "sidecar/cli/commands.h"
 #include "sidecar/config/config.h"
 
 err_t sidecar_config_check(const char *path, const char *const *sets, struct buf *report,

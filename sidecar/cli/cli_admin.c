@@ -1,9 +1,9 @@
 /* conns, drain, quit: the sidecar's admin socket from the command line. */
-#include "sidecar/cli_admin.h"
+#include "sidecar/cli/cli_admin.h"
 
 #include "common/cli/admin_client.h"
 #include "common/cli/cli_common.h"
-#include "sidecar/commands.h"
+#include "sidecar/cli/commands.h"
 #include "sidecar/config/config.h"
 
 #define REPORT_MAX (64u * 1024u)

@@ -1,6 +1,6 @@
 /* Which admin socket a command talks to. Main thread only. */
-#ifndef SPINDLE_SIDECAR_CLI_ADMIN_H
-#define SPINDLE_SIDECAR_CLI_ADMIN_H
+#ifndef SPINDLE_SIDECAR_CLI_CLI_ADMIN_H
+#define SPINDLE_SIDECAR_CLI_CLI_ADMIN_H
 
 #include "common/cli/command.h"
 #include "common/loop/address.h"

@@ -1,12 +1,12 @@
 /* The functions behind spindle-sidecar's commands, one for each row of commands.def, and the
  * program as the engine of common/cli/command.h wants it. Main thread only. */
-#ifndef SPINDLE_SIDECAR_COMMANDS_H
-#define SPINDLE_SIDECAR_COMMANDS_H
+#ifndef SPINDLE_SIDECAR_CLI_COMMANDS_H
+#define SPINDLE_SIDECAR_CLI_COMMANDS_H
 
 #include "common/cli/cli_common.h"
 
 #define COMMAND(words, arguments, flags, function, summary) command_fn function;
-#include "sidecar/commands.def"
+#include "sidecar/cli/commands.def"
 #undef COMMAND
 
 /* As program_facts.check wants it. */
