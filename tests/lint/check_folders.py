@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""The order of the folders: each includes from those alone that its line in CMakeLists.txt names, all of
+which stand above it there; no nouns include one another in a circle; docs/folders.svg is of today."""
+import os
+
+from draw_folders import PICTURE, svg
+from folders import circles, declared, includes, noun
+from sources import ROOT, read, report
+
+# Circles that are known and still to be opened: of folders, of nouns. A line goes with its circle.
+OPEN = {
+    ("agent/authority", "agent/svid", "agent/telemetry"),
+    ("sidecar", "sidecar/admin"),
+    ("sidecar/conn", "sidecar/worker"),
+}
+OPEN_NOUNS = {
+    ("agent/admin/admin", "agent/admin/admin_explain", "agent/admin/admin_revoke", "agent/admin/admin_svids"),
+    ("agent/entry/entries", "agent/entry/entry_index", "agent/entry/entry_reader"),
+    ("common/cli/cli_common", "common/cli/command"),
+    ("common/config/option", "common/config/option_report", "common/config/option_type"),
+    ("common/http/http_parser", "common/http/http_server"),
+    ("common/log/log", "common/log/log_line"),
+    ("common/share/sidecar_families", "common/share/sidecar_family_ids"),
+    ("sidecar/admin/admin", "sidecar/admin/admin_explain", "sidecar/sidecar"),
+    ("sidecar/config/config", "sidecar/config/config_sockets", "sidecar/config/places"),
+    ("sidecar/conn/conn", "sidecar/conn/recheck", "sidecar/worker/admission", "sidecar/worker/listener", "sidecar/worker/worker"),
+}
+
+
+def complaints_of_order(rows, edges):
+    """rows as of folders.declared(); edges: {(folder, folder): (file, line, header)}."""
+    known = {(a, b) for circle in OPEN for a in circle for b in circle}
+    order = list(rows)
+    for folder, (path, line, uses) in rows.items():
+        for used in uses:
+            if used not in rows:
+                yield path, line, f"{folder} uses {used}, which is no folder"
+            elif order.index(used) > order.index(folder) and (folder, used) not in known:
+                yield path, line, f"{folder} uses {used}, which stands below it: a circle, or a line in the wrong place"
+            elif (folder, used) not in edges:
+                yield path, line, f"{folder} includes nothing from {used}: take it off the line"
+    for (folder, used), (path, line, header) in edges.items():
+        if folder not in rows:
+            yield path, line, f"{folder} has no line in a CMakeLists.txt"
+        elif used not in rows[folder][2]:
+            yield path, line, f"{header}: {folder} may not use {used} ({rows[folder][0]}:{rows[folder][1]})"
+
+
+def complaints_of_circles(rows, nouns):
+    for circle in circles({folder: set(uses) for folder, (_, _, uses) in rows.items()}):
+        if circle not in OPEN:
+            yield rows[circle[0]][0], rows[circle[0]][1], "a circle of folders: " + " ".join(circle)
+    for circle in circles(nouns):
+        if circle in OPEN_NOUNS:
+            continue
+        yield circle[0], 1, "a circle of nouns that include one another: " + " ".join(circle)
+
+
+def main():
+    os.chdir(ROOT)
+    rows, edges, nouns = declared(), {}, {}
+    for path, line, header in includes():
+        folders, pair = (os.path.dirname(path), os.path.dirname(header)), (noun(path), noun(header))
+        if folders[0] != folders[1]:
+            edges.setdefault(folders, (path, line, header))
+        if pair[0] != pair[1]:
+            nouns.setdefault(pair[0], set()).add(pair[1])
+    complaints = [*complaints_of_order(rows, edges), *complaints_of_circles(rows, nouns)]
+    if not (ROOT / PICTURE).exists() or read(PICTURE) != svg(rows):
+        complaints.append((PICTURE, 1, "is not of today: run tests/lint/draw_folders.py"))
+    report(complaints)
+
+
+main()
