@@ -1,6 +1,7 @@
 #include "common/loop/acceptor.h"
 
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,17 +15,14 @@ struct acceptor {
     int spare;                   /* owned; -1: none */
     uv_poll_t poll;
     uv_timer_t pause;
-    unsigned handles; /* not closed yet */
-    bool closing;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 static void on_acceptable(uv_poll_t *h, int status, int events);
 
 static void keep_spare(struct acceptor *a)
 {
-    if (a->opt.spare && a->spare < 0 && !a->closing)
+    if (a->opt.spare && a->spare < 0 && !a->closing.begun)
         a->spare = fcntl(a->opt.fd, F_DUPFD_CLOEXEC, 0); /* -1: the next turn tries again */
 }
 
@@ -83,7 +81,7 @@ static void on_acceptable(uv_poll_t *h, int status, int events)
     (void)events;
     unsigned most = a->opt.per_turn > 0 ? a->opt.per_turn : PER_TURN;
     keep_spare(a);
-    for (unsigned i = 0; !a->closing && i < most; i++) {
+    for (unsigned i = 0; !a->closing.begun && i < most; i++) {
         struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
         int fd = take_one(a, &from);
         if (fd >= 0)
@@ -99,7 +97,7 @@ static void on_acceptable(uv_poll_t *h, int status, int events)
 
 void acceptor_retry(struct acceptor *a)
 {
-    if (!a->closing && uv_is_active((uv_handle_t *)&a->pause)) {
+    if (!a->closing.begun && uv_is_active((uv_handle_t *)&a->pause)) {
         uv_timer_stop(&a->pause);
         on_pause_over(&a->pause);
     }
@@ -122,7 +120,6 @@ err_t acceptor_open(uv_loop_t *loop, const struct acceptor_options *opt, struct 
     }
     uv_timer_init(loop, &a->pause);
     a->poll.data = a->pause.data = a;
-    a->handles = 2;
     keep_spare(a);
     rc = uv_poll_start(&a->poll, UV_READABLE, on_acceptable);
     assert(rc == 0);
@@ -131,27 +128,12 @@ err_t acceptor_open(uv_loop_t *loop, const struct acceptor_options *opt, struct 
     return ERR_OK;
 }
 
-static void on_closed(uv_handle_t *h)
-{
-    struct acceptor *a = h->data;
-    if (--a->handles > 0)
-        return;
-    void (*done)(void *arg) = a->done;
-    void *arg = a->done_arg;
-    mem_free(a);
-    if (done != NULL)
-        done(arg);
-}
-
 void acceptor_close(struct acceptor *a, void (*done)(void *arg), void *arg)
 {
-    if (a == NULL || a->closing)
+    if (a == NULL || !closing_begin(&a->closing, mem_free, a, done, arg))
         return;
-    a->closing = true;
-    a->done = done;
-    a->done_arg = arg;
-    uv_close((uv_handle_t *)&a->poll, on_closed);
-    uv_close((uv_handle_t *)&a->pause, on_closed);
+    closing_handle(&a->closing, &a->poll);
+    closing_handle(&a->closing, &a->pause);
     close(a->opt.fd); /* uv_close took it out of epoll */
     drop_spare(a);
 }

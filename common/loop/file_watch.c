@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,12 +23,9 @@ struct file_watch {
     uv_timer_t settle, tick;
     char *folders[FILE_WATCH_PATHS_MAX]; /* owned */
     size_t folder_count;
-    unsigned open_handles;
-    bool closing;
+    struct closing closing;
     void (*on_hint)(void *arg);
     void *arg;
-    void (*done)(void *arg);
-    void *done_arg;
 };
 
 static void on_event(uv_poll_t *poll, int status, int events);
@@ -85,7 +83,6 @@ static int open_inotify(struct file_watch *w)
         return ENOMEM;
     }
     w->poll.data = w;
-    w->open_handles++;
     w->inotify = fd;
     return 0;
 }
@@ -142,7 +139,6 @@ err_t file_watch_open(uv_loop_t *loop, const char *const *paths, size_t count,
     uv_timer_init(loop, &w->settle); /* timers never fail to init */
     uv_timer_init(loop, &w->tick);
     w->settle.data = w->tick.data = w;
-    w->open_handles = 2;
     err_t err = add_folders(w, paths, count, why);
     if (err != ERR_OK) {
         file_watch_close(w, NULL, NULL);
@@ -154,33 +150,24 @@ err_t file_watch_open(uv_loop_t *loop, const char *const *paths, size_t count,
     return ERR_OK;
 }
 
-static void on_closed(uv_handle_t *handle)
+static void watch_free(void *arg)
 {
-    struct file_watch *w = handle->data;
-    if (--w->open_handles > 0)
-        return;
-    void (*done)(void *arg) = w->done;
-    void *arg = w->done_arg;
+    struct file_watch *w = arg;
     for (size_t i = 0; i < w->folder_count; i++)
         mem_free(w->folders[i]);
     mem_free(w);
-    if (done != NULL)
-        done(arg);
 }
 
 void file_watch_close(struct file_watch *w, void (*done)(void *arg), void *arg)
 {
-    if (w->closing)
+    if (!closing_begin(&w->closing, watch_free, w, done, arg))
         return;
-    w->closing = true;
-    w->done = done;
-    w->done_arg = arg;
     if (w->inotify >= 0) {
-        uv_close((uv_handle_t *)&w->poll, on_closed);
+        closing_handle(&w->closing, &w->poll);
         close(w->inotify);
     }
-    uv_close((uv_handle_t *)&w->settle, on_closed);
-    uv_close((uv_handle_t *)&w->tick, on_closed);
+    closing_handle(&w->closing, &w->settle);
+    closing_handle(&w->closing, &w->tick);
 }
 
 /* Stops listening until the settle time is over: a busy folder costs ten looks a second at most. */
