@@ -5,8 +5,6 @@
 #include "agent/admin/admin_svids.h"
 #include "common/base/mem.h"
 
-#include <stdlib.h>
-
 struct admin {
     struct http_server *server;
     struct admin_sources sources;
@@ -38,46 +36,15 @@ static json_t *entry_json(const struct entry *e)
                      names(e->federates_with));
 }
 
-const struct admin_sources *admin_sources(void *arg)
-{
-    const struct admin *a = arg;
-    return &a->sources;
-}
-
-void admin_answer(struct http_response *res, json_t *json)
-{
-    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    res->content_type = "application/json";
-    res->status = 200;
-    if (text == NULL || buf_append_str(&res->body, text) != ERR_OK ||
-        buf_append_str(&res->body, "\n") != ERR_OK) {
-        buf_clear(&res->body);
-        res->content_type = "text/plain";
-        res->status = 500; /* says enough alone: no memory, or a listing past the body's bound */
-    }
-    free(text); /* jansson's own allocation */
-}
-
-void admin_answer_error(struct http_response *res, err_t err, const struct why *why)
-{
-    res->status = err == ERR_USAGE       ? 400
-                  : err == ERR_NOT_FOUND ? 404
-                  : err == ERR_NO_MEMORY ? 500
-                                         : 409;
-    if (buf_printf(&res->body, "%s\n", why_text(why)) != ERR_OK)
-        buf_clear(&res->body);
-}
-
 static void get_entries(void *arg, const struct http_request *req, struct http_response *res)
 {
-    struct admin *a = arg;
+    const struct admin_sources *src = arg;
     (void)req;
-    const struct entry_set *set = a->sources.entries(a->sources.arg);
+    const struct entry_set *set = src->entries(src->arg);
     json_t *list = json_array();
     for (size_t i = 0; set != NULL && i < set->count; i++)
         json_array_append_new(list, entry_json(&set->items[i]));
-    admin_answer(res, json_pack("{s:o}", "entries", list));
+    json_answer(res, json_pack("{s:o}", "entries", list));
 }
 
 static const struct http_route routes[] = {
@@ -104,7 +71,7 @@ err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_so
     a->sources.explain = jobs;
     struct http_server_options opt = {.routes = routes,
                                       .route_count = sizeof routes / sizeof routes[0],
-                                      .arg = a,
+                                      .arg = &a->sources,
                                       .socket_mode = 0600,
                                       .owner_only = true,
                                       .max_connections = sources->places,

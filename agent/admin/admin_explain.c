@@ -1,6 +1,6 @@
 #include "agent/admin/admin_explain.h"
 
-#include "agent/admin/admin.h"
+#include "agent/admin/admin_sources.h"
 #include "agent/attest/attest_unix.h"
 #include "agent/attest/proc.h"
 #include "agent/caller/peer.h"
@@ -102,12 +102,6 @@ static void add_problem(json_t *problems, const char *part, err_t err, const cha
                                               err_name(err), "detail", any_text(detail)));
 }
 
-static void set_time(json_t *row, const char *name, int64_t s)
-{
-    char text[CLOCK_TEXT_LEN];
-    json_object_set_new(row, name, json_string(clock_format_s(s, text)));
-}
-
 /* What to lift so that the entry gives its identity again; false: nothing is held. */
 static bool held_target(const struct admin_sources *src, const struct entry *e,
                         char out[static TARGET_MAX])
@@ -134,13 +128,13 @@ static json_t *match_json(const struct admin_sources *src, const struct entry *e
     if (held) {
         struct revocation_status status = revoker_held(src->revoker, e->spiffe_id, e->id);
         json_object_set_new(row, "reason", json_string(revocation_reason_name(status.reason)));
-        set_time(row, "since", status.at);
+        json_answer_time(row, "since", status.at);
         json_object_set_new(row, "lift", json_string(lift));
     }
     if (live != NULL) {
         x509_serial_text(slice_of(live->serial, sizeof live->serial), serial, sizeof serial);
         json_object_set_new(row, "serial", json_string(serial));
-        set_time(row, "not_after", live->not_after);
+        json_answer_time(row, "not_after", live->not_after);
     }
     json_object_set_new(row, "subscribers", json_integer(subscribers));
     return row;
@@ -230,7 +224,7 @@ static void answer(struct job *j, err_t err, const struct selector_set *selector
     }
     add_entries(top, j->src, &x, found);
     add_next(top, &c);
-    admin_answer(http_deferred_response(j->deferred), top);
+    json_answer(http_deferred_response(j->deferred), top);
     http_deferred_finish(j->deferred);
     job_free(j);
 }
@@ -310,7 +304,7 @@ static struct job *job_new(const struct admin_sources *src, struct http_response
 /* With all kinds of selectors, also those that no entry asks for yet. */
 void admin_explain(void *arg, const struct http_request *req, struct http_response *res)
 {
-    const struct admin_sources *src = admin_sources(arg);
+    const struct admin_sources *src = arg;
     struct why why = {.err = ERR_OK};
     pid_t pid = 0;
     err_t err = read_pid(req, &pid, &why);
@@ -318,7 +312,7 @@ void admin_explain(void *arg, const struct http_request *req, struct http_respon
     if (err == ERR_OK && j == NULL)
         err = why_set(&why, ERR_NO_MEMORY, "no memory for an answer");
     if (err != ERR_OK) {
-        admin_answer_error(res, err, &why);
+        json_answer_error(res, err, &why);
         return;
     }
     err = peer_of_pid(pid, &j->peer, &why);

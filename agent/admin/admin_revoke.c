@@ -1,6 +1,6 @@
 #include "agent/admin/admin_revoke.h"
 
-#include "agent/admin/admin.h"
+#include "agent/admin/admin_sources.h"
 #include "common/base/clock.h"
 #include "common/encode/query.h"
 #include "common/x509/x509.h"
@@ -37,7 +37,7 @@ static void on_done(void *arg, err_t err, const struct revoker_result *r, const 
     struct http_deferred *deferred = arg;
     struct http_response *res = http_deferred_response(deferred);
     if (err != ERR_OK) {
-        admin_answer_error(res, err, why);
+        json_answer_error(res, err, why);
     } else {
         json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I}", "target", r->target,
                                  "kind", kind_name(r->kind), "lift", r->lift, "changed", r->changed,
@@ -46,7 +46,7 @@ static void on_done(void *arg, err_t err, const struct revoker_result *r, const 
                                  (json_int_t)r->generation, "sidecars", (json_int_t)r->sidecars);
         if (r->note != NULL)
             json_object_set_new(json, "note", json_string(r->note));
-        admin_answer(res, json);
+        json_answer(res, json);
     }
     http_deferred_finish(deferred);
 }
@@ -62,6 +62,7 @@ static err_t check_request(const struct revoker_request *req, const char *lift, 
 
 void admin_revoke(void *arg, const struct http_request *req, struct http_response *res)
 {
+    const struct admin_sources *src = arg;
     struct buf target, reason, lift;
     struct why why = {.err = ERR_OK};
     const char *lift_text = NULL;
@@ -77,9 +78,9 @@ void admin_revoke(void *arg, const struct http_request *req, struct http_respons
     if (err == ERR_OK && (deferred = http_defer(res)) == NULL)
         err = why_set(&why, ERR_NO_MEMORY, "no memory for an answer");
     if (err == ERR_OK)
-        revoker_do(admin_sources(arg)->revoker, &ask, on_done, deferred);
+        revoker_do(src->revoker, &ask, on_done, deferred);
     else
-        admin_answer_error(res, err, &why);
+        json_answer_error(res, err, &why);
     buf_done(&target);
     buf_done(&reason);
     buf_done(&lift);
@@ -87,18 +88,12 @@ void admin_revoke(void *arg, const struct http_request *req, struct http_respons
 
 /* --- listing ---------------------------------------------------------------------------------- */
 
-static void set_time(json_t *row, const char *name, int64_t s)
-{
-    char text[CLOCK_TEXT_LEN];
-    json_object_set_new(row, name, json_string(clock_format_s(s, text)));
-}
-
 static json_t *hold_json(const struct revocation_hold *h)
 {
     json_t *row = json_pack("{s:s, s:s+, s:s, s:I}", "kind", kind_name(h->kind), "target",
                             h->kind == REVOKE_ENTRY ? "entry:" : "", h->target, "reason",
                             revocation_reason_name(h->reason), "by_uid", (json_int_t)h->by_uid);
-    set_time(row, "at", h->at);
+    json_answer_time(row, "at", h->at);
     return row;
 }
 
@@ -109,8 +104,8 @@ static json_t *certificate_json(struct record *record, const struct revocation_c
     x509_serial_text(slice_of(c->serial, REVOKED_SERIAL_LEN), hex, sizeof hex);
     json_t *row = json_pack("{s:s, s:s+, s:s}", "kind", kind_name(REVOKE_SERIAL), "target",
                             "serial:", hex, "reason", revocation_reason_name(c->reason));
-    set_time(row, "at", c->at);
-    set_time(row, "not_after", c->not_after);
+    json_answer_time(row, "at", c->at);
+    json_answer_time(row, "not_after", c->not_after);
     if (record_find_serial(record, c->serial, &item, NULL) == ERR_OK) {
         json_object_set_new(row, "spiffe_id", json_string(item.spiffe_id));
         json_object_set_new(row, "entry", json_string(item.entry_id));
@@ -165,13 +160,13 @@ void admin_revocations(void *arg, const struct http_request *req, struct http_re
     if (err == ERR_OK)
         err = number_of(req, "limit", ADMIN_REVOCATIONS_PAGE, &limit, &why);
     if (err != ERR_OK) {
-        admin_answer_error(res, err, &why);
+        json_answer_error(res, err, &why);
         return;
     }
     limit = limit < ADMIN_REVOCATIONS_PAGE ? limit : ADMIN_REVOCATIONS_PAGE;
-    json_t *rows = rows_of(admin_sources(arg), from, limit, &all);
+    json_t *rows = rows_of(arg, from, limit, &all);
     json_t *whole = json_pack("{s:o, s:I}", "revocations", rows, "total", (json_int_t)all);
     if (limit > 0 && from < all && all - from > limit)
         json_object_set_new(whole, "next", json_integer((json_int_t)(from + limit)));
-    admin_answer(res, whole);
+    json_answer(res, whole);
 }

@@ -1,6 +1,6 @@
 #include "agent/admin/admin_svids.h"
 
-#include "agent/admin/admin.h"
+#include "agent/admin/admin_sources.h"
 #include "common/base/clock.h"
 #include "common/encode/query.h"
 #include "common/x509/x509.h"
@@ -42,12 +42,6 @@ struct values {
 
 /* Rows. */
 
-static void set_time(json_t *row, const char *name, int64_t s)
-{
-    char text[CLOCK_TEXT_LEN];
-    json_object_set_new(row, name, json_string(clock_format_s(s, text)));
-}
-
 static void set_hex(json_t *row, const char *name, const uint8_t *bytes, size_t len)
 {
     char text[HEX_LEN];
@@ -79,7 +73,7 @@ static void set_state(json_t *row, const struct admin_sources *src, const struct
     if (status.state != REVOCATION_REVOKED)
         return;
     json_object_set_new(row, "reason", json_string(revocation_reason_name(status.reason)));
-    set_time(row, "revoked_at", status.at);
+    json_answer_time(row, "revoked_at", status.at);
 }
 
 static json_t *item_json(const struct admin_sources *src, const struct record_item *item)
@@ -91,12 +85,12 @@ static json_t *item_json(const struct admin_sources *src, const struct record_it
                             item->entry_id, "because", because_of(item->flags), "in_use", in_use);
     set_hex(row, "serial", item->serial, sizeof item->serial);
     set_hex(row, "issuer", item->issuer, sizeof item->issuer);
-    set_time(row, "issued_at", item->issued_at);
-    set_time(row, "not_before", item->not_before);
-    set_time(row, "not_after", item->not_after);
+    json_answer_time(row, "issued_at", item->issued_at);
+    json_answer_time(row, "not_before", item->not_before);
+    json_answer_time(row, "not_after", item->not_after);
     set_state(row, src, item);
     if (in_use) {
-        set_time(row, "renew_at", live->renew_at);
+        json_answer_time(row, "renew_at", live->renew_at);
         json_object_set_new(row, "subscribers", json_integer(subscribers));
     }
     return row;
@@ -129,7 +123,7 @@ static void answer_rows(struct http_response *res, json_t *rows, json_t *next)
     json_t *whole = json_pack("{s:o}", "svids", rows);
     if (next != NULL)
         json_object_set_new(whole, "next", next);
-    admin_answer(res, whole);
+    json_answer(res, whole);
 }
 
 /* Parameters. */
@@ -249,7 +243,7 @@ static void put_svid(void *arg, const struct svid *s, unsigned subscribers)
 
 void admin_svids_list(void *arg, const struct http_request *req, struct http_response *res)
 {
-    const struct admin_sources *src = admin_sources(arg);
+    const struct admin_sources *src = arg;
     struct values v;
     struct why why = {0};
     struct page page = {0};
@@ -268,7 +262,7 @@ void admin_svids_list(void *arg, const struct http_request *req, struct http_res
             next = json_string(page.items[limit - 1]->entry_id);
         answer_rows(res, rows, next);
     } else {
-        admin_answer_error(res, err, &why);
+        json_answer_error(res, err, &why);
     }
     values_done(&v);
 }
@@ -331,7 +325,7 @@ static err_t search_of(const struct values *v, struct record_search *ret, struct
 
 void admin_svids_search(void *arg, const struct http_request *req, struct http_response *res)
 {
-    const struct admin_sources *src = admin_sources(arg);
+    const struct admin_sources *src = arg;
     struct values v;
     struct why why = {0};
     struct record_search search;
@@ -348,7 +342,7 @@ void admin_svids_search(void *arg, const struct http_request *req, struct http_r
         answer_rows(res, hits.rows, next != 0 ? json_integer((json_int_t)next) : NULL);
     } else {
         json_decref(hits.rows);
-        admin_answer_error(res, err, &why);
+        json_answer_error(res, err, &why);
     }
     values_done(&v);
 }
@@ -429,7 +423,7 @@ static void put_renewed(void *arg, const struct svid *s, unsigned subscribers)
 
 void admin_svids_renew(void *arg, const struct http_request *req, struct http_response *res)
 {
-    struct renewed r = {.src = admin_sources(arg)};
+    struct renewed r = {.src = arg};
     struct values v;
     struct why why = {0};
     size_t count = 0;
@@ -448,7 +442,7 @@ void admin_svids_renew(void *arg, const struct http_request *req, struct http_re
         minter_each(r.src->minter, put_renewed, &r);
         answer_rows(res, r.rows, NULL);
     } else {
-        admin_answer_error(res, err, &why);
+        json_answer_error(res, err, &why);
     }
     values_done(&v);
 }

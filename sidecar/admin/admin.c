@@ -1,5 +1,6 @@
 #include "sidecar/admin/admin.h"
 
+#include "common/http/json_answer.h"
 #include "sidecar/admin/admin_explain.h"
 
 #include <inttypes.h>
@@ -31,25 +32,12 @@ static void respond(struct http_response *res, int status, const char *text)
         res->status = 500;
 }
 
-void sidecar_admin_answer(struct http_response *res, json_t *json)
-{
-    char *text = json != NULL ? json_dumps(json, JSON_INDENT(1)) : NULL;
-    res->status = 200;
-    res->content_type = "application/json";
-    if (text == NULL || buf_append_str(&res->body, text) != ERR_OK) {
-        buf_clear(&res->body);
-        respond(res, 500, "out of memory\n");
-    }
-    free(text); /* jansson's own allocation */
-    json_decref(json);
-}
-
 static void on_conns(void *arg, const struct http_request *req, struct http_response *res)
 {
     (void)req;
     json_t *list = json_array();
     sidecar_each_conn(arg, CONNS_SHOWN_MAX, add_view, list);
-    sidecar_admin_answer(res, json_pack("{s:o}", "connections", list));
+    json_answer(res, json_pack("{s:o}", "connections", list));
 }
 
 static void on_drain(void *arg, const struct http_request *req, struct http_response *res)

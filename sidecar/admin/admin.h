@@ -6,12 +6,8 @@
 #include "common/http/http_server.h"
 #include "sidecar/sidecar.h"
 
-#include <jansson.h>
-
 /* places: connections at once. ERR_CONFIG naming key, socket and cause. */
 err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, size_t places, struct sidecar *s,
                          struct http_server **ret, struct why *why) MUST_CHECK;
-/* For routes; takes `json`. */
-void sidecar_admin_answer(struct http_response *res, json_t *json);
 
 #endif

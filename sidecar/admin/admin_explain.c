@@ -1,20 +1,14 @@
 #include "sidecar/admin/admin_explain.h"
 
-#include "common/base/clock.h"
 #include "common/encode/query.h"
+#include "common/http/json_answer.h"
 #include "common/revocation/revocation_cache.h"
-#include "sidecar/admin/admin.h"
 #include "sidecar/peer/explain.h"
+#include "sidecar/sidecar.h"
 
 #include <unistd.h>
 
 enum { TEXT_MAX = 16 * 1024 };
-
-static void set_time(json_t *row, const char *name, int64_t s)
-{
-    char text[CLOCK_TEXT_LEN];
-    json_object_set_new(row, name, json_string(clock_format_s(s, text)));
-}
 
 /* Refused peers may claim any bytes, and they end in somebody's terminal. */
 static json_t *plain_text(const char *text)
@@ -38,8 +32,8 @@ static void add_refusal(void *arg, const struct refusal *r)
                             err_name(r->reason), "direction", r->direction, "listen", r->listen,
                             "address", r->address, "peer", plain_text(r->peer), "serial", r->serial,
                             "detail", plain_text(r->detail), "count", (json_int_t)r->count);
-    set_time(row, "first", r->first);
-    set_time(row, "last", r->last);
+    json_answer_time(row, "first", r->first);
+    json_answer_time(row, "last", r->last);
     json_array_append_new(list->rows, row);
     if (list->newest == ERR_OK)
         list->newest = r->reason;
@@ -96,10 +90,10 @@ static void add_revocation(json_t *top, const struct sidecar_facts *f, const str
     json_object_set_new(row, "held", json_boolean(p->held.state == REVOCATION_REVOKED));
     if (p->held.state == REVOCATION_REVOKED) {
         json_object_set_new(row, "reason", json_string(revocation_reason_name(p->held.reason)));
-        set_time(row, "since", p->held.at);
+        json_answer_time(row, "since", p->held.at);
     }
     if (f->view != NULL && revocation_view_alive_at(f->view) != 0)
-        set_time(row, "agent_last_seen", revocation_view_alive_at(f->view));
+        json_answer_time(row, "agent_last_seen", revocation_view_alive_at(f->view));
     json_object_set_new(top, "revocation", row);
 }
 
@@ -128,7 +122,7 @@ static void answer_peer(const struct sidecar_facts *f, const struct spiffeid *id
     p.last = refusals.newest;
     json_object_set_new(top, "refusals", refusals.rows);
     add_verdict(top, &p);
-    sidecar_admin_answer(res, top);
+    json_answer(res, top);
 }
 
 void sidecar_admin_explain(void *arg, const struct http_request *req, struct http_response *res)
@@ -142,15 +136,15 @@ void sidecar_admin_explain(void *arg, const struct http_request *req, struct htt
     if (err == ERR_NOT_FOUND) {
         struct refusal_list all = {.rows = json_array()};
         refusals_each(f.refusals, NULL, add_refusal, &all);
-        sidecar_admin_answer(res, json_pack("{s:o}", "refusals", all.rows));
+        json_answer(res, json_pack("{s:o}", "refusals", all.rows));
     } else if (err == ERR_OK &&
                spiffeid_parse(slice_of(text.data, text.len - 1), &id, &why) == ERR_OK) {
         answer_peer(&f, &id, (const char *)text.data, res);
     } else {
-        res->status = 400;
-        if (buf_printf(&res->body, "peer: %s\n",
-                       why.err != ERR_OK ? why_text(&why) : "expected a SPIFFE ID") != ERR_OK)
-            buf_clear(&res->body);
+        if (why.err == ERR_OK)
+            why_set(&why, ERR_USAGE, "expected a SPIFFE ID");
+        why_add(&why, ERR_USAGE, "peer");
+        json_answer_error(res, ERR_USAGE, &why);
     }
     buf_done(&text);
 }

@@ -16,8 +16,8 @@ RULES = [
     (r"\b(localtime|gmtime|ctime|asctime)\s*\(", "not thread-safe: use the _r form", TESTS),
     (r"\b(malloc|calloc|realloc|reallocarray|strdup|strndup|asprintf|vasprintf)\s*\(",
      "memory goes through mem_alloc", r"common/(\w+/)?mem\.c$|" + TESTS),
-    # admin: what jansson's json_dumps gave
-    (r"\bfree\s*\(", "memory goes through mem_free", r"common/(\w+/)?mem\.c$|/admin\.c$|" + TESTS),
+    # json_answer: what jansson's json_dumps gave
+    (r"\bfree\s*\(", "memory goes through mem_free", r"common/(\w+/)?mem\.c$|/json_answer\.c$|" + TESTS),
     (r"\b_?exit\s*\(", "only main.c ends the program, and last_call.c one that hangs",
      r"/main\.c$|^sidecar/last_call\.c$|" + TESTS),
     (r"\b(sleep|usleep|nanosleep)\s*\(", "wait for an event", r"tests/bench/"),

@@ -14,7 +14,6 @@ OPEN = {
     ("sidecar/conn", "sidecar/worker"),
 }
 OPEN_NOUNS = {
-    ("agent/admin/admin", "agent/admin/admin_explain", "agent/admin/admin_revoke", "agent/admin/admin_svids"),
     ("agent/entry/entries", "agent/entry/entry_index", "agent/entry/entry_reader"),
     ("common/cli/cli_common", "common/cli/command"),
     ("common/config/option", "common/config/option_report", "common/config/option_type"),
