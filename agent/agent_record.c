@@ -41,9 +41,16 @@ err_t agent_on_issued(void *arg, const struct svid *svid, enum svid_why because,
     memcpy(item.issuer, svid->issuer, sizeof item.issuer);
     revoker_issuer(a->revoker, svid->issuer, authority_issuer_not_after(a->authority));
     err_t err = record_issued(a->record, &item, why);
-    if (err == ERR_OK)
-        audit_issued(a->audit, svid, because);
-    return err;
+    if (err != ERR_OK)
+        return err;
+    audit_issued(a->audit,
+                 &(struct audit_certificate){.spiffe_id = svid->spiffe_id,
+                                             .entry = svid->entry_id,
+                                             .serial = slice_of(svid->serial, sizeof svid->serial),
+                                             .not_before = svid->not_before,
+                                             .not_after = svid->not_after,
+                                             .why = svid_why_name(because)});
+    return ERR_OK;
 }
 
 /* --- revocation ------------------------------------------------------------------------------- */

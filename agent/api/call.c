@@ -1,5 +1,7 @@
 #include "agent/api/call.h"
 
+#include "agent/attest/proc.h"
+
 err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connection,
                 enum agent_method method, struct metrics *metrics, void (*on_end)(struct call *c),
                 struct why *why)
@@ -61,6 +63,23 @@ void call_end_all(struct connection *connection, err_t err, const char *message)
 {
     for (struct call *c = connection->calls; c != NULL; c = c->next)
         call_end(c, err, message);
+}
+
+void call_audit_refused(struct audit *audit, err_t reason, const char *method,
+                        const struct peer *who, struct slice program, const char *detail)
+{
+    char comm[PROC_COMM_MAX] = "";
+    if (audit == NULL)
+        return;
+    proc_comm(who->pid, comm);
+    audit_refused(audit, &(struct audit_refusal){.reason = reason,
+                                                 .method = method,
+                                                 .pid = who->pid,
+                                                 .uid = who->uid,
+                                                 .gid = who->gid,
+                                                 .comm = comm,
+                                                 .program = program,
+                                                 .detail = detail});
 }
 
 void call_sent(struct call *c)

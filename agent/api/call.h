@@ -6,6 +6,7 @@
 #define SPINDLE_AGENT_API_CALL_H
 
 #include "agent/caller/connection.h"
+#include "agent/telemetry/audit_events.h"
 #include "agent/telemetry/metrics.h"
 #include "common/rpc/rpc_server.h"
 
@@ -33,6 +34,10 @@ void call_offer(struct call *c, struct rpc_message *m);
 void call_end(struct call *c, err_t err, const char *message);
 /* All calls of a connection; they leave it later. */
 void call_end_all(struct connection *connection, err_t err, const char *message);
+/* The audit event of a call that gets nothing. audit: may be NULL; program: empty when not known.
+ */
+void call_audit_refused(struct audit *audit, err_t reason, const char *method,
+                        const struct peer *who, struct slice program, const char *detail);
 
 /* From the server's events. */
 void call_sent(struct call *c);

@@ -1,7 +1,6 @@
 #include "agent/api/endpoint.h"
 
 #include "agent/caller/listener.h"
-#include "agent/telemetry/audit_events.h"
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
 
@@ -96,7 +95,7 @@ static void refuse(struct endpoint *e, struct rpc_call *call, const struct conne
                 log_int("pid", c != NULL ? c->peer.pid : 0),
                 log_int("uid", c != NULL ? (int64_t)c->peer.uid : -1));
     if (c != NULL)
-        audit_refused(e->opt.audit, err, path, &c->peer, slice_of(NULL, 0), text);
+        call_audit_refused(e->opt.audit, err, path, &c->peer, slice_of(NULL, 0), text);
     agent_count_request(e->opt.metrics, method, err);
     rpc_call_finish(call, agent_outcome_code(err), text);
 }

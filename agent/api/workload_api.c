@@ -1,6 +1,5 @@
 #include "agent/api/workload_api.h"
 
-#include "agent/telemetry/audit_events.h"
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
 
@@ -118,8 +117,8 @@ static void refuse(struct subscriber *s, err_t err, const struct why *why)
                 log_int("gid", p->gid),
                 log_str("code", rpc_code_name((int)agent_outcome_code(err))),
                 log_str("cause", why_text(why)));
-    audit_refused(s->api->opt.audit, err, agent_method_name(s->call.method), p, program_of(s),
-                  why_text(why));
+    call_audit_refused(s->api->opt.audit, err, agent_method_name(s->call.method), p, program_of(s),
+                       why_text(why));
     call_end(&s->call, err, client_text(err));
 }
 
@@ -218,8 +217,8 @@ void workload_api_serve(struct workload_api *w, struct rpc_call *rpc, struct con
         LOG_LIMITED(log_limits_of(&w->lines, LINE_CALL, err), LOG_WARN, "call_refused",
                     log_err("reason", err), log_int("pid", connection->peer.pid),
                     log_int("uid", connection->peer.uid), log_str("cause", why_text(&why)));
-        audit_refused(w->opt.audit, err, agent_method_name(method), &connection->peer,
-                      slice_of(NULL, 0), why_text(&why));
+        call_audit_refused(w->opt.audit, err, agent_method_name(method), &connection->peer,
+                           slice_of(NULL, 0), why_text(&why));
         agent_count_request(w->opt.metrics, method, err);
         rpc_call_finish(rpc, agent_outcome_code(err), client_text(err));
         return;

@@ -14,6 +14,13 @@ struct parts {
     struct slice chain, key;
 };
 
+const char *svid_why_name(enum svid_why why)
+{
+    static const char *const names[] = {
+        [SVID_FIRST] = "first", [SVID_RENEWAL] = "renewal", [SVID_BY_OPERATOR] = "operator"};
+    return names[why];
+}
+
 static void *put(uint8_t **at, const void *data, size_t len)
 {
     uint8_t *here = *at;

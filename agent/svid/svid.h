@@ -17,8 +17,9 @@ struct svid {
     uint8_t serial[16];
     uint8_t issuer[X509_KEY_ID_LEN]; /* key identifier of who signed */
 };
-/* Why one was issued. */
+/* Why one was issued: "first", "renewal", "operator". */
 enum svid_why { SVID_FIRST, SVID_RENEWAL, SVID_BY_OPERATOR };
+const char *svid_why_name(enum svid_why why);
 
 /* A new key and a certificate for it (AG-13), with one reference. jitter: 0 to 1000, see
  * rotation.h. ERR_SIGNER, ERR_NO_MEMORY. */

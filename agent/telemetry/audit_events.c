@@ -1,7 +1,8 @@
 #include "agent/telemetry/audit_events.h"
 
-#include "agent/attest/proc.h"
 #include "common/x509/x509.h"
+
+enum { SERIAL_TEXT_LEN = 64 };
 
 static const struct audit_event_row rows[] = {
 #define EVENT(name, fields, help) {name, fields, help},
@@ -32,30 +33,23 @@ void audit_stopping(struct audit *a, const char *signal)
     audit_event(a, "stopping", log_str("signal", signal));
 }
 
-void audit_issued(struct audit *a, const struct svid *s, enum svid_why why)
+void audit_issued(struct audit *a, const struct audit_certificate *c)
 {
-    static const char *const words[] = {
-        [SVID_FIRST] = "first", [SVID_RENEWAL] = "renewal", [SVID_BY_OPERATOR] = "operator"};
-    char serial[2 * sizeof s->serial + 1];
+    char serial[SERIAL_TEXT_LEN];
     if (a == NULL)
         return;
-    x509_serial_text(slice_of(s->serial, sizeof s->serial), serial, sizeof serial);
-    audit_event(a, "issued", log_str("spiffe_id", s->spiffe_id), log_str("entry", s->entry_id),
-                log_str("serial", serial), log_time("not_before", s->not_before),
-                log_time("not_after", s->not_after), log_str("why", words[why]));
+    audit_event(a, "issued", log_str("spiffe_id", c->spiffe_id), log_str("entry", c->entry),
+                log_str("serial", x509_serial_text(c->serial, serial, sizeof serial)),
+                log_time("not_before", c->not_before), log_time("not_after", c->not_after),
+                log_str("why", c->why));
 }
 
-void audit_refused(struct audit *a, err_t reason, const char *method, const struct peer *who,
-                   struct slice program, const char *detail)
+void audit_refused(struct audit *a, const struct audit_refusal *r)
 {
-    char comm[PROC_COMM_MAX] = "";
-    if (a == NULL)
-        return;
-    proc_comm(who->pid, comm);
-    audit_event_often(a, who->uid, "refused", log_err("reason", reason), log_str("method", method),
-                      log_int("pid", who->pid), log_int("uid", who->uid), log_int("gid", who->gid),
-                      text_or_none("comm", slice_str(comm)), text_or_none("program", program),
-                      log_str("detail", detail));
+    audit_event_often(a, r->uid, "refused", log_err("reason", r->reason),
+                      log_str("method", r->method), log_int("pid", r->pid), log_int("uid", r->uid),
+                      log_int("gid", r->gid), text_or_none("comm", slice_str(r->comm)),
+                      text_or_none("program", r->program), log_str("detail", r->detail));
 }
 
 void audit_connection_refused(struct audit *a, err_t reason, const struct unix_peer *who,

@@ -1,4 +1,5 @@
 /* Every event of the agent, held against its table. */
+#include "agent/svid/svid.h"
 #include "agent/telemetry/audit_events.h"
 #include "tests/support/audit_case.h"
 #include "tests/support/runner.h"
@@ -9,8 +10,18 @@
 START_TEST(test_every_event_has_the_fields_of_its_row)
 {
     struct audit *a = audit_case_open(AUDIT_BIG, 1);
-    struct svid svid = {.entry_id = "web", .spiffe_id = "spiffe://example.org/web", .serial = {1}};
-    struct peer peer = {.pid = getpid(), .uid = 1, .gid = 2};
+    static const uint8_t serial[16] = {1};
+    struct audit_certificate c = {.entry = "web",
+                                  .spiffe_id = "spiffe://example.org/web",
+                                  .serial = slice_of(serial, sizeof serial)};
+    struct audit_refusal refusal = {.reason = ERR_NO_ENTRY,
+                                    .method = "FetchX509SVID",
+                                    .pid = getpid(),
+                                    .uid = 1,
+                                    .gid = 2,
+                                    .comm = "x",
+                                    .program = slice_str("/bin/x"),
+                                    .detail = "none"};
     struct unix_peer who = {.pid = getpid(), .uid = 1};
     struct audit_revocation r = {.target = "serial:0a",
                                  .reason = "keyCompromise",
@@ -19,9 +30,11 @@ START_TEST(test_every_event_has_the_fields_of_its_row)
                                  .by = who};
     audit_started(a, "example.org", 3);
     audit_stopping(a, "SIGTERM");
-    for (enum svid_why why = SVID_FIRST; why <= SVID_BY_OPERATOR; why++)
-        audit_issued(a, &svid, why);
-    audit_refused(a, ERR_NO_ENTRY, "FetchX509SVID", &peer, slice_str("/bin/x"), "none");
+    for (enum svid_why why = SVID_FIRST; why <= SVID_BY_OPERATOR; why++) {
+        c.why = svid_why_name(why);
+        audit_issued(a, &c);
+    }
+    audit_refused(a, &refusal);
     audit_connection_refused(a, ERR_LIMIT, &who, "full");
     audit_revoked(a, &r);
     audit_revocation_failed(a, &r, ERR_IO, "full disk");
@@ -61,11 +74,9 @@ END_TEST
 
 START_TEST(test_without_a_log_nothing_happens)
 {
-    struct svid svid = {.entry_id = "web"};
-    struct peer peer = {.pid = 1};
     audit_started(NULL, "example.org", 3);
-    audit_issued(NULL, &svid, SVID_FIRST);
-    audit_refused(NULL, ERR_IO, "x", &peer, slice_of(NULL, 0), "");
+    audit_issued(NULL, &(struct audit_certificate){.entry = "web"});
+    audit_refused(NULL, &(struct audit_refusal){.comm = "", .reason = ERR_IO});
 }
 END_TEST
 
@@ -81,10 +92,12 @@ START_TEST(test_refusals_are_bounded_for_each_user)
 {
     int64_t counts[4] = {0};
     struct audit *a = audit_case_open(AUDIT_BIG, 1);
-    struct peer flood = {.pid = 1, .uid = 1}, other = {.pid = 1, .uid = 2};
+    struct audit_refusal r = {
+        .reason = ERR_NO_ENTRY, .method = "x", .pid = 1, .uid = 1, .comm = "", .detail = ""};
     for (int i = 0; i < AUDIT_OFTEN_BURST + 50; i++)
-        audit_refused(a, ERR_NO_ENTRY, "x", &flood, slice_of(NULL, 0), "");
-    audit_refused(a, ERR_NO_ENTRY, "x", &other, slice_of(NULL, 0), "");
+        audit_refused(a, &r);
+    r.uid = 2;
+    audit_refused(a, &r);
     audit_close(a);
     char *text = audit_read(audit_path);
     audit_each_line(text, count_refused, counts);
