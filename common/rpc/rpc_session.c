@@ -566,8 +566,7 @@ void rpc_session_expire(struct rpc_session *s, uint64_t now)
 {
     for (;;) {
         struct rpc_stream *stream = NULL;
-        LIST_FOREACH(stream, &s->live, link)
-        {
+        LIST_FOREACH(stream, &s->live, link) {
             if (stream->deadline != 0 && stream->deadline <= now)
                 break;
         }
@@ -582,8 +581,7 @@ uint64_t rpc_session_next_deadline(const struct rpc_session *s)
 {
     uint64_t nearest = 0;
     const struct rpc_stream *stream = NULL;
-    LIST_FOREACH(stream, &s->live, link)
-    {
+    LIST_FOREACH(stream, &s->live, link) {
         if (stream->deadline != 0 && (nearest == 0 || stream->deadline < nearest))
             nearest = stream->deadline;
     }
