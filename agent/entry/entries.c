@@ -22,39 +22,6 @@ enum {
 static const struct yaml_options yaml_options = {
     .expected = "a list of entries", .max_bytes = FILE_BYTES_MAX, .max_nodes = FILE_NODES_MAX};
 
-static void list_free(char **list)
-{
-    for (size_t i = 0; list != NULL && list[i] != NULL; i++)
-        mem_free(list[i]);
-    mem_free(list);
-}
-
-static bool list_eq(char *const *a, char *const *b)
-{
-    size_t i = 0;
-    for (; a != NULL && a[i] != NULL; i++)
-        if (b == NULL || b[i] == NULL || strcmp(a[i], b[i]) != 0)
-            return false;
-    return b == NULL || b[i] == NULL;
-}
-
-void entry_done(struct entry *e)
-{
-    mem_free(e->id);
-    mem_free(e->spiffe_id);
-    selector_set_done(&e->selectors);
-    list_free(e->dns_names);
-    mem_free(e->hint);
-    list_free(e->federates_with);
-    *e = (struct entry){0};
-}
-
-bool entry_same_svid(const struct entry *a, const struct entry *b)
-{
-    return strcmp(a->id, b->id) == 0 && strcmp(a->spiffe_id, b->spiffe_id) == 0 &&
-           a->x509_ttl_s == b->x509_ttl_s && list_eq(a->dns_names, b->dns_names);
-}
-
 /* Ids and duplicates, once everything is read. */
 
 struct made {
@@ -278,7 +245,7 @@ static err_t list_files(struct entry_reader *r, const char *folder, char ***ret)
     if (dir != NULL)
         closedir(dir);
     if (err != ERR_OK) {
-        list_free(paths);
+        entry_list_free(paths);
         return err;
     }
     qsort(paths, count, sizeof *paths, text_order);
@@ -315,7 +282,7 @@ err_t entries_load(const char *path, const char *trust_domain, struct buf *repor
         err = read_file(&r, path);
     }
     err = conclude(&r, err, path, ret, why);
-    list_free(paths);
+    entry_list_free(paths);
     return err;
 }
 
@@ -328,7 +295,7 @@ void entries_free(struct entry_set *set)
         entry_done(&set->items[i]);
     mem_free(set->items);
     mem_free(set->origins);
-    list_free(set->files);
+    entry_list_free(set->files);
     mem_free(set);
 }
 

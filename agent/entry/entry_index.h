@@ -3,7 +3,7 @@
 #ifndef SPINDLE_AGENT_ENTRY_ENTRY_INDEX_H
 #define SPINDLE_AGENT_ENTRY_ENTRY_INDEX_H
 
-#include "agent/entry/entries.h"
+#include "agent/entry/entry.h"
 
 struct entry_index; /* opaque */
 

@@ -454,8 +454,6 @@ void entry_reader_done(struct entry_reader *r)
         entry_done(&r->items[i]);
     mem_free(r->items);
     mem_free(r->origins);
-    for (size_t i = 0; i < r->file_count && r->files != NULL; i++)
-        mem_free(r->files[i]);
-    mem_free(r->files);
+    entry_list_free(r->files);
     *r = (struct entry_reader){0};
 }

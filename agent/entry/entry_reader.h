@@ -3,7 +3,8 @@
 #ifndef SPINDLE_AGENT_ENTRY_ENTRY_READER_H
 #define SPINDLE_AGENT_ENTRY_ENTRY_READER_H
 
-#include "agent/entry/entries.h"
+#include "agent/entry/entry.h"
+#include "common/base/buf.h"
 #include "common/config/yaml.h"
 
 /* What has been read so far, of all files. Embedded; zero it to begin. */

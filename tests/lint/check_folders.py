@@ -13,7 +13,6 @@ OPEN = {
     ("sidecar/conn", "sidecar/worker"),
 }
 OPEN_NOUNS = {
-    ("agent/entry/entries", "agent/entry/entry_index", "agent/entry/entry_reader"),
     ("common/cli/cli_common", "common/cli/command"),
     ("common/config/option", "common/config/option_report", "common/config/option_type"),
     ("common/http/http_parser", "common/http/http_server"),
