@@ -1,15 +1,42 @@
-#include "sidecar/conn/conn_internal.h"
+#include "sidecar/conn/conn.h"
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "sidecar/worker/admission.h"
+#include "sidecar/conn/conn_facts.h"
+#include "sidecar/conn/conn_report.h"
 
-#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <unistd.h>
 
+#define AT_WORK_NS UINT64_C(1000000000)
 #define LINGER_MS 2000
+#define LOOK_MS 20          /* between looks at what the kernel has queued: nobody tells */
+#define LEAVE_NS 250000000u /* patience with what is queued when this program leaves */
+#define MS_NS 1000000u
+
+enum conn_event {
+    CONN_EV_START,    /* accepted, or its home has an identity now */
+    CONN_EV_READY,    /* a socket is readable or writable */
+    CONN_EV_DIALED,   /* the forward address answered: `fd` */
+    CONN_EV_FAILED,   /* dialling failed: `why` */
+    CONN_EV_DEADLINE, /* the state's time is over */
+    CONN_EV_CUT,      /* ended from outside (quit, revoked): `why`, `cut` */
+};
+
+/* What an event brings along. */
+struct conn_input {
+    enum conn_event kind;
+    struct stream *stream; /* READY */
+    int events;            /* READY: UV_READABLE | UV_WRITABLE */
+    int fd;                /* DIALED */
+    const struct why *why; /* FAILED, CUT */
+    enum conn_cut cut;     /* CUT */
+};
 
 static void conn_event(struct conn *c, const struct conn_input *in);
+static void ending_look(struct conn *c);
+static uint64_t ending_look_ms(const struct conn *c);
 static void on_ready(void *arg, struct stream *s, int events);
 static void on_deadline(uv_timer_t *timer);
 static void on_dialed(void *arg, int fd, const struct why *why);
@@ -25,25 +52,11 @@ enum deadline {
     DEADLINE_LINGER
 };
 
-static const struct {
-    const char *name;
-    enum deadline deadline;
-    const char *text;
-} state_rows[CONN_STATES] = {
-#define S(name, deadline, text) [CONN_##name] = {#name, DEADLINE_##deadline, text},
+static const enum deadline deadlines[CONN_STATES] = {
+#define S(name, deadline, text) [CONN_##name] = DEADLINE_##deadline,
 #include "sidecar/conn/states.def"
 #undef S
 };
-
-const char *conn_state_name(enum conn_state state)
-{
-    return state < CONN_STATES ? state_rows[state].name : "?";
-}
-
-const char *conn_state_text(enum conn_state state)
-{
-    return state < CONN_STATES ? state_rows[state].text : "?";
-}
 
 /* 0: no deadline. A connection with one direction ended has its own, where that is shorter. */
 static uint64_t deadline_ms(const struct conn *c, enum deadline kind)
@@ -61,7 +74,7 @@ static uint64_t deadline_ms(const struct conn *c, enum deadline kind)
             return (uint64_t)half;
         return (uint64_t)idle;
     case DEADLINE_ENDING:
-        return conn_ending_look_ms(c);
+        return ending_look_ms(c);
     case DEADLINE_LINGER:
         return LINGER_MS;
     case DEADLINE_NONE:
@@ -70,15 +83,10 @@ static uint64_t deadline_ms(const struct conn *c, enum deadline kind)
     return 0;
 }
 
-uint64_t conn_bytes_moved(const struct conn *c)
+/* Starts the time of its state anew. */
+static void conn_set_deadline(struct conn *c)
 {
-    return atomic_load_explicit(&c->relays[0].bytes, memory_order_relaxed) +
-           atomic_load_explicit(&c->relays[1].bytes, memory_order_relaxed);
-}
-
-void conn_set_deadline(struct conn *c)
-{
-    uint64_t ms = deadline_ms(c, state_rows[conn_state_of(c)].deadline);
+    uint64_t ms = deadline_ms(c, deadlines[conn_state_of(c)]);
     c->idle_mark = conn_bytes_moved(c);
     if (ms > 0)
         uv_timer_start(&c->timer, on_deadline, ms, 0);
@@ -87,7 +95,7 @@ void conn_set_deadline(struct conn *c)
 }
 
 /* The only writer of the state. */
-void conn_enter(struct conn *c, enum conn_state next)
+static void conn_enter(struct conn *c, enum conn_state next)
 {
     conn_report_state(c, next);
     log_debug("conn_state", log_int("conn", c->id),
@@ -96,6 +104,362 @@ void conn_enter(struct conn *c, enum conn_state next)
     atomic_store_explicit(&c->state, (int)next, memory_order_relaxed);
     c->state_ns = clock_mono_ns();
     conn_set_deadline(c);
+}
+
+/* --- closing: here and nowhere else ----------------------------------------------------------- */
+
+/* For stream_close: frees the connection with the last handle. */
+static void conn_handle_closed(void *arg)
+{
+    struct conn *c = arg;
+    if (--c->closing > 0)
+        return;
+    conn_peer_done(c);
+    sidecar_config_unref(c->config);
+    mem_free(c);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    conn_handle_closed(handle->data);
+}
+
+static void conn_end(struct conn *c, err_t err, const struct why *why, bool reset_down,
+                     bool reset_up)
+{
+    conn_report_closed(c, err, why);
+    conn_enter(c, CONN_CLOSED);
+    expiry_remove(&c->home->expiry, &c->expiry);
+    if (c->dial != NULL)
+        dial_cancel(c->dial);
+    c->dial = NULL;
+    c->closing += stream_close(&c->down, reset_down, conn_handle_closed);
+    c->closing += stream_close(&c->up, reset_up, conn_handle_closed);
+    uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+    c->home->calls->gone(c->home, c);
+}
+
+static void conn_close(struct conn *c, err_t err, const struct why *why, struct stream *reset)
+{
+    conn_end(c, err, why, reset == &c->down, reset == &c->up);
+}
+
+/* --- bytes under way -------------------------------------------------------------------------- */
+
+/* An alert says more than the reset that comes with it, and may be heard later. */
+static void note_end(struct conn *c, const struct why *why)
+{
+    bool better =
+        c->end.err == ERR_PEER_RESET && (why->err == ERR_TLS_ALERT || why->err == ERR_TLS_VERSION);
+    if (c->end.err == ERR_OK || better)
+        c->end.err = why->err;
+}
+
+static void begin_end(struct conn *c)
+{
+    if (c->end.begun)
+        return;
+    c->end.begun = true;
+    c->end.changed_ns = clock_mono_ns();
+}
+
+static struct relay *relay_from(struct conn *c, const struct stream *s)
+{
+    return &c->relays[s == &c->down ? 0 : 1];
+}
+
+static struct relay *relay_to(struct conn *c, const struct stream *s)
+{
+    return &c->relays[s == &c->down ? 1 : 0];
+}
+
+/* A source that has ended may yet be reset, and nobody would notice before the idle timeout. */
+static int interest_in(const struct relay *from)
+{
+    if (relay_wants(from))
+        return UV_READABLE;
+    return from->eof && !from->from->fin_sent && !from->from->broken ? STREAM_HANGUP : 0;
+}
+
+static void conn_update_interest(struct conn *c)
+{
+    conn_count_bytes(c);
+    stream_want(&c->down, interest_in(&c->relays[0]));
+    stream_want(&c->up, interest_in(&c->relays[1]));
+}
+
+/* In TLS 1.3 a client is through with the handshake before the server has judged it. */
+static void report_late_refusal(struct conn *c, const struct why *why)
+{
+    bool told = why->err == ERR_TLS_ALERT || why->err == ERR_TLS_VERSION;
+    if (told && c->route->direction == ROUTE_OUTBOUND && relay_from(c, c->secure)->bytes == 0)
+        conn_report_handshake_failure(c, why->err, why);
+}
+
+/* By default the app is told nothing before its own direction has ended: a FIN would say that it
+ * has the whole. */
+static void truncated(struct conn *c, struct relay *r)
+{
+    struct why why = {0};
+    conn_report_truncated(c);
+    if (c->route->unclean_close == UNCLEAN_CLOSE_RESET ||
+        stream_close_write(r->to, &c->home->scratch, &why) == STREAM_ERROR)
+        begin_end(c);
+}
+
+/* What TLS had to say of its failure goes out, then FIN. */
+static void end_failed_tls(struct stream *s)
+{
+    struct why ignored;
+    s->fin_wanted = true;
+    (void)stream_flush(s, &ignored);
+}
+
+static void take_result(struct conn *c, struct relay *r, enum relay_result result,
+                        const struct why *why)
+{
+    switch (result) {
+    case RELAY_TRUNCATED:
+        note_end(c, why);
+        truncated(c, r);
+        break;
+    case RELAY_BROKEN_FROM:
+        report_late_refusal(c, why);
+        if (r->from->mute)
+            end_failed_tls(r->from);
+        note_end(c, why);
+        begin_end(c);
+        break;
+    case RELAY_BROKEN_TO:
+        note_end(c, why);
+        begin_end(c);
+        break;
+    case RELAY_OPEN:
+    case RELAY_DONE:
+        break;
+    }
+}
+
+/* --- ENDING: what has arrived is carried to whom it is for before the end is told ------------- */
+
+static bool is_over(const struct conn *c)
+{
+    return relay_is_over(&c->relays[0]) && relay_is_over(&c->relays[1]);
+}
+
+/* Does this end see a reset? It must not take what it got for the whole, nor what it sent for
+ * carried. An alert has told a TLS peer; FIN alone tells one that this program leaves. */
+static bool is_reset(const struct conn *c, const struct stream *s)
+{
+    if (c->end.orderly)
+        return false;
+    if (s == c->secure) /* after our FIN it knows all, unless the app took not all of its bytes */
+        return !s->mute && c->end.err != ERR_DRAINING && (!s->fin_sent || c->plain->broken);
+    bool unclean = c->end.err == ERR_TLS_TRUNCATED || c->end.err == ERR_DRAINING;
+    return !unclean || c->route->unclean_close == UNCLEAN_CLOSE_RESET;
+}
+
+static uint64_t queued(const struct conn *c)
+{
+    return stream_queued(&c->down) + stream_queued(&c->up);
+}
+
+static void note_progress(struct conn *c)
+{
+    uint64_t moved = conn_bytes_moved(c), waits = queued(c);
+    if (moved == c->end.moved && waits == c->end.queued)
+        return;
+    c->end.moved = moved;
+    c->end.queued = waits;
+    c->end.changed_ns = clock_mono_ns();
+}
+
+/* How long nothing may change: the rest is taken, or the app's own direction goes on. */
+static uint64_t bound_ns(const struct conn *c)
+{
+    int64_t ms =
+        c->end.queued > 0 ? c->config->flush_timeout_ms : c->config->unclean_close_timeout_ms;
+    return (uint64_t)ms * MS_NS;
+}
+
+/* When patience ends, unless something changes. */
+static uint64_t due_ns(const struct conn *c)
+{
+    uint64_t due = c->end.changed_ns + bound_ns(c);
+    return c->end.until_ns != 0 && c->end.until_ns < due ? c->end.until_ns : due;
+}
+
+static uint64_t ending_look_ms(const struct conn *c)
+{
+    uint64_t now = clock_mono_ns(), due = due_ns(c);
+    uint64_t left = due > now ? (due - now) / MS_NS + 1 : 1;
+    return c->end.queued > 0 && left > LOOK_MS ? LOOK_MS : left;
+}
+
+static void close_if_taken(struct conn *c, struct stream *s)
+{
+    if (s->fd >= 0 && stream_queued(s) == 0)
+        c->closing += stream_close(s, is_reset(c, s), conn_handle_closed);
+}
+
+/* An app that does not get all must not see a FIN, whatever the cause was. */
+static bool is_reset_late(const struct conn *c, const struct stream *s)
+{
+    return is_reset(c, s) || (s == c->plain && stream_queued(s) > 0);
+}
+
+static void give_up(struct conn *c)
+{
+    if (c->end.queued > 0)
+        conn_report_untaken(c, c->end.queued);
+    conn_end(c, c->end.err, NULL, is_reset_late(c, &c->down), is_reset_late(c, &c->up));
+}
+
+bool conn_ending_yield(struct conn *c)
+{
+    if (!conn_is_ending(c) || queued(c) > 0)
+        return false;
+    give_up(c);
+    return true;
+}
+
+/* A reader was slow: what arrived meanwhile, unread, is carried before the FIN. */
+static void carry_rest(struct conn *c, struct relay *r)
+{
+    struct why why = {0};
+    if (relay_is_over(r) || stream_is_full(r->to))
+        return;
+    uint64_t before = atomic_load_explicit(&r->bytes, memory_order_relaxed);
+    enum relay_result result = relay_move(r, &c->home->scratch, &why);
+    if (result == RELAY_TRUNCATED || result == RELAY_BROKEN_FROM || result == RELAY_BROKEN_TO)
+        c->end.orderly = false;
+    if (r->eof || before != atomic_load_explicit(&r->bytes, memory_order_relaxed))
+        return;
+    r->eof = true;
+    (void)stream_close_write(r->to, &c->home->scratch, &why);
+}
+
+static void ending_look(struct conn *c)
+{
+    for (size_t i = 0; c->end.orderly && i < 2; i++)
+        carry_rest(c, &c->relays[i]);
+    note_progress(c);
+    if (is_over(c)) {
+        close_if_taken(c, &c->down);
+        close_if_taken(c, &c->up);
+    }
+    if (c->down.fd < 0 && c->up.fd < 0) {
+        conn_end(c, c->end.err, NULL, false, false);
+    } else if (clock_mono_ns() >= due_ns(c)) {
+        give_up(c);
+    } else if (conn_state_of(c) != CONN_ENDING) {
+        conn_update_interest(c);
+        conn_enter(c, CONN_ENDING);
+    } else {
+        conn_update_interest(c);
+        conn_set_deadline(c);
+    }
+}
+
+static void read_no_more(struct conn *c)
+{
+    c->relays[0].eof = c->relays[1].eof = true;
+}
+
+static void end_orderly(struct conn *c, const struct why *why)
+{
+    note_end(c, why);
+    c->end.orderly = true;
+    begin_end(c);
+    ending_look(c);
+}
+
+/* This program leaves: what the kernel has of both is carried, and little patience is left for who
+ * is to take it. */
+static void leave(struct conn *c, const struct why *why)
+{
+    struct why ignored = {0};
+    c->end.until_ns = clock_mono_ns() + LEAVE_NS;
+    for (size_t i = 0; i < 2; i++) {
+        if (!c->relays[i].eof)
+            (void)relay_move(&c->relays[i], &c->home->scratch, &ignored);
+    }
+    note_end(c, why);
+    read_no_more(c);
+    begin_end(c);
+    ending_look(c);
+}
+
+static void end_from_outside(struct conn *c, const struct why *why, enum conn_cut how)
+{
+    bool reset = how == CONN_CUT_RESET;
+    enum conn_state state = conn_state_of(c);
+    if (reset || (state != CONN_RELAY && state != CONN_ENDING))
+        conn_end(c, why->err, why, reset, reset);
+    else if (how == CONN_CUT_ORDERLY && state == CONN_RELAY)
+        end_orderly(c, why);
+    else
+        leave(c, why);
+}
+/* --- RELAY ------------------------------------------------------------------------------------ */
+
+/* What has ended, and what therefore comes next. */
+static void conn_settle(struct conn *c, bool was_half)
+{
+    const struct relay *a = &c->relays[0], *b = &c->relays[1];
+    if (c->end.begun) {
+        ending_look(c);
+    } else if (a->eof && b->eof && a->to->fin_sent && b->to->fin_sent) {
+        conn_close(c, c->end.err, NULL, NULL);
+    } else {
+        if (!was_half && (a->eof || b->eof))
+            conn_set_deadline(c);
+        conn_update_interest(c);
+    }
+}
+
+static void conn_relay_ready(struct conn *c, struct stream *s, int events)
+{
+    struct why why = {0};
+    struct relay *in = relay_from(c, s), *out = relay_to(c, s);
+    bool was_half = in->eof || out->eof;
+    if ((events & UV_WRITABLE) != 0)
+        take_result(c, out, relay_flush(out, &why), &why);
+    if ((events & UV_READABLE) != 0)
+        take_result(c, in, relay_move(in, &c->home->scratch, &why), &why);
+    if ((events & STREAM_HANGUP) != 0 && in->eof && !s->broken &&
+        stream_check(s, &why) == STREAM_ERROR)
+        take_result(c, out, RELAY_BROKEN_TO, &why);
+    conn_settle(c, was_half);
+}
+
+static void conn_enter_relay(struct conn *c)
+{
+    conn_report_open(c);
+    conn_enter(c, CONN_RELAY);
+    conn_update_interest(c);
+    conn_relay_ready(c, c->secure, UV_READABLE); /* what came behind the handshake */
+}
+
+static void step_relay(struct conn *c, const struct conn_input *in)
+{
+    struct why why = {0};
+    if (in->kind == CONN_EV_READY) {
+        conn_relay_ready(c, in->stream, in->events);
+    } else if (in->kind == CONN_EV_DEADLINE && conn_bytes_moved(c) != c->idle_mark) {
+        conn_set_deadline(c); /* not idle: it is only now that we look */
+    } else if (in->kind == CONN_EV_DEADLINE) {
+        why_set(&why, ERR_TIMEOUT, "idle");
+        end_orderly(c, &why);
+    }
+}
+
+static void step_ending(struct conn *c, const struct conn_input *in)
+{
+    if (in->kind == CONN_EV_READY && in->stream->fd >= 0)
+        conn_relay_ready(c, in->stream, in->events);
+    else if (in->kind == CONN_EV_DEADLINE)
+        ending_look(c);
 }
 
 /* --- handshakes ------------------------------------------------------------------------------- */
@@ -111,7 +475,7 @@ static bool secure_with(struct conn *c, struct tls_context *tls, struct why *why
 }
 
 /* Refused: what TLS had to say is on its way; the peer gets time to read it. */
-static void refuse(struct conn *c, err_t err, const struct why *why)
+static void conn_refuse(struct conn *c, err_t err, const struct why *why)
 {
     conn_report_handshake_failure(c, err, why);
     bool peer_gone = err == ERR_PEER_CLOSED || err == ERR_PEER_RESET || err == ERR_IO;
@@ -130,8 +494,8 @@ static void start_dial(struct conn *c)
     struct why why = {0};
     conn_enter(c, CONN_DIAL);
     stream_want(&c->down, 0);
-    struct dial_from from = {.loop = c->worker->loop,
-                             .desk = &c->worker->desk,
+    struct dial_from from = {.loop = c->home->loop,
+                             .desk = &c->home->desk,
                              .timeout_ms = (uint64_t)c->config->connect_timeout_ms};
     if (dial_start(&from, &c->route->forward, on_dialed, c, &c->dial, &why) != ERR_OK) {
         conn_report_connect_failure(c, why.err, &why);
@@ -143,8 +507,9 @@ static void start_dial(struct conn *c)
 static void hold(struct conn *c)
 {
     struct why why = {0};
+    uint64_t bound_ns = (uint64_t)c->home->config->connect_timeout_ms * MS_NS;
     conn_enter(c, CONN_HOLD);
-    if (!worker_identity_overdue(c->worker))
+    if (c->home->server_tls != NULL || clock_mono_ns() - c->home->bare_ns <= bound_ns)
         return;
     why_set(&why, ERR_NO_IDENTITY_YET,
             "no identity for longer than the connect timeout: refused at once until there is one "
@@ -152,15 +517,15 @@ static void hold(struct conn *c)
     conn_close(c, ERR_NO_IDENTITY_YET, &why, &c->down);
 }
 
-static void begin(struct conn *c)
+static void conn_begin(struct conn *c)
 {
     struct why why = {0};
-    if (worker_holds(c->worker)) {
+    if (c->home->server_tls == NULL || c->home->hold) {
         if (c->state_ns == 0)
             hold(c);
     } else if (c->route->direction == ROUTE_OUTBOUND) {
         start_dial(c);
-    } else if (secure_with(c, c->worker->server_tls, &why)) {
+    } else if (secure_with(c, c->home->server_tls, &why)) {
         conn_enter(c, CONN_ACCEPT_TLS);
         stream_want(&c->down, UV_READABLE);
     } else {
@@ -174,10 +539,15 @@ static void step_hold(struct conn *c, const struct conn_input *in)
 {
     struct why why = {0};
     if (in->kind == CONN_EV_START) {
-        begin(c);
+        conn_begin(c);
     } else if (in->kind == CONN_EV_DEADLINE) {
-        err_t err = worker_why_held(c->worker, &why);
-        conn_close(c, err, &why, &c->down);
+        if (c->home->server_tls == NULL)
+            why_set(&why, ERR_NO_IDENTITY_YET, "no identity within the connect timeout");
+        else
+            why_set(&why, ERR_REVOCATION_UNKNOWN,
+                    "the agent gave no revocation cache within the connect timeout "
+                    "(newcomers_held says why)");
+        conn_close(c, why.err, &why, &c->down);
     }
 }
 
@@ -185,7 +555,8 @@ static void handshake_done(struct conn *c)
 {
     struct why why = {0};
     conn_report_handshake(c);
-    admission_remove(c->worker, c);
+    conn_peer_forget_shown(c);
+    c->home->calls->known(c->home, c);
     if (conn_watch_expiry(c, &why) != ERR_OK)
         conn_close(c, why.err, &why, &c->down);
     else if (conn_state_of(c) == CONN_ACCEPT_TLS)
@@ -199,29 +570,29 @@ static void step_handshake(struct conn *c, const struct conn_input *in)
     struct why why = {0};
     if (in->kind == CONN_EV_DEADLINE) {
         why_set(&why, ERR_TIMEOUT, "handshake not finished in time");
-        refuse(c, ERR_TIMEOUT, &why);
+        conn_refuse(c, ERR_TIMEOUT, &why);
         return;
     }
     if (in->kind != CONN_EV_READY || in->stream != c->secure)
         return;
-    enum stream_result result = stream_handshake(c->secure, &c->worker->scratch, &why);
-    c->heard = c->heard || c->worker->scratch.wire.len > 0;
+    enum stream_result result = stream_handshake(c->secure, &c->home->scratch, &why);
+    c->heard = c->heard || c->home->scratch.wire.len > 0;
     if (c->secure->spoke)
-        admission_answered(c->worker, c);
+        c->home->calls->answered(c->home, c);
     switch (result) {
     case STREAM_OK:
         handshake_done(c);
         break;
     case STREAM_AGAIN:
         if (stream_is_full(c->secure) && stream_flush(c->secure, &why) == STREAM_ERROR)
-            refuse(c, why.err, &why);
+            conn_refuse(c, why.err, &why);
         else
             stream_want(c->secure, UV_READABLE);
         break;
     case STREAM_EOF:
     case STREAM_TRUNCATED:
     case STREAM_ERROR:
-        refuse(c, why.err, &why);
+        conn_refuse(c, why.err, &why);
         break;
     }
 }
@@ -231,15 +602,15 @@ static void dialed(struct conn *c, int fd)
     struct why why = {0};
     struct conn_input kick = {.kind = CONN_EV_READY, .stream = &c->up};
     conn_report_dialed(c);
-    if (stream_open(&c->up, c->worker->loop, fd, &why) != ERR_OK) {
+    if (stream_open(&c->up, c->home->loop, fd, &why) != ERR_OK) {
         close(fd);
         conn_close(c, why.err, &why, &c->down);
     } else if (c->route->direction == ROUTE_INBOUND) {
         conn_enter_relay(c);
-    } else if (c->worker->client_tls == NULL) {
+    } else if (c->home->client_tls == NULL) {
         why_set(&why, ERR_NO_IDENTITY_YET, "the identity ran out while connecting");
         conn_close(c, ERR_NO_IDENTITY_YET, &why, &c->down);
-    } else if (!secure_with(c, c->worker->client_tls, &why)) {
+    } else if (!secure_with(c, c->home->client_tls, &why)) {
         conn_close(c, why.err, &why, &c->down);
     } else {
         conn_enter(c, CONN_CONNECT_TLS);
@@ -274,9 +645,9 @@ static void step_linger(struct conn *c, const struct conn_input *in)
 {
     if (in->kind == CONN_EV_READY && in->stream == c->secure) {
         struct why why = {0};
-        buf_clear(&c->worker->scratch.plain);
+        buf_clear(&c->home->scratch.plain);
         enum stream_result flushed = stream_flush(c->secure, &why);
-        enum stream_result got = stream_read(c->secure, &c->worker->scratch, &why);
+        enum stream_result got = stream_read(c->secure, &c->home->scratch, &why);
         if (flushed != STREAM_ERROR && (got == STREAM_OK || got == STREAM_AGAIN)) {
             stream_want(c->secure, UV_READABLE);
             return;
@@ -289,10 +660,10 @@ static void step_linger(struct conn *c, const struct conn_input *in)
 static void conn_event(struct conn *c, const struct conn_input *in)
 {
     if (in->kind == CONN_EV_CUT && conn_state_of(c) != CONN_CLOSED) {
-        conn_end_cut(c, in->why, in->cut);
+        end_from_outside(c, in->why, in->cut);
         return;
     }
-    if (c->doomed != 0 && recheck_cut(&c->worker->recheck, c)) {
+    if (c->doomed != 0 && c->home->calls->doomed(c->home, c)) {
         if (in->kind == CONN_EV_DIALED)
             close(in->fd);
         return;
@@ -309,10 +680,10 @@ static void conn_event(struct conn *c, const struct conn_input *in)
         step_dial(c, in);
         break;
     case CONN_RELAY:
-        conn_step_relay(c, in);
+        step_relay(c, in);
         break;
     case CONN_ENDING:
-        conn_step_ending(c, in);
+        step_ending(c, in);
         break;
     case CONN_LINGER:
         step_linger(c, in);
@@ -325,14 +696,14 @@ static void conn_event(struct conn *c, const struct conn_input *in)
 
 /* --- from outside ----------------------------------------------------------------------------- */
 
-err_t conn_open(struct worker *w, size_t route, int fd, const struct sockaddr_storage *from,
-                struct why *why)
+err_t conn_open(struct conn_home *h, size_t route, int fd, const struct sockaddr_storage *from,
+                struct conn **ret, struct why *why)
 {
     struct conn *c = mem_alloc(sizeof *c);
     if (c == NULL)
         return why_set(why, ERR_NO_MEMORY, "connection");
-    bool inbound = w->config->routes[route].direction == ROUTE_INBOUND;
-    c->worker = w;
+    bool inbound = h->config->routes[route].direction == ROUTE_INBOUND;
+    c->home = h;
     c->route_index = route;
     c->opened_ns = clock_mono_ns();
     c->closing = 1; /* the timer */
@@ -343,24 +714,29 @@ err_t conn_open(struct worker *w, size_t route, int fd, const struct sockaddr_st
     relay_init(&c->relays[0], &c->down, &c->up);
     relay_init(&c->relays[1], &c->up, &c->down);
     c->from = *from;
-    err_t err = stream_open(&c->down, w->loop, fd, why);
+    err_t err = stream_open(&c->down, h->loop, fd, why);
     if (err != ERR_OK) {
         mem_free(c);
         return err;
     }
-    c->config = sidecar_config_ref(w->config);
+    c->config = sidecar_config_ref(h->config);
     c->route = &c->config->routes[route];
-    uv_timer_init(w->loop, &c->timer);
+    uv_timer_init(h->loop, &c->timer);
     c->timer.data = c;
-    worker_add(w, c);
-    conn_event(c, &(struct conn_input){.kind = CONN_EV_START});
+    c->id = h->next_id++ * 64 + h->index;
+    *ret = c;
     return ERR_OK;
+}
+
+void conn_start(struct conn *c)
+{
+    conn_event(c, &(struct conn_input){.kind = CONN_EV_START});
 }
 
 void conn_identity_ready(struct conn *c)
 {
     if (conn_state_of(c) == CONN_HOLD)
-        conn_event(c, &(struct conn_input){.kind = CONN_EV_START});
+        conn_start(c);
 }
 
 void conn_cut(struct conn *c, const struct why *why, enum conn_cut how)
@@ -368,9 +744,90 @@ void conn_cut(struct conn *c, const struct why *why, enum conn_cut how)
     conn_event(c, &(struct conn_input){.kind = CONN_EV_CUT, .why = why, .cut = how});
 }
 
-struct conn *conn_next(const struct conn *c)
+void conn_newcomer_cut(struct conn *c, const struct why *why)
 {
-    return c->next;
+    conn_report_newcomer_cut(c, why);
+    conn_cut(c, why, CONN_CUT_RESET);
+}
+
+bool conn_is_at_work(const struct conn *c)
+{
+    return c->seat.newcomer.answered && clock_mono_ns() - c->state_ns < AT_WORK_NS;
+}
+
+bool conn_recheck(struct conn *c, unsigned what, int64_t now)
+{
+    if (c->peer.path == NULL || conn_state_of(c) == CONN_LINGER)
+        return false; /* not judged yet, or refused */
+    if (conn_verify_again(c, what, now, NULL) != ERR_OK)
+        c->doomed |= (uint8_t)what;
+    return c->doomed != 0;
+}
+
+bool conn_cut_doomed(struct conn *c, int64_t now, bool loud)
+{
+    struct why why = {0};
+    if (c->doomed == 0)
+        return false;
+    why.err = conn_verify_again(c, c->doomed, now, &why);
+    c->doomed = 0;
+    if (why.err == ERR_OK)
+        return false; /* admitted again meanwhile */
+    conn_report_cut(c, &why, loud ? LOG_WARN : LOG_DEBUG);
+    conn_cut(c, &why, CONN_CUT_RESET);
+    return true;
+}
+
+void conn_on_expiry(struct expiry_item *item)
+{
+    struct conn *c = (struct conn *)((char *)item - offsetof(struct conn, expiry));
+    struct why why = {0};
+    enum conn_due due = conn_verify_due(c, &why);
+    if (due == CONN_DUE_LATER)
+        return;
+    conn_report_cut(c, &why, LOG_INFO);
+    conn_cut(c, &why, due == CONN_DUE_IDLE ? CONN_CUT_ORDERLY : CONN_CUT_RESET);
+}
+
+void conn_describe(const struct conn *c, struct conn_view *ret)
+{
+    const char *id = atomic_load(&c->peer.id);
+    uint64_t forth = relay_bytes(&c->relays[0]), back = relay_bytes(&c->relays[1]);
+    bool inbound = c->route->direction == ROUTE_INBOUND;
+    ret->id = c->id;
+    ret->direction = c->route->direction;
+    ret->state = conn_state_of(c);
+    sockaddr_text((const struct sockaddr *)&c->from, ret->from);
+    address_text(&c->route->forward, ret->forward);
+    snprintf(ret->peer_id, sizeof ret->peer_id, "%s", id != NULL ? id : "");
+    ret->age_ms = (clock_mono_ns() - c->opened_ns) / MS_NS;
+    ret->bytes_to_app = inbound ? forth : back;
+    ret->bytes_from_app = inbound ? back : forth;
+}
+
+bool conn_is_ending(const struct conn *c)
+{
+    return conn_state_of(c) == CONN_ENDING;
+}
+
+const struct route_config *conn_route(const struct conn *c)
+{
+    return c->route;
+}
+
+size_t conn_route_index(const struct conn *c)
+{
+    return c->route_index;
+}
+
+struct conn_seat *conn_seat(struct conn *c)
+{
+    return &c->seat;
+}
+
+struct conn *conn_of_newcomer(struct crowd_member *n)
+{
+    return (struct conn *)((char *)n - offsetof(struct conn, seat.newcomer));
 }
 
 /* --- loop glue -------------------------------------------------------------------------------- */

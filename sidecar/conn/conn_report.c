@@ -1,7 +1,7 @@
-/* What a connection says: log lines, counters, and its row in `conns`. */
-#include "sidecar/conn/conn_internal.h"
+#include "sidecar/conn/conn_report.h"
 
-#include "common/base/mem.h"
+#include "common/base/clock.h"
+#include "sidecar/conn/conn_facts.h"
 #include "sidecar/peer/policy.h"
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/telemetry/notes.h"
@@ -16,52 +16,6 @@ static const char *direction_name(const struct conn *c)
 static enum metric_side side_of(const struct conn *c)
 {
     return c->route->direction == ROUTE_INBOUND ? SIDE_SERVER : SIDE_CLIENT;
-}
-
-static char *copy_slice(struct slice s)
-{
-    char *text = mem_alloc(s.len + 1);
-    if (text != NULL && s.len > 0)
-        memcpy(text, s.data, s.len);
-    return text;
-}
-
-/* Lack of memory here costs words in a log line, nothing else. */
-void conn_peer_note(struct conn_peer *p, const struct svid_peer *seen)
-{
-    if (!seen->leaf_parsed)
-        return;
-    p->not_before = seen->leaf.not_before;
-    p->not_after = seen->leaf.not_after;
-    p->shown = mem_alloc(sizeof *p->shown);
-    if (p->shown != NULL) {
-        x509_serial_text(seen->leaf.serial, p->shown->serial, sizeof p->shown->serial);
-        x509_name_text(seen->leaf.issuer, p->shown->issuer, sizeof p->shown->issuer);
-    }
-    struct slice id = seen->id_parsed ? seen->id.text : slice_of(NULL, 0);
-    if (id.len == 0 && seen->leaf.uri_count > 0)
-        id = seen->leaf.uri[0];
-    if (id.len > 0 && id.len <= SPIFFEID_MAX && p->id == NULL)
-        atomic_store(&p->id, copy_slice(id));
-}
-
-bool conn_peer_keep(struct conn_peer *p, const struct svid_peer *seen)
-{
-    p->path = peer_path_new(seen);
-    return p->path != NULL && atomic_load(&p->id) != NULL;
-}
-
-static void forget_shown(struct conn_peer *p)
-{
-    mem_free(p->shown);
-    p->shown = NULL;
-}
-
-void conn_peer_done(struct conn_peer *p)
-{
-    mem_free(atomic_load(&p->id));
-    forget_shown(p);
-    peer_path_free(p->path);
 }
 
 /* The address at the other end of the TLS leg. */
@@ -83,17 +37,6 @@ static const char *listen_text(const struct conn *c, char out[static ADDRESS_TEX
     return sockaddr_text((const struct sockaddr *)&sa, out);
 }
 
-static void expected_text(const struct conn *c, char *out, size_t size)
-{
-    size_t len = 0;
-    out[0] = '\0';
-    const struct route_config *route = conn_route_now(c);
-    for (size_t i = 0; i < route->rule_count && len + 1 < size; i++) {
-        int n = snprintf(out + len, size - len, "%s%s", i > 0 ? " " : "", route->peers[i]);
-        len = n > 0 ? len + (size_t)n : size;
-    }
-}
-
 static const char *stage_of(const struct conn *c)
 {
     switch (conn_state_of(c)) {
@@ -112,12 +55,12 @@ void conn_report_state(struct conn *c, enum conn_state next)
     bool waited = conn_state_of(c) == CONN_HOLD && c->state_ns != 0; /* 0: in no state yet */
     int change = (next == CONN_HOLD) - waited;
     if (change != 0)
-        metric_move(c->worker->metrics, M_CONNECTIONS_WAITING, c->route->direction, 0, 0, change);
+        metric_move(c->home->metrics, M_CONNECTIONS_WAITING, c->route->direction, 0, 0, change);
 }
 
 void conn_report_dialed(struct conn *c)
 {
-    metric_observe_ns(c->worker->metrics, M_CONNECT_DURATION, c->route->direction, 0, 0,
+    metric_observe_ns(c->home->metrics, M_CONNECT_DURATION, c->route->direction, 0, 0,
                       clock_mono_ns() - c->state_ns);
 }
 
@@ -152,12 +95,12 @@ static void audit_admitted(const struct conn *c)
 {
     struct facts_text t;
     struct spiffeid id;
-    if (c->worker->notes->audit == NULL || !c->worker->config->audit_connections ||
+    if (c->home->notes->audit == NULL || !c->home->config->audit_connections ||
         spiffeid_parse(slice_str(atomic_load(&c->peer.id)), &id, NULL) != ERR_OK)
         return;
     struct audit_peer p = facts_of(c, &t);
     size_t rule = policy_find(c->route, &id);
-    audit_peer_admitted(c->worker->notes->audit, &p,
+    audit_peer_admitted(c->home->notes->audit, &p,
                         rule < c->route->rule_count ? c->route->peers[rule] : NULL);
 }
 
@@ -165,8 +108,8 @@ static void note_refusal(const struct conn *c, err_t err, const struct why *why)
 {
     struct facts_text t;
     struct audit_peer p = facts_of(c, &t);
-    audit_peer_refused(c->worker->notes->audit, &p, err, why_text(why));
-    refusals_note(c->worker->notes->refusals, &p, err, why_text(why), clock_wall_s());
+    audit_peer_refused(c->home->notes->audit, &p, err, why_text(why));
+    refusals_note(c->home->notes->refusals, &p, err, why_text(why), clock_wall_s());
 }
 
 /* A client that connects and hangs up without a word (a port probe) is counted, not shouted about.
@@ -180,7 +123,7 @@ static enum log_level level_of(const struct conn *c, err_t err)
 
 void conn_report_handshake(struct conn *c)
 {
-    struct metrics *m = c->worker->metrics;
+    struct metrics *m = c->home->metrics;
     const char *group = tls_group_name(c->secure->tls);
     sidecar_count_handshake(m, side_of(c), TLS_KIND_MUTUAL, group, clock_mono_ns() - c->state_ns);
     metric_add(m, M_AUTHZ_DECISIONS, c->route->direction, DECISION_ALLOW, 0, 1);
@@ -188,23 +131,22 @@ void conn_report_handshake(struct conn *c)
               log_str("peer_id", atomic_load(&c->peer.id)), log_str("group", group),
               log_str("suite", tls_suite_name(c->secure->tls)));
     audit_admitted(c);
-    forget_shown(&c->peer);
 }
 
 void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *why)
 {
     char address[ADDRESS_TEXT_LEN], listen[ADDRESS_TEXT_LEN], expected[512], serial[SERIAL_TEXT];
-    struct metrics *m = c->worker->metrics;
+    struct metrics *m = c->home->metrics;
     sidecar_count_handshake_failure(m, side_of(c), err);
     if (err == ERR_PEER_NOT_ALLOWED)
         metric_add(m, M_AUTHZ_DECISIONS, c->route->direction, DECISION_DENY, 0, 1);
-    expected_text(c, expected, sizeof expected);
+    policy_list_text(conn_route_now(c), " ", expected, sizeof expected);
     listen_text(c, listen);
     secure_address(c, address);
     enum log_level level = level_of(c, err);
     if (level <= LOG_WARN)
         note_refusal(c, err, why);
-    struct log_limit *limit = log_limits_of(&c->worker->notes->lines, LINE_HANDSHAKE, err);
+    struct log_limit *limit = log_limits_of(&c->home->notes->lines, LINE_HANDSHAKE, err);
     if (c->peer.not_after != 0)
         LOG_LIMITED(limit, level, "handshake_failed", log_str("direction", direction_name(c)),
                     log_str("listen", listen), log_str("peer", address),
@@ -225,8 +167,8 @@ void conn_report_handshake_failure(struct conn *c, err_t err, const struct why *
 void conn_report_connect_failure(struct conn *c, err_t err, const struct why *why)
 {
     char forward[ADDRESS_TEXT_LEN];
-    sidecar_count_connect_failure(c->worker->metrics, c->route->direction, err);
-    LOG_LIMITED(log_limits_of(&c->worker->notes->lines, LINE_CONNECTION, err), LOG_WARN,
+    sidecar_count_connect_failure(c->home->metrics, c->route->direction, err);
+    LOG_LIMITED(log_limits_of(&c->home->notes->lines, LINE_CONNECTION, err), LOG_WARN,
                 "connect_failed", log_str("direction", direction_name(c)),
                 log_str("forward", address_text(&c->route->forward, forward)),
                 log_err("reason", err), log_str("detail", why_text(why)));
@@ -234,19 +176,29 @@ void conn_report_connect_failure(struct conn *c, err_t err, const struct why *wh
 
 void conn_report_open(struct conn *c)
 {
-    metric_add(c->worker->metrics, M_CONNECTIONS_OPENED, c->route->direction, TLS_KIND_MUTUAL, 0,
-               1);
-    peer_tally_count(c->worker->notes->peers, c->route->direction, atomic_load(&c->peer.id));
+    metric_add(c->home->metrics, M_CONNECTIONS_OPENED, c->route->direction, TLS_KIND_MUTUAL, 0, 1);
+    peer_tally_count(c->home->notes->peers, c->route->direction, atomic_load(&c->peer.id));
+}
+
+void conn_report_newcomer_cut(const struct conn *c, const struct why *why)
+{
+    char address[ADDRESS_TEXT_LEN], listen[ADDRESS_TEXT_LEN];
+    LOG_LIMITED(log_limits_of(&c->home->notes->lines, LINE_NEWCOMER, ERR_LIMIT), LOG_WARN,
+                "newcomer_cut", log_str("listen", address_text(&c->route->listen, listen)),
+                log_str("peer", sockaddr_text((const struct sockaddr *)&c->from, address)),
+                log_str("state", conn_state_name(conn_state_of(c))),
+                log_int("age_ms", (clock_mono_ns() - c->opened_ns) / 1000000u),
+                log_str("detail", why_text(why)));
 }
 
 void conn_report_cut(struct conn *c, const struct why *why, enum log_level level)
 {
     char address[ADDRESS_TEXT_LEN], serial[SERIAL_TEXT];
-    sidecar_count_cut(c->worker->metrics, c->route->direction, why->err);
-    if (c->worker->notes->audit != NULL) {
+    sidecar_count_cut(c->home->metrics, c->route->direction, why->err);
+    if (c->home->notes->audit != NULL) {
         struct facts_text t;
         struct audit_peer p = facts_of(c, &t);
-        audit_connection_cut(c->worker->notes->audit, &p, why->err, why_text(why),
+        audit_connection_cut(c->home->notes->audit, &p, why->err, why_text(why),
                              (int64_t)((clock_mono_ns() - c->opened_ns) / 1000000000u));
     }
     if (!log_enabled(level))
@@ -263,8 +215,8 @@ void conn_report_truncated(struct conn *c)
 {
     char address[ADDRESS_TEXT_LEN];
     bool eof = c->route->unclean_close == UNCLEAN_CLOSE_EOF;
-    LOG_LIMITED(log_limits_of(&c->worker->notes->lines, LINE_CONNECTION, ERR_TLS_TRUNCATED),
-                LOG_INFO, "connection_truncated", log_str("direction", direction_name(c)),
+    LOG_LIMITED(log_limits_of(&c->home->notes->lines, LINE_CONNECTION, ERR_TLS_TRUNCATED), LOG_INFO,
+                "connection_truncated", log_str("direction", direction_name(c)),
                 log_str("peer", secure_address(c, address)),
                 log_str("peer_id", atomic_load(&c->peer.id)),
                 log_str("detail", "FIN without close_notify"),
@@ -275,8 +227,8 @@ void conn_report_truncated(struct conn *c)
 void conn_report_untaken(struct conn *c, uint64_t queued)
 {
     char address[ADDRESS_TEXT_LEN];
-    metric_add(c->worker->metrics, M_CONNECTIONS_UNTAKEN, c->route->direction, 0, 0, 1);
-    LOG_LIMITED(log_limits_of(&c->worker->notes->lines, LINE_CONNECTION, ERR_TIMEOUT), LOG_WARN,
+    metric_add(c->home->metrics, M_CONNECTIONS_UNTAKEN, c->route->direction, 0, 0, 1);
+    LOG_LIMITED(log_limits_of(&c->home->notes->lines, LINE_CONNECTION, ERR_TIMEOUT), LOG_WARN,
                 "connection_untaken", log_str("direction", direction_name(c)),
                 log_str("peer", secure_address(c, address)),
                 log_str("peer_id", atomic_load(&c->peer.id)), log_err("reason", c->end.err),
@@ -285,17 +237,17 @@ void conn_report_untaken(struct conn *c, uint64_t queued)
 
 void conn_report_closed(struct conn *c, err_t err, const struct why *why)
 {
-    struct metrics *m = c->worker->metrics;
+    struct metrics *m = c->home->metrics;
     enum route_direction direction = c->route->direction;
     if (conn_state_of(c) == CONN_HOLD) {
         char listen[ADDRESS_TEXT_LEN];
         sidecar_count_refused(m, direction, err);
         const char *detail = why != NULL ? why_text(why) : err_text(err);
         listen_text(c, listen);
-        LOG_LIMITED(log_limits_of(&c->worker->notes->lines, LINE_CONNECTION, err), LOG_WARN,
+        LOG_LIMITED(log_limits_of(&c->home->notes->lines, LINE_CONNECTION, err), LOG_WARN,
                     "connection_refused", log_str("listen", listen), log_err("reason", err),
                     log_str("detail", detail));
-        audit_connection_refused(c->worker->notes->audit, direction_name(c), listen, err, detail);
+        audit_connection_refused(c->home->notes->audit, direction_name(c), listen, err, detail);
     } else {
         sidecar_count_closed(m, direction, err);
     }
@@ -309,27 +261,10 @@ void conn_count_bytes(struct conn *c)
 {
     static const enum metric_flow flows[2] = {FLOW_TO_DESTINATION, FLOW_TO_SOURCE};
     for (size_t i = 0; i < 2; i++) {
-        uint64_t now = atomic_load_explicit(&c->relays[i].bytes, memory_order_relaxed);
+        uint64_t now = relay_bytes(&c->relays[i]);
         if (now != c->counted[i])
-            metric_add(c->worker->metrics, M_TRANSFERRED_BYTES, c->route->direction, flows[i], 0,
+            metric_add(c->home->metrics, M_TRANSFERRED_BYTES, c->route->direction, flows[i], 0,
                        now - c->counted[i]);
         c->counted[i] = now;
     }
-}
-
-void conn_describe(const struct conn *c, struct conn_view *ret)
-{
-    const char *id = atomic_load(&c->peer.id);
-    uint64_t forth = atomic_load_explicit(&c->relays[0].bytes, memory_order_relaxed);
-    uint64_t back = atomic_load_explicit(&c->relays[1].bytes, memory_order_relaxed);
-    bool inbound = c->route->direction == ROUTE_INBOUND;
-    ret->id = c->id;
-    ret->direction = c->route->direction;
-    ret->state = conn_state_of(c);
-    sockaddr_text((const struct sockaddr *)&c->from, ret->from);
-    address_text(&c->route->forward, ret->forward);
-    snprintf(ret->peer_id, sizeof ret->peer_id, "%s", id != NULL ? id : "");
-    ret->age_ms = (clock_mono_ns() - c->opened_ns) / 1000000u;
-    ret->bytes_to_app = inbound ? forth : back;
-    ret->bytes_from_app = inbound ? back : forth;
 }

@@ -1,44 +1,87 @@
-/* Judges the peer of a connection: at the handshake, and again while it lives. */
-#include "sidecar/conn/conn_internal.h"
+#include "sidecar/conn/conn_verify.h"
 
 #include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/base/rand.h"
+#include "sidecar/conn/conn_facts.h"
 #include "sidecar/peer/policy.h"
-#include "sidecar/peer/revocation_check.h"
 #include "sidecar/telemetry/metrics.h"
-
-#include <stddef.h>
 
 #define DRAIN_LOOK_MS 1000 /* so long without a byte is idle */
 
-/* As the configuration says now: its list may be shorter than when the connection was accepted. */
-const struct route_config *conn_route_now(const struct conn *c)
+/* --- what is kept of it ----------------------------------------------------------------------- */
+
+static char *copy_slice(struct slice s)
 {
-    return &c->worker->config->routes[c->route_index];
+    char *text = mem_alloc(s.len + 1);
+    if (text != NULL && s.len > 0)
+        memcpy(text, s.data, s.len);
+    return text;
 }
+
+/* Lack of memory here costs words in a log line, nothing else. */
+static void note_peer(struct conn_peer *p, const struct svid_peer *seen)
+{
+    if (!seen->leaf_parsed)
+        return;
+    p->not_before = seen->leaf.not_before;
+    p->not_after = seen->leaf.not_after;
+    p->shown = mem_alloc(sizeof *p->shown);
+    if (p->shown != NULL) {
+        x509_serial_text(seen->leaf.serial, p->shown->serial, sizeof p->shown->serial);
+        x509_name_text(seen->leaf.issuer, p->shown->issuer, sizeof p->shown->issuer);
+    }
+    struct slice id = seen->id_parsed ? seen->id.text : slice_of(NULL, 0);
+    if (id.len == 0 && seen->leaf.uri_count > 0)
+        id = seen->leaf.uri[0];
+    if (id.len > 0 && id.len <= SPIFFEID_MAX && p->id == NULL)
+        atomic_store(&p->id, copy_slice(id));
+}
+
+/* For as long as the connection lives; false: no memory. */
+static bool keep_peer(struct conn_peer *p, const struct svid_peer *seen)
+{
+    p->path = peer_path_new(seen);
+    return p->path != NULL && atomic_load(&p->id) != NULL;
+}
+
+void conn_peer_forget_shown(struct conn *c)
+{
+    mem_free(c->peer.shown);
+    c->peer.shown = NULL;
+}
+
+void conn_peer_done(struct conn *c)
+{
+    mem_free(atomic_load(&c->peer.id));
+    conn_peer_forget_shown(c);
+    peer_path_free(c->peer.path);
+}
+
+/* --- at the handshake ------------------------------------------------------------------------- */
 
 static struct tls_context *context_of(const struct conn *c)
 {
-    return c->route->direction == ROUTE_INBOUND ? c->worker->server_tls : c->worker->client_tls;
+    return c->route->direction == ROUTE_INBOUND ? c->home->server_tls : c->home->client_tls;
 }
 
 /* The peer, and ourselves: a peer of another node cannot know that we are revoked. */
 static err_t ask_revocation(const struct conn *c, int64_t now, bool *ret_unknown, struct why *why)
 {
-    const struct worker *w = c->worker;
-    err_t err = revocation_check_self(w->view, w->config->revocation, &w->self, now, why);
+    const struct conn_home *h = c->home;
+    err_t err = revocation_check_self(h->view, h->config->revocation, &h->self, now, why);
     if (err != ERR_OK)
         return err;
-    return revocation_check(w->view, w->config->revocation, c->peer.path, now, ret_unknown, why);
+    return revocation_check(h->view, h->config->revocation, c->peer.path, now, ret_unknown, why);
 }
 
 static err_t check_revocation(struct conn *c, int64_t now, struct why *why)
 {
     bool unknown = false;
-    const struct worker *w = c->worker;
+    const struct conn_home *h = c->home;
     err_t err = ask_revocation(c, now, &unknown, why);
     if (unknown)
-        metric_add(w->metrics, M_REVOCATION_UNKNOWN, c->route->direction, 0, 0, 1);
+        metric_add(h->metrics, M_REVOCATION_UNKNOWN, c->route->direction, 0, 0, 1);
     return err;
 }
 
@@ -54,13 +97,13 @@ err_t conn_verify_peer(void *arg, const struct slice *chain, size_t count, struc
         .bundles = identity_bundles(me),
         .peer_role = c->route->direction == ROUTE_INBOUND ? SVID_ROLE_CLIENT : SVID_ROLE_SERVER,
         .now = clock_wall_s(),
-        .max_lifetime_s = c->worker->life_limit_s,
+        .max_lifetime_s = c->home->life_limit_s,
         .lifetime_domain = identity_id(me)->trust_domain,
     };
     struct svid_peer seen = {.leaf_parsed = false};
-    err_t err = verify_cache_check(&c->worker->verified, chain, count, &options, &seen, why);
-    conn_peer_note(&c->peer, &seen);
-    if (err == ERR_OK && !conn_peer_keep(&c->peer, &seen))
+    err_t err = verify_cache_check(&c->home->verified, chain, count, &options, &seen, why);
+    note_peer(&c->peer, &seen);
+    if (err == ERR_OK && !keep_peer(&c->peer, &seen))
         err = why_set(why, ERR_NO_MEMORY, "no room to remember the peer");
     if (err == ERR_OK)
         err = check_revocation(c, options.now, why);
@@ -86,7 +129,7 @@ static err_t check_trust(const struct conn *c, const struct spiffeid *id, struct
                    SLICE_ARG(id->trust_domain));
 }
 
-static err_t recheck(struct conn *c, unsigned what, int64_t now, struct why *why)
+err_t conn_verify_again(struct conn *c, unsigned what, int64_t now, struct why *why)
 {
     struct spiffeid id;
     bool unknown = false;
@@ -105,29 +148,6 @@ static err_t recheck(struct conn *c, unsigned what, int64_t now, struct why *why
     if (err == ERR_OK && (what & RECHECK_TRUST) != 0)
         err = check_trust(c, &id, why);
     return err;
-}
-
-bool conn_recheck(struct conn *c, unsigned what, int64_t now)
-{
-    if (c->peer.path == NULL || conn_state_of(c) == CONN_LINGER)
-        return false; /* not judged yet, or refused */
-    if (recheck(c, what, now, NULL) != ERR_OK)
-        c->doomed |= (uint8_t)what;
-    return c->doomed != 0;
-}
-
-bool conn_cut_doomed(struct conn *c, int64_t now, bool loud)
-{
-    struct why why = {0};
-    if (c->doomed == 0)
-        return false;
-    why.err = recheck(c, c->doomed, now, &why);
-    c->doomed = 0;
-    if (why.err == ERR_OK)
-        return false; /* admitted again meanwhile */
-    conn_report_cut(c, &why, loud ? LOG_WARN : LOG_DEBUG);
-    conn_cut(c, &why, CONN_CUT_RESET);
-    return true;
 }
 
 /* --- when its certificate runs out ------------------------------------------------------------ */
@@ -154,24 +174,12 @@ err_t conn_watch_expiry(struct conn *c, struct why *why)
         return ERR_OK; /* it drains already: a reload draws no new limit */
     c->drain_limit_ms = 0;
     if (mode == PEER_EXPIRY_KEEP) {
-        expiry_remove(&c->worker->expiry, &c->expiry);
+        expiry_remove(&c->home->expiry, &c->expiry);
         return ERR_OK;
     }
-    if (expiry_set(&c->worker->expiry, &c->expiry, ends_ms(c)) != ERR_OK)
+    if (expiry_set(&c->home->expiry, &c->expiry, ends_ms(c)) != ERR_OK)
         return why_set(why, ERR_NO_MEMORY, "no room to note when the certificate runs out");
     return ERR_OK;
-}
-
-static void expire(struct conn *c, bool idle)
-{
-    char end[CLOCK_TEXT_LEN];
-    struct why why = {0};
-    why_set(&why, ERR_CERT_EXPIRED,
-            "the peer's certificate was valid until %s, and peer_expiry is %s",
-            clock_format_s(c->peer.not_after, end),
-            conn_route_now(c)->peer_expiry == PEER_EXPIRY_DRAIN ? "drain" : "close");
-    conn_report_cut(c, &why, LOG_INFO);
-    conn_cut(c, &why, idle ? CONN_CUT_ORDERLY : CONN_CUT_RESET);
 }
 
 /* True: not a byte since the last look, and none waiting. */
@@ -184,26 +192,33 @@ static bool fell_idle(struct conn *c)
     return idle;
 }
 
-void conn_on_expiry(struct expiry_item *item)
+/* A reload to `keep` takes all of them out, and its walk may not have come here yet. */
+static enum conn_due due_of(struct conn *c, enum route_peer_expiry mode)
 {
-    struct conn *c = (struct conn *)((char *)item - offsetof(struct conn, expiry));
     int64_t now = clock_wall_ms();
-    enum route_peer_expiry mode = conn_route_now(c)->peer_expiry;
-    if (mode == PEER_EXPIRY_KEEP)
-        return; /* a reload says so, and its walk has not come here yet */
-    if (mode == PEER_EXPIRY_CLOSE) {
-        expire(c, false);
-        return;
-    }
+    if (mode != PEER_EXPIRY_DRAIN)
+        return mode == PEER_EXPIRY_KEEP ? CONN_DUE_LATER : CONN_DUE_BUSY;
     bool idle = fell_idle(c);
     if (c->drain_limit_ms == 0)
         c->drain_limit_ms = drain_limit_ms(c);
-    if (idle || now >= c->drain_limit_ms) {
-        expire(c, idle);
-        return;
-    }
+    if (idle)
+        return CONN_DUE_IDLE;
     int64_t next = now + DRAIN_LOOK_MS;
     next = next < c->drain_limit_ms ? next : c->drain_limit_ms;
-    if (expiry_set(&c->worker->expiry, item, next) != ERR_OK)
-        expire(c, false);
+    if (now >= c->drain_limit_ms || expiry_set(&c->home->expiry, &c->expiry, next) != ERR_OK)
+        return CONN_DUE_BUSY;
+    return CONN_DUE_LATER;
+}
+
+enum conn_due conn_verify_due(struct conn *c, struct why *why)
+{
+    char end[CLOCK_TEXT_LEN];
+    enum route_peer_expiry mode = conn_route_now(c)->peer_expiry;
+    enum conn_due due = due_of(c, mode);
+    if (due != CONN_DUE_LATER)
+        why_set(why, ERR_CERT_EXPIRED,
+                "the peer's certificate was valid until %s, and peer_expiry is %s",
+                clock_format_s(c->peer.not_after, end),
+                mode == PEER_EXPIRY_DRAIN ? "drain" : "close");
+    return due;
 }

@@ -1,7 +1,7 @@
 #include "sidecar/conn/recheck.h"
 
 #include "common/base/clock.h"
-#include "sidecar/worker/worker.h"
+#include "common/log/log.h"
 
 #define TURN_NS 2000000u
 #define WATCH_MS 1000
@@ -9,12 +9,17 @@
 
 static void on_turn(uv_idle_t *turn);
 
-void recheck_open(struct recheck *r, struct worker *w)
+static struct conn *next_of(struct conn *c)
 {
-    *r = (struct recheck){.worker = w};
-    uv_idle_init(w->loop, &r->turn);
+    return conn_seat(c)->next;
+}
+
+void recheck_open(struct recheck *r, const struct conn_home *h, struct conn *const *first)
+{
+    *r = (struct recheck){.home = h, .first = first};
+    uv_idle_init(h->loop, &r->turn);
     r->turn.data = r;
-    uv_timer_init(w->loop, &r->watch);
+    uv_timer_init(h->loop, &r->watch);
     r->watch.data = r;
 }
 
@@ -31,10 +36,10 @@ static void begin(struct recheck *r, unsigned what)
     r->what = what;
     r->again = 0;
     r->cutting = false;
-    r->at = r->worker->conns;
+    r->at = *r->first;
     r->kept = r->doomed = 0;
     if ((what & RECHECK_REVOCATION) != 0)
-        r->generation = revocation_view_generation(r->worker->view);
+        r->generation = revocation_view_generation(r->home->view);
 }
 
 void recheck_start(struct recheck *r, unsigned what)
@@ -51,7 +56,7 @@ void recheck_start(struct recheck *r, unsigned what)
 
 void recheck_changed(struct recheck *r)
 {
-    if (revocation_view_generation(r->worker->view) != r->generation)
+    if (revocation_view_generation(r->home->view) != r->generation)
         recheck_start(r, RECHECK_REVOCATION);
 }
 
@@ -62,7 +67,7 @@ static void on_watch(uv_timer_t *watch)
 
 void recheck_cache(struct recheck *r)
 {
-    if (r->worker->view == NULL) {
+    if (r->home->view == NULL) {
         uv_timer_stop(&r->watch);
         return;
     }
@@ -70,10 +75,10 @@ void recheck_cache(struct recheck *r)
     uv_timer_start(&r->watch, on_watch, WATCH_MS, WATCH_MS);
 }
 
-void recheck_forget(struct recheck *r, const struct conn *c)
+void recheck_forget(struct recheck *r, struct conn *c)
 {
     if (r->at == c)
-        r->at = conn_next(c);
+        r->at = next_of(c);
 }
 
 bool recheck_cut(struct recheck *r, struct conn *c)
@@ -89,7 +94,7 @@ static void finish(struct recheck *r)
 {
     uint64_t now = clock_mono_ns();
     if (r->cut > 0)
-        log_warn("connections_cut", log_int("worker", r->worker->index), log_int("cut", r->cut),
+        log_warn("connections_cut", log_int("worker", r->home->index), log_int("cut", r->cut),
                  log_int("kept", r->kept),
                  log_int("judged_ms", (r->judged_ns - r->started_ns) / 1000000u),
                  log_int("ms", (now - r->started_ns) / 1000000u));
@@ -114,13 +119,13 @@ static void on_turn(uv_idle_t *turn)
     int64_t now = clock_wall_s();
     while (r->at != NULL && clock_mono_ns() < end) {
         struct conn *c = r->at;
-        r->at = conn_next(c);
+        r->at = next_of(c);
         look_at(r, c, now);
     }
     if (r->at == NULL && !r->cutting) {
         r->cutting = true;
         r->judged_ns = clock_mono_ns();
-        r->at = r->doomed > 0 ? r->worker->conns : NULL;
+        r->at = r->doomed > 0 ? *r->first : NULL;
     } else if (r->cutting && r->again != 0) { /* judging goes before cutting */
         begin(r, r->again);
     } else if (r->at == NULL) {

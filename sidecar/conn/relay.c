@@ -25,8 +25,7 @@ static enum relay_result state_of(const struct relay *r)
 
 static void count(struct relay *r, size_t more)
 {
-    uint64_t total = atomic_load_explicit(&r->bytes, memory_order_relaxed) + more; /* one writer */
-    atomic_store_explicit(&r->bytes, total, memory_order_relaxed);
+    atomic_store_explicit(&r->bytes, relay_bytes(r) + more, memory_order_relaxed); /* one writer */
 }
 
 enum relay_result relay_move(struct relay *r, struct scratch *x, struct why *why)

@@ -10,8 +10,13 @@
 struct relay {
     struct stream *from, *to; /* borrowed */
     bool eof;                 /* the source has ended, one way or another */
-    _Atomic uint64_t bytes;   /* plain bytes moved; read by the admin thread */
+    _Atomic uint64_t bytes;   /* plain bytes moved; read by relay_bytes, from any thread */
 };
+
+static inline uint64_t relay_bytes(const struct relay *r)
+{
+    return atomic_load_explicit(&r->bytes, memory_order_relaxed);
+}
 
 enum relay_result {
     RELAY_OPEN,        /* goes on */

@@ -17,8 +17,7 @@ struct gauges {
     struct skipped_roots skipped;
 };
 
-/* --- identity ----------------------------------------------------------------------------------
- */
+/* --- identity --------------------------------------------------------------------------------- */
 
 static void set(struct gauges *g, size_t family, size_t a, size_t b, int64_t value)
 {
@@ -83,8 +82,7 @@ void gauges_set_identity(struct gauges *g, const struct identity *id)
     skipped_roots_tell(&g->skipped, g->metrics, identity_bundles(id));
 }
 
-/* --- clock -------------------------------------------------------------------------------------
- */
+/* --- clock ------------------------------------------------------------------------------------ */
 
 static void on_scrape(void *arg)
 {

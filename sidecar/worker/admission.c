@@ -1,11 +1,33 @@
 #include "sidecar/worker/admission.h"
 
+#include "common/base/mem.h"
+#include "common/base/rand.h"
 #include "common/loop/unix_socket.h"
-#include "sidecar/conn/conn_internal.h"
 #include "sidecar/telemetry/metrics.h"
-#include "sidecar/telemetry/notes.h"
 
-#include <stddef.h>
+err_t admission_open(struct admission *a, size_t routes, struct why *why)
+{
+    a->route_count = routes;
+    a->newcomers = mem_array(routes, sizeof *a->newcomers);
+    if (a->newcomers == NULL)
+        return why_set(why, ERR_NO_MEMORY, "newcomers");
+    for (size_t i = 0; i < routes; i++)
+        rand_bytes(&a->newcomers[i].seed, sizeof a->newcomers[i].seed);
+    admission_set_limits(a);
+    return ERR_OK;
+}
+
+void admission_done(struct admission *a)
+{
+    for (size_t i = 0; a->newcomers != NULL && i < a->route_count; i++)
+        crowd_done(&a->newcomers[i]);
+    mem_free(a->newcomers);
+}
+
+void admission_set_limits(struct admission *a)
+{
+    a->limits = place_limits_of(a->home->config, a->places->descriptors);
+}
 
 struct crowd_source admission_source(int fd, const struct sockaddr_storage *from)
 {
@@ -17,17 +39,12 @@ struct crowd_source admission_source(int fd, const struct sockaddr_storage *from
 
 /* --- who goes --------------------------------------------------------------------------------- */
 
-static struct conn *conn_of(struct crowd_member *n)
-{
-    return (struct conn *)((char *)n - offsetof(struct conn, newcomer));
-}
-
 /* Of all listeners: the one with the most. */
-static struct crowd_member *first_of_all(const struct worker *w)
+static struct crowd_member *first_of_all(const struct admission *a)
 {
-    const struct crowd *most = &w->newcomers[0];
-    for (size_t i = 1; i < w->route_count; i++)
-        most = w->newcomers[i].count > most->count ? &w->newcomers[i] : most;
+    const struct crowd *most = &a->newcomers[0];
+    for (size_t i = 1; i < a->route_count; i++)
+        most = a->newcomers[i].count > most->count ? &a->newcomers[i] : most;
     return crowd_first_to_go(most);
 }
 
@@ -39,41 +56,24 @@ static const char *const bound_texts[] = {
 };
 
 /* Where every place is taken, who is in the middle of a handshake is worth no less than who comes.
- */
-#define AT_WORK_NS UINT64_C(1000000000)
-
-static bool is_at_work(const struct conn *c)
+ * False: nobody can. */
+static bool let_go(struct admission *a, struct crowd_member *n, enum metric_bound bound)
 {
-    return c->newcomer.answered && clock_mono_ns() - c->state_ns < AT_WORK_NS;
-}
-
-/* False: nobody can. */
-static bool let_go(struct worker *w, struct crowd_member *n, enum metric_bound bound)
-{
-    char address[ADDRESS_TEXT_LEN], listen[ADDRESS_TEXT_LEN];
     struct why why = {.err = ERR_OK};
-    if (n == NULL)
-        return false;
-    struct conn *c = conn_of(n);
-    if ((bound == BOUND_LISTENER || bound == BOUND_TOTAL) && is_at_work(c))
+    struct conn *c = n != NULL ? conn_of_newcomer(n) : NULL;
+    if (c == NULL || ((bound == BOUND_LISTENER || bound == BOUND_TOTAL) && conn_is_at_work(c)))
         return false;
     why_set(&why, ERR_LIMIT, "made room for a newer connection: %s reached", bound_texts[bound]);
-    metric_add(w->metrics, M_UNAUTHENTICATED_CUT, bound, 0, 0, 1);
-    LOG_LIMITED(log_limits_of(&w->notes->lines, LINE_NEWCOMER, ERR_LIMIT), LOG_WARN, "newcomer_cut",
-                log_str("listen", address_text(&c->route->listen, listen)),
-                log_str("peer", sockaddr_text((const struct sockaddr *)&c->from, address)),
-                log_str("state", conn_state_name(conn_state_of(c))),
-                log_int("age_ms", (clock_mono_ns() - c->opened_ns) / 1000000u),
-                log_str("detail", why_text(&why)));
-    conn_cut(c, &why, CONN_CUT_RESET);
+    metric_add(a->home->metrics, M_UNAUTHENTICATED_CUT, bound, 0, 0, 1);
+    conn_newcomer_cut(c, &why);
     return true;
 }
 
 /* --- room ------------------------------------------------------------------------------------- */
 
-static err_t no_place(struct worker *w, const char *option, size_t limit, struct why *why)
+static err_t no_place(struct admission *a, const char *option, size_t limit, struct why *why)
 {
-    atomic_store_explicit(&w->places->full, true, memory_order_relaxed);
+    atomic_store_explicit(&a->places->full, true, memory_order_relaxed);
     return why_set(why, ERR_LIMIT, "%s reached (%zu): closed at accept", option, limit);
 }
 
@@ -81,11 +81,11 @@ static err_t no_place(struct worker *w, const char *option, size_t limit, struct
 
 /* Who has hung up without a word is waited for, not for the price of who comes. -1: of any route.
  */
-static bool end_one(struct worker *w, long route)
+static bool end_one(struct admission *a, long route)
 {
     unsigned looks = 0;
-    for (struct conn *c = w->conns; c != NULL && looks < ENDING_LOOKS; c = c->next) {
-        if (conn_state_of(c) != CONN_ENDING || (route >= 0 && c->route_index != (size_t)route))
+    for (struct conn *c = *a->conns; c != NULL && looks < ENDING_LOOKS; c = conn_seat(c)->next) {
+        if (!conn_is_ending(c) || (route >= 0 && conn_route_index(c) != (size_t)route))
             continue;
         looks++;
         if (conn_ending_yield(c))
@@ -95,51 +95,68 @@ static bool end_one(struct worker *w, long route)
 }
 
 /* Workers that look at the same moment may go over by one each. */
-err_t admission_make_room(struct worker *w, size_t route, const struct crowd_source *source,
+err_t admission_make_room(struct admission *a, size_t route, const struct crowd_source *source,
                           struct why *why)
 {
-    const struct place_limits *limits = &w->limits;
-    const struct crowd *own = &w->newcomers[route];
-    if (w->config->routes[route].direction == ROUTE_INBOUND) {
+    const struct place_limits *limits = &a->limits;
+    const struct crowd *own = &a->newcomers[route];
+    if (a->home->config->routes[route].direction == ROUTE_INBOUND) {
         if (crowd_count_of(own, source) >= limits->per_source)
-            let_go(w, crowd_first_of(own, source), BOUND_SOURCE);
-        if (w->newcomer_count >= limits->newcomers)
-            let_go(w, first_of_all(w), BOUND_UNAUTHENTICATED);
+            let_go(a, crowd_first_of(own, source), BOUND_SOURCE);
+        if (a->newcomer_count >= limits->newcomers)
+            let_go(a, first_of_all(a), BOUND_UNAUTHENTICATED);
     }
-    if (w->places->open >= limits->total && !end_one(w, -1) &&
-        !let_go(w, first_of_all(w), BOUND_TOTAL))
-        return no_place(w, "limits.total", limits->total, why);
-    if (w->places->per_listener[route] >= limits->per_listener && !end_one(w, (long)route) &&
-        !let_go(w, crowd_first_to_go(own), BOUND_LISTENER))
-        return no_place(w, "limits.connections", limits->per_listener, why);
-    if (w->places->full)
-        atomic_store_explicit(&w->places->full, false, memory_order_relaxed);
+    if (a->places->open >= limits->total && !end_one(a, -1) &&
+        !let_go(a, first_of_all(a), BOUND_TOTAL))
+        return no_place(a, "limits.total", limits->total, why);
+    if (a->places->per_listener[route] >= limits->per_listener && !end_one(a, (long)route) &&
+        !let_go(a, crowd_first_to_go(own), BOUND_LISTENER))
+        return no_place(a, "limits.connections", limits->per_listener, why);
+    if (a->places->full)
+        atomic_store_explicit(&a->places->full, false, memory_order_relaxed);
     return ERR_OK;
 }
 
 /* --- the tables ------------------------------------------------------------------------------- */
 
 /* Without memory for it, it makes room for nobody; it has its place all the same. */
-void admission_add(struct worker *w, struct conn *c)
+static void add_newcomer(struct admission *a, struct conn *c, const struct crowd_source *source)
 {
-    struct crowd_source source = admission_source(c->down.fd, &c->from);
-    if (c->route->direction != ROUTE_INBOUND ||
-        crowd_add(&w->newcomers[c->route_index], &source, &c->newcomer) != ERR_OK)
+    if (crowd_add(&a->newcomers[conn_route_index(c)], source, &conn_seat(c)->newcomer) != ERR_OK)
         return;
-    w->newcomer_count++;
-    metric_move(w->metrics, M_CONNECTIONS_UNAUTHENTICATED, 0, 0, 0, 1);
+    a->newcomer_count++;
+    metric_move(a->home->metrics, M_CONNECTIONS_UNAUTHENTICATED, 0, 0, 0, 1);
 }
 
-void admission_answered(struct worker *w, struct conn *c)
+void admission_add(struct admission *a, struct conn *c, const struct crowd_source *source)
 {
-    crowd_answered(&w->newcomers[c->route_index], &c->newcomer);
+    enum route_direction direction = conn_route(c)->direction;
+    a->places->open++;
+    a->places->per_listener[conn_route_index(c)]++;
+    metric_move(a->home->metrics, M_CONNECTIONS, direction, 0, 0, 1);
+    if (direction == ROUTE_INBOUND)
+        add_newcomer(a, c, source);
 }
 
-void admission_remove(struct worker *w, struct conn *c)
+void admission_answered(struct admission *a, struct conn *c)
 {
-    if (c->newcomer.group == NULL)
+    crowd_answered(&a->newcomers[conn_route_index(c)], &conn_seat(c)->newcomer);
+}
+
+void admission_known(struct admission *a, struct conn *c)
+{
+    struct crowd_member *n = &conn_seat(c)->newcomer;
+    if (n->group == NULL)
         return;
-    crowd_remove(&w->newcomers[c->route_index], &c->newcomer);
-    w->newcomer_count--;
-    metric_move(w->metrics, M_CONNECTIONS_UNAUTHENTICATED, 0, 0, 0, -1);
+    crowd_remove(&a->newcomers[conn_route_index(c)], n);
+    a->newcomer_count--;
+    metric_move(a->home->metrics, M_CONNECTIONS_UNAUTHENTICATED, 0, 0, 0, -1);
+}
+
+void admission_remove(struct admission *a, struct conn *c)
+{
+    admission_known(a, c);
+    a->places->open--;
+    a->places->per_listener[conn_route_index(c)]--;
+    metric_move(a->home->metrics, M_CONNECTIONS, conn_route(c)->direction, 0, 0, -1);
 }

@@ -3,12 +3,9 @@
 #include "common/base/mem.h"
 #include "common/loop/acceptor.h"
 #include "common/loop/unix_socket.h"
-#include "sidecar/telemetry/metrics.h"
-#include "sidecar/telemetry/notes.h"
-#include "sidecar/worker/admission.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <string.h>
 #include <unistd.h>
 
 #define BACKLOG 4096
@@ -16,7 +13,7 @@
 #define ACCEPTS_PER_TURN 8
 
 struct listener {
-    struct worker *worker;
+    struct listener_events events;
     size_t route;
     struct acceptor *acceptor;
     struct unix_socket file; /* of a Unix socket; else without a path */
@@ -78,70 +75,16 @@ err_t listener_bind(const struct route_config *route, const struct address *addr
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
-static void say_refused(struct listener *l, err_t err, const char *detail)
-{
-    const struct route_config *route = &l->worker->config->routes[l->route];
-    char text[ADDRESS_TEXT_LEN];
-    sidecar_count_refused(l->worker->metrics, route->direction, err);
-    LOG_LIMITED(log_limits_of(&l->worker->notes->lines, LINE_CONNECTION, err), LOG_WARN,
-                "connection_refused", log_str("listen", address_text(&route->listen, text)),
-                log_err("reason", err), log_str("detail", detail));
-    audit_connection_refused(l->worker->notes->audit, route_direction_name(route->direction),
-                             address_text(&route->listen, text), err, detail);
-}
-
-/* The route's list of users. What the kernel says is who connected, or who made the connection. */
-static bool may_use(struct listener *l, int fd)
-{
-    const struct route_config *route = &l->worker->config->routes[l->route];
-    struct unix_peer caller;
-    struct why why = {0};
-    bool known = unix_socket_peer(fd, &caller);
-    if (!route->uids.given || (known && route_uids_admit(&route->uids, caller.uid)))
-        return true;
-    close(fd);
-    if (known)
-        why_set(&why, ERR_CALLER_NOT_ALLOWED, "uid %u (pid %d) is not in uids: closed at accept",
-                (unsigned)caller.uid, (int)caller.pid);
-    else
-        why_set(&why, ERR_CALLER_NOT_ALLOWED, "the caller's uid is not known: closed at accept");
-    say_refused(l, ERR_CALLER_NOT_ALLOWED, why_text(&why));
-    return false;
-}
-
-static void admit(struct listener *l, int fd, const struct sockaddr_storage *from)
-{
-    struct worker *w = l->worker;
-    struct why why = {0};
-    int one = 1;
-    struct crowd_source source = admission_source(fd, from);
-    err_t err = admission_make_room(w, l->route, &source, &why);
-    if (err != ERR_OK) {
-        close(fd);
-        say_refused(l, err, why_text(&why));
-        return;
-    }
-    if (from->ss_family == AF_UNIX && !may_use(l, fd))
-        return;
-    if (from->ss_family != AF_UNIX) {
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* latency only */
-        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-    }
-    err = conn_open(w, l->route, fd, from, &why);
-    if (err != ERR_OK) {
-        close(fd);
-        say_refused(l, err, why_text(&why));
-    }
-}
-
 static void on_accept(void *arg, int fd, const struct sockaddr_storage *from)
 {
-    admit(arg, fd, from);
+    const struct listener *l = arg;
+    l->events.on_accept(l->events.arg, l->route, fd, from);
 }
 
 static void on_error(void *arg, err_t err, const struct why *why)
 {
-    say_refused(arg, err, why_text(why));
+    const struct listener *l = arg;
+    l->events.on_refused(l->events.arg, l->route, err, why_text(why));
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -151,25 +94,25 @@ static void on_closed(void *arg)
     mem_free(arg);
 }
 
-err_t listener_open(struct worker *w, size_t route, int fd, struct listener **ret, struct why *why)
+err_t listener_open(uv_loop_t *loop, size_t route, int fd, const struct listener_events *events,
+                    struct listener **ret, struct why *why)
 {
     struct listener *l = mem_alloc(sizeof *l);
     if (l == NULL)
         return why_set(why, ERR_NO_MEMORY, "listener");
-    l->worker = w;
+    l->events = *events;
     l->route = route;
     struct acceptor_options accepts = {.fd = fd,
                                        .per_turn = ACCEPTS_PER_TURN,
                                        .on_accept = on_accept,
                                        .on_error = on_error,
                                        .arg = l};
-    err_t err = acceptor_open(w->loop, &accepts, &l->acceptor, why);
+    err_t err = acceptor_open(loop, &accepts, &l->acceptor, why);
     if (err != ERR_OK) {
         mem_free(l);
         return err;
     }
-    if (w->config->routes[route].listen.kind == ADDRESS_UNIX)
-        unix_socket_adopt(fd, &l->file);
+    unix_socket_adopt(fd, &l->file);
     *ret = l;
     return ERR_OK;
 }

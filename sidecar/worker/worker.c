@@ -2,113 +2,171 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/base/rand.h"
-#include "sidecar/conn/conn_internal.h"
 #include "sidecar/telemetry/metrics.h"
-#include "sidecar/worker/admission.h"
+#include "sidecar/telemetry/notes.h"
 #include "sidecar/worker/listener.h"
 
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
 #include <unistd.h>
 
-/* --- the list --------------------------------------------------------------------------------- */
+/* --- for its connections ---------------------------------------------------------------------- */
 
-void worker_add(struct worker *w, struct conn *c)
+static struct worker *worker_of(struct conn_home *h)
 {
-    pthread_mutex_lock(&w->lock);
-    c->id = w->next_id++ * 64 + w->index;
-    c->next = w->conns;
-    if (w->conns != NULL)
-        w->conns->prev = c;
-    w->conns = c;
-    pthread_mutex_unlock(&w->lock);
-    w->conn_count++;
-    w->places->open++;
-    w->places->per_listener[c->route_index]++;
-    admission_add(w, c);
-    metric_move(w->metrics, M_CONNECTIONS, c->route->direction, 0, 0, 1);
+    return (struct worker *)((char *)h - offsetof(struct worker, home));
 }
 
-void worker_remove(struct worker *w, struct conn *c)
+static void on_answered(struct conn_home *h, struct conn *c)
 {
+    admission_answered(&worker_of(h)->admission, c);
+}
+
+static void on_known(struct conn_home *h, struct conn *c)
+{
+    admission_known(&worker_of(h)->admission, c);
+}
+
+static void on_gone(struct conn_home *h, struct conn *c)
+{
+    struct worker *w = worker_of(h);
+    struct conn_seat *seat = conn_seat(c);
     recheck_forget(&w->recheck, c);
-    admission_remove(w, c);
+    admission_remove(&w->admission, c);
     pthread_mutex_lock(&w->lock);
-    if (c->prev != NULL)
-        c->prev->next = c->next;
+    if (seat->prev != NULL)
+        conn_seat(seat->prev)->next = seat->next;
     else
-        w->conns = c->next;
-    if (c->next != NULL)
-        c->next->prev = c->prev;
+        w->conns = seat->next;
+    if (seat->next != NULL)
+        conn_seat(seat->next)->prev = seat->prev;
     pthread_mutex_unlock(&w->lock);
     w->conn_count--;
-    w->places->open--;
-    w->places->per_listener[c->route_index]--;
-    metric_move(w->metrics, M_CONNECTIONS, c->route->direction, 0, 0, -1);
 }
+
+static bool on_doomed(struct conn_home *h, struct conn *c)
+{
+    return recheck_cut(&worker_of(h)->recheck, c);
+}
+
+static const struct conn_home_calls calls = {
+    .answered = on_answered, .known = on_known, .gone = on_gone, .doomed = on_doomed};
 
 void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struct conn_view *view),
                  void *arg)
 {
     struct conn_view view;
     pthread_mutex_lock(&w->lock);
-    for (const struct conn *c = w->conns; c != NULL && max > 0; c = c->next, max--) {
+    for (struct conn *c = w->conns; c != NULL && max > 0; c = conn_seat(c)->next, max--) {
         conn_describe(c, &view);
         fn(arg, &view);
     }
     pthread_mutex_unlock(&w->lock);
 }
 
+/* --- who comes -------------------------------------------------------------------------------- */
+
+static void take_in(struct worker *w, struct conn *c, const struct crowd_source *source)
+{
+    pthread_mutex_lock(&w->lock);
+    conn_seat(c)->next = w->conns;
+    if (w->conns != NULL)
+        conn_seat(w->conns)->prev = c;
+    w->conns = c;
+    pthread_mutex_unlock(&w->lock);
+    w->conn_count++;
+    admission_add(&w->admission, c, source);
+}
+
+static void say_refused(void *arg, size_t route_index, err_t err, const char *detail)
+{
+    const struct worker *w = arg;
+    const struct route_config *route = &w->home.config->routes[route_index];
+    char text[ADDRESS_TEXT_LEN];
+    sidecar_count_refused(w->home.metrics, route->direction, err);
+    LOG_LIMITED(log_limits_of(&w->home.notes->lines, LINE_CONNECTION, err), LOG_WARN,
+                "connection_refused", log_str("listen", address_text(&route->listen, text)),
+                log_err("reason", err), log_str("detail", detail));
+    audit_connection_refused(w->home.notes->audit, route_direction_name(route->direction),
+                             address_text(&route->listen, text), err, detail);
+}
+
+/* The route's list of users. What the kernel says is who connected, or who made the connection. */
+static bool may_use(struct worker *w, size_t route_index, int fd)
+{
+    const struct route_config *route = &w->home.config->routes[route_index];
+    struct unix_peer caller;
+    struct why why = {0};
+    bool known = unix_socket_peer(fd, &caller);
+    if (!route->uids.given || (known && route_uids_admit(&route->uids, caller.uid)))
+        return true;
+    close(fd);
+    if (known)
+        why_set(&why, ERR_CALLER_NOT_ALLOWED, "uid %u (pid %d) is not in uids: closed at accept",
+                (unsigned)caller.uid, (int)caller.pid);
+    else
+        why_set(&why, ERR_CALLER_NOT_ALLOWED, "the caller's uid is not known: closed at accept");
+    say_refused(w, route_index, ERR_CALLER_NOT_ALLOWED, why_text(&why));
+    return false;
+}
+
+static void on_accept(void *arg, size_t route, int fd, const struct sockaddr_storage *from)
+{
+    struct worker *w = arg;
+    struct conn *c = NULL;
+    struct why why = {0};
+    int one = 1;
+    struct crowd_source source = admission_source(fd, from);
+    err_t err = admission_make_room(&w->admission, route, &source, &why);
+    if (err == ERR_OK && from->ss_family == AF_UNIX && !may_use(w, route, fd))
+        return;
+    if (err == ERR_OK && from->ss_family != AF_UNIX) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* latency only */
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    }
+    if (err == ERR_OK)
+        err = conn_open(&w->home, route, fd, from, &c, &why);
+    if (err != ERR_OK) {
+        close(fd);
+        say_refused(w, route, err, why_text(&why));
+        return;
+    }
+    take_in(w, c, &source);
+    conn_start(c);
+}
+
 /* --- what the mailbox brings ------------------------------------------------------------------ */
 
 static void drop_contexts(struct worker *w)
 {
-    tls_context_unref(w->server_tls);
-    tls_context_unref(w->client_tls);
-    w->server_tls = w->client_tls = NULL;
-    w->bare_ns = clock_mono_ns();
-    verify_cache_clear(&w->verified);
-}
-
-bool worker_identity_overdue(const struct worker *w)
-{
-    uint64_t bound_ns = (uint64_t)w->config->connect_timeout_ms * 1000000u;
-    return w->server_tls == NULL && clock_mono_ns() - w->bare_ns > bound_ns;
-}
-
-bool worker_holds(const struct worker *w)
-{
-    return w->server_tls == NULL || w->hold;
-}
-
-err_t worker_why_held(const struct worker *w, struct why *why)
-{
-    if (w->server_tls == NULL)
-        return why_set(why, ERR_NO_IDENTITY_YET, "no identity within the connect timeout");
-    return why_set(why, ERR_REVOCATION_UNKNOWN,
-                   "the agent gave no revocation cache within the connect timeout (newcomers_held "
-                   "says why)");
+    tls_context_unref(w->home.server_tls);
+    tls_context_unref(w->home.client_tls);
+    w->home.server_tls = w->home.client_tls = NULL;
+    w->home.bare_ns = clock_mono_ns();
+    verify_cache_clear(&w->home.verified);
 }
 
 static void go_on(struct worker *w)
 {
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
+        next = conn_seat(c)->next;
         conn_identity_ready(c);
     }
 }
 
 static void take_hold(struct worker *w, bool hold)
 {
-    w->hold = hold;
+    w->home.hold = hold;
     if (!hold)
         go_on(w);
 }
 
 static bool trusts_the_same(const struct worker *w, const struct identity *next)
 {
-    return w->server_tls != NULL &&
-           bundle_set_eq(identity_bundles(tls_context_identity(w->server_tls)),
+    return w->home.server_tls != NULL &&
+           bundle_set_eq(identity_bundles(tls_context_identity(w->home.server_tls)),
                          identity_bundles(next));
 }
 
@@ -132,7 +190,7 @@ static void note_refusal(struct worker *w, const struct why *why)
 {
     pthread_mutex_lock(&w->lock);
     w->refused = *why;
-    w->serves = w->server_tls != NULL;
+    w->serves = w->home.server_tls != NULL;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -161,17 +219,18 @@ static void take_identity(struct worker *w, struct identity *identity)
     if (err != ERR_OK) {
         tls_context_unref(server);
         note_refusal(w, &why);
-        sidecar_count_identity_failure(w->metrics, err);
-        log_error("identity_unusable", log_err("reason", err), log_str("detail", why_text(&why)),
-                  log_str("next", w->server_tls != NULL ? "keeping the one in use" : "waiting"));
+        sidecar_count_identity_failure(w->home.metrics, err);
+        log_error(
+            "identity_unusable", log_err("reason", err), log_str("detail", why_text(&why)),
+            log_str("next", w->home.server_tls != NULL ? "keeping the one in use" : "waiting"));
         return;
     }
     bool same_trust = trusts_the_same(w, identity);
     drop_contexts(w);
-    w->server_tls = server;
-    w->client_tls = client;
+    w->home.server_tls = server;
+    w->home.client_tls = client;
     note_refusal(w, &why);
-    w->self = self_of(identity);
+    w->home.self = self_of(identity);
     if (!same_trust)
         recheck_start(&w->recheck, RECHECK_TRUST);
     go_on(w);
@@ -180,16 +239,16 @@ static void take_identity(struct worker *w, struct identity *identity)
 static void take_config(struct worker *w, struct sidecar_config *config)
 {
     assert(config->route_count == w->route_count);
-    sidecar_config_unref(w->config);
-    w->config = sidecar_config_ref(config);
-    w->limits = place_limits_of(config, w->places->descriptors);
+    sidecar_config_unref(w->home.config);
+    w->home.config = sidecar_config_ref(config);
+    admission_set_limits(&w->admission);
     recheck_start(&w->recheck, RECHECK_REVOCATION | RECHECK_ROUTE | RECHECK_EXPIRY);
 }
 
 static void take_view(struct worker *w, struct revocation_view *view)
 {
-    revocation_view_unref(w->view);
-    w->view = view != NULL ? revocation_view_ref(view) : NULL;
+    revocation_view_unref(w->home.view);
+    w->home.view = view != NULL ? revocation_view_ref(view) : NULL;
     recheck_cache(&w->recheck);
 }
 
@@ -211,11 +270,11 @@ static void close_all(struct worker *w)
     stop_accepting(w);
     recheck_close(&w->recheck);
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
+        next = conn_seat(c)->next;
         conn_cut(c, &why, CONN_CUT_LEAVE);
     }
-    expiry_close(&w->expiry);
-    resolver_desk_close(&w->desk);
+    expiry_close(&w->home.expiry);
+    resolver_desk_close(&w->home.desk);
     uv_close((uv_handle_t *)&w->box.bell, NULL);
 }
 
@@ -233,7 +292,7 @@ static void on_bell(uv_async_t *bell)
     struct worker *w = bell->data;
     struct mail mail = empty_out(&w->box);
     if (mail.has_life_limit)
-        w->life_limit_s = mail.life_limit_s;
+        w->home.life_limit_s = mail.life_limit_s;
     if (mail.has_view)
         take_view(w, mail.view);
     if (mail.config != NULL)
@@ -330,17 +389,19 @@ void worker_post_close(struct worker *w)
 static void *thread_main(void *arg)
 {
     struct worker *w = arg;
-    uv_run(w->loop, UV_RUN_DEFAULT);
+    uv_run(w->home.loop, UV_RUN_DEFAULT);
     return NULL;
 }
 
 static err_t open_listeners(struct worker *w, int *fds, struct why *why)
 {
+    const struct listener_events events = {
+        .on_accept = on_accept, .on_refused = say_refused, .arg = w};
     err_t err = ERR_OK;
     for (size_t i = 0; err == ERR_OK && i < w->route_count; i++) {
         if (fds[i] < 0)
             continue; /* a Unix socket of the first worker */
-        err = listener_open(w, i, fds[i], &w->listeners[i], why);
+        err = listener_open(w->home.loop, i, fds[i], &events, &w->listeners[i], why);
         if (err == ERR_OK)
             fds[i] = -1;
     }
@@ -350,28 +411,23 @@ static err_t open_listeners(struct worker *w, int *fds, struct why *why)
 static err_t allocate(struct worker *w, struct why *why)
 {
     w->listeners = mem_array(w->route_count, sizeof(struct listener *));
-    w->newcomers = mem_array(w->route_count, sizeof *w->newcomers);
-    for (size_t i = 0; w->newcomers != NULL && i < w->route_count; i++)
-        rand_bytes(&w->newcomers[i].seed, sizeof w->newcomers[i].seed);
-    if (w->listeners == NULL || w->newcomers == NULL || scratch_init(&w->scratch) != ERR_OK)
-        return why_set(why, ERR_NO_MEMORY, "worker %u", w->index);
-    return ERR_OK;
+    if (w->listeners == NULL || scratch_init(&w->home.scratch) != ERR_OK)
+        return why_set(why, ERR_NO_MEMORY, "worker %u", w->home.index);
+    return admission_open(&w->admission, w->route_count, why);
 }
 
 static void release(struct worker *w)
 {
     drop_contexts(w);
-    scratch_done(&w->scratch);
+    scratch_done(&w->home.scratch);
     mem_free(w->listeners);
-    for (size_t i = 0; w->newcomers != NULL && i < w->route_count; i++)
-        crowd_done(&w->newcomers[i]);
-    mem_free(w->newcomers);
+    admission_done(&w->admission);
     identity_unref(w->box.mail.identity);
     sidecar_config_unref(w->box.mail.config);
     revocation_view_unref(w->box.mail.view);
-    revocation_view_unref(w->view);
-    expiry_done(&w->expiry);
-    sidecar_config_unref(w->config);
+    revocation_view_unref(w->home.view);
+    expiry_done(&w->home.expiry);
+    sidecar_config_unref(w->home.config);
     pthread_mutex_destroy(&w->lock);
     pthread_mutex_destroy(&w->box.lock);
 }
@@ -379,8 +435,8 @@ static void release(struct worker *w)
 static void attach(struct worker *w)
 {
     w->box.bell.data = w;
-    recheck_open(&w->recheck, w);
-    expiry_open(&w->expiry, w->loop, conn_on_expiry);
+    recheck_open(&w->recheck, &w->home, &w->conns);
+    expiry_open(&w->home.expiry, w->home.loop, conn_on_expiry);
 }
 
 /* Nothing runs yet; handles opened so far close when the loop runs. */
@@ -391,40 +447,42 @@ static void open_failed(struct worker *w)
     if (w->box.bell.data != NULL) {
         uv_close((uv_handle_t *)&w->box.bell, NULL);
         recheck_close(&w->recheck);
-        expiry_close(&w->expiry);
-        resolver_desk_close(&w->desk);
+        expiry_close(&w->home.expiry);
+        resolver_desk_close(&w->home.desk);
     }
-    uv_run(w->loop, UV_RUN_NOWAIT);
-    if (w->loop == &w->own_loop)
-        uv_loop_close(w->loop);
+    uv_run(w->home.loop, UV_RUN_NOWAIT);
+    if (w->home.loop == &w->own_loop)
+        uv_loop_close(w->home.loop);
     release(w);
 }
 
 err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct sidecar_config *config,
                   const struct worker_shared *shared, int *listen_fds, struct why *why)
 {
-    *w = (struct worker){.index = index, .route_count = config->route_count};
-    w->metrics = shared->metrics;
-    w->notes = shared->notes;
-    w->places = shared->places;
-    w->config = sidecar_config_ref(config);
-    w->limits = place_limits_of(config, w->places->descriptors);
-    w->next_id = 1;
-    w->bare_ns = clock_mono_ns();
+    *w = (struct worker){.route_count = config->route_count};
+    w->home = (struct conn_home){.calls = &calls,
+                                 .loop = index == 0 ? loop : &w->own_loop,
+                                 .config = sidecar_config_ref(config),
+                                 .metrics = shared->metrics,
+                                 .notes = shared->notes,
+                                 .bare_ns = clock_mono_ns(),
+                                 .index = index,
+                                 .next_id = 1};
+    w->admission =
+        (struct admission){.home = &w->home, .conns = &w->conns, .places = shared->places};
     pthread_mutex_init(&w->lock, NULL);
     pthread_mutex_init(&w->box.lock, NULL);
-    w->loop = index == 0 ? loop : &w->own_loop;
-    if (index > 0 && uv_loop_init(w->loop) != 0) {
+    if (index > 0 && uv_loop_init(w->home.loop) != 0) {
         release(w);
         return why_set(why, ERR_NO_MEMORY, "loop of worker %u", index);
     }
     err_t err = allocate(w, why);
-    if (err == ERR_OK && uv_async_init(w->loop, &w->box.bell, on_bell) != 0)
+    if (err == ERR_OK && uv_async_init(w->home.loop, &w->box.bell, on_bell) != 0)
         err = why_set(why, ERR_NO_MEMORY, "mailbox of worker %u", index);
     else if (err == ERR_OK)
         attach(w);
     if (err == ERR_OK)
-        err = resolver_desk_open(&w->desk, shared->resolver, w->loop, why);
+        err = resolver_desk_open(&w->home.desk, shared->resolver, w->home.loop, why);
     if (err == ERR_OK)
         err = open_listeners(w, listen_fds, why);
     if (err == ERR_OK && index > 0 && pthread_create(&w->thread, NULL, thread_main, w) != 0)
@@ -436,9 +494,9 @@ err_t worker_open(struct worker *w, unsigned index, uv_loop_t *loop, struct side
 
 void worker_done(struct worker *w)
 {
-    if (w->index > 0) {
+    if (w->home.index > 0) {
         pthread_join(w->thread, NULL);
-        int code = uv_loop_close(w->loop);
+        int code = uv_loop_close(w->home.loop);
         assert(code == 0);
         (void)code;
     }

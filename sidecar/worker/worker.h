@@ -4,18 +4,11 @@
 #ifndef SPINDLE_SIDECAR_WORKER_WORKER_H
 #define SPINDLE_SIDECAR_WORKER_WORKER_H
 
-#include "common/metric/metric.h"
-#include "common/resolve/resolver.h"
-#include "sidecar/config/places.h"
-#include "sidecar/conn/conn.h"
 #include "sidecar/conn/recheck.h"
-#include "sidecar/peer/revocation_check.h"
-#include "sidecar/peer/verify_cache.h"
+#include "sidecar/worker/admission.h"
 #include "sidecar/worker/mailbox.h"
 
 struct listener;
-struct crowd;
-struct notes;
 
 /* What all workers of a sidecar use at once. */
 struct worker_shared {
@@ -26,36 +19,19 @@ struct worker_shared {
 };
 
 struct worker {
-    uv_loop_t *loop; /* worker 0: borrowed; others: &own_loop */
-    uv_loop_t own_loop;
-    pthread_t thread; /* others */
-    unsigned index;
-    struct sidecar_config *config; /* shared; for new connections */
-    struct metrics *metrics;       /* borrowed, as are notes and places */
-    struct notes *notes;
-    struct tls_context *server_tls, *client_tls; /* both, or none before the first identity */
-    uint64_t bare_ns;                            /* monotonic: since when there are none, if so */
-    struct verify_cache verified;                /* under the bundles of those contexts */
-    struct revocation_view *view;                /* counted; NULL: none */
-    struct revocation_self self;                 /* of the last identity; zero before the first */
-    int64_t life_limit_s;                        /* of peers of the own trust domain; 0: none */
+    struct conn_home home; /* loop, configuration, contexts: what its connections go by */
+    uv_loop_t own_loop;    /* worker 0: none, its home's is borrowed */
+    pthread_t thread;      /* others */
     struct recheck recheck;
-    struct expiry expiry;
-    struct resolver_desk desk;
-    struct scratch scratch;
     struct listener **listeners; /* one a route; NULL when closed */
     size_t route_count;
-    struct places *places;
-    struct place_limits limits; /* of this configuration */
-    struct crowd *newcomers;    /* one a route; of inbound ones, for admission.h */
-    size_t newcomer_count;      /* in all of them */
-    bool hold, closing;         /* hold: as worker_post_hold says */
-    pthread_mutex_t lock;       /* guards `refused` and the list for other threads */
-    struct conn *conns;         /* newest first */
+    struct admission admission;
+    bool closing;
+    pthread_mutex_t lock; /* guards `refused` and the list for other threads */
+    struct conn *conns;   /* newest first, linked by their seats */
     _Atomic size_t conn_count;
     struct why refused; /* why the newest identity cannot be used; ERR_OK: it can */
     bool serves;        /* with the one before, then */
-    uint64_t next_id;
     struct mailbox box;
 };
 
@@ -89,12 +65,5 @@ struct worker_refusal {
 bool worker_refused_identity(struct worker *w, struct worker_refusal *ret);
 /* New connections wait though there is an identity: what is revoked is not here yet. */
 void worker_post_hold(struct worker *w, bool hold);
-
-/* For conn.c. Overdue: without an identity for longer than a connection waits for one. */
-bool worker_identity_overdue(const struct worker *w);
-bool worker_holds(const struct worker *w); /* a new connection has to wait; too long: what for */
-err_t worker_why_held(const struct worker *w, struct why *why);
-void worker_add(struct worker *w, struct conn *c);
-void worker_remove(struct worker *w, struct conn *c);
 
 #endif

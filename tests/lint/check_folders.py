@@ -10,7 +10,6 @@ from sources import ROOT, read, report
 # Circles that are known and still to be opened: of folders, of nouns. A line goes with its circle.
 OPEN = {
     ("sidecar", "sidecar/admin"),
-    ("sidecar/conn", "sidecar/worker"),
 }
 OPEN_NOUNS = {
     ("common/cli/cli_common", "common/cli/command"),
@@ -20,7 +19,6 @@ OPEN_NOUNS = {
     ("common/share/sidecar_families", "common/share/sidecar_family_ids"),
     ("sidecar/admin/admin", "sidecar/admin/admin_explain", "sidecar/sidecar"),
     ("sidecar/config/config", "sidecar/config/config_sockets", "sidecar/config/places"),
-    ("sidecar/conn/conn", "sidecar/conn/recheck", "sidecar/worker/admission", "sidecar/worker/listener", "sidecar/worker/worker"),
 }
 
 

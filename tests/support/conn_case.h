@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_CONN_CASE_H
 #define SPINDLE_TESTS_CONN_CASE_H
 
-#include "sidecar/conn/conn_internal.h"
+#include "sidecar/conn/conn_facts.h"
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/telemetry/notes.h"
 #include "sidecar/worker/worker.h"

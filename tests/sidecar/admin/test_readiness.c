@@ -97,7 +97,7 @@ START_TEST(test_ready_says_what_is_lacking)
                                     .max_connections = CAP,
                                     .max_total = CAP + 1,
                                     .revocation = cases[_i].policy};
-    struct worker workers[2] = {{.config = &config}, {.config = &config}};
+    struct worker workers[2] = {{.home.config = &config}, {.home.config = &config}};
     _Atomic size_t open[2] = {cases[_i].open[0], cases[_i].open[1]};
     struct places places = {.descriptors = 20000, .open = cases[_i].total, .per_listener = open};
     struct why problem = {0};
@@ -150,7 +150,7 @@ static bool takes(struct worker *w, struct identity *id, bool memory, struct wor
 {
     worker_post_identity(w, id);
     mem_fail_after(memory ? -1 : 0);
-    uv_run(w->loop, UV_RUN_NOWAIT);
+    uv_run(w->home.loop, UV_RUN_NOWAIT);
     mem_fail_after(-1);
     return !worker_refused_identity(w, ret);
 }

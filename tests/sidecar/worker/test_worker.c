@@ -409,7 +409,7 @@ static _Atomic size_t doomed_count;
 
 static void doom_all(void)
 {
-    for (struct conn *c = workers[0].conns; c != NULL; c = conn_next(c))
+    for (struct conn *c = workers[0].conns; c != NULL; c = conn_seat(c)->next)
         doomed_count += conn_recheck(c, RECHECK_REVOCATION, clock_wall_s());
 }
 
