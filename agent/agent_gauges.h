@@ -3,7 +3,7 @@
 #define SPINDLE_AGENT_AGENT_GAUGES_H
 
 #include "agent/api/endpoint.h"
-#include "agent/authority/authority.h"
+#include "agent/svid/minter.h"
 #include "agent/telemetry/metrics.h"
 
 struct agent_gauges; /* opaque */

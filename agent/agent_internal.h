@@ -6,6 +6,8 @@
 #include "agent/agent_gauges.h"
 #include "agent/api/descriptors.h"
 #include "agent/api/endpoint.h"
+#include "agent/api/health.h"
+#include "agent/api/workload_api.h"
 #include "agent/authority/issuer.h"
 #include "agent/config/reload.h"
 #include "agent/record/record.h"

@@ -374,12 +374,13 @@ static void close_share(struct agent *a)
 
 static err_t open_endpoint(struct agent *a, struct why *why)
 {
-    struct endpoint_options opt = {.socket = a->config->workload_api_socket,
-                                   .api = a->api,
-                                   .health = a->health,
-                                   .audit = a->audit,
-                                   .metrics = a->metrics,
-                                   .limits = a->limits.api};
+    struct endpoint_options opt = {
+        .socket = a->config->workload_api_socket,
+        .services = {workload_api_service(a->api), health_service(a->health)},
+        .service_count = 2,
+        .audit = a->audit,
+        .metrics = a->metrics,
+        .limits = a->limits.api};
     err_t err = endpoint_open(&a->loop, &opt, &a->endpoint, why);
     if (err != ERR_OK)
         return option_blame(a->config->origins, "workload_api.socket", err, why);

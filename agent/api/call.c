@@ -2,9 +2,32 @@
 
 #include "agent/attest/proc.h"
 
+enum rpc_code call_code(err_t err)
+{
+    static const struct {
+        err_t err;
+        enum rpc_code code;
+    } outcomes[] = {
+#define OUTCOME(error, code, name) {ERR_##error, RPC_##code},
+#include "agent/telemetry/outcomes.def"
+#undef OUTCOME
+    };
+    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++)
+        if (outcomes[i].err == err)
+            return outcomes[i].code;
+    return RPC_INTERNAL;
+}
+
+void call_refuse(struct rpc_call *rpc, enum agent_method label, struct metrics *metrics, err_t err,
+                 const char *message)
+{
+    agent_count_request(metrics, label, err);
+    rpc_call_finish(rpc, call_code(err), message);
+}
+
 err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connection,
-                enum agent_method method, struct metrics *metrics, void (*on_end)(struct call *c),
-                struct why *why)
+                const struct method *method, struct metrics *metrics,
+                void (*on_end)(struct call *c), struct why *why)
 {
     err_t err = connection_enter(connection, why);
     if (err != ERR_OK)
@@ -20,7 +43,7 @@ err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connect
         c->next->prev = c;
     connection->calls = c;
     rpc_call_set_user(rpc, c);
-    metric_move(metrics, M_STREAMS, method, 0, 0, 1);
+    metric_move(metrics, M_STREAMS, method->label, 0, 0, 1);
     return ERR_OK;
 }
 
@@ -56,7 +79,7 @@ void call_end(struct call *c, err_t err, const char *message)
     c->outcome = err;
     rpc_message_unref(c->waiting);
     c->waiting = NULL;
-    rpc_call_finish(c->rpc, agent_outcome_code(err), message);
+    rpc_call_finish(c->rpc, call_code(err), message);
 }
 
 void call_end_all(struct connection *connection, err_t err, const char *message)
@@ -104,8 +127,8 @@ void call_gone(struct call *c)
         c->next->prev = c->prev;
     rpc_message_unref(c->sent);
     rpc_message_unref(c->waiting);
-    metric_move(c->metrics, M_STREAMS, c->method, 0, 0, -1);
-    agent_count_request(c->metrics, c->method, c->outcome);
+    metric_move(c->metrics, M_STREAMS, c->method->label, 0, 0, -1);
+    agent_count_request(c->metrics, c->method->label, c->outcome);
     connection_leave(connection);
     c->on_end(c);
 }

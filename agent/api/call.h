@@ -5,9 +5,8 @@
 #ifndef SPINDLE_AGENT_API_CALL_H
 #define SPINDLE_AGENT_API_CALL_H
 
-#include "agent/caller/connection.h"
+#include "agent/api/service.h"
 #include "agent/telemetry/audit_events.h"
-#include "agent/telemetry/metrics.h"
 #include "common/rpc/rpc_server.h"
 
 struct call {
@@ -18,15 +17,20 @@ struct call {
     struct call *prev, *next;       /* the connection's calls */
     struct rpc_message *sent;       /* what the client has or is being sent; NULL: nothing yet */
     struct rpc_message *waiting;    /* newer, until `sent` has left */
-    enum agent_method method;
+    const struct method *method;
     err_t outcome;
     bool sending, ended;
 };
 
 /* Enters the connection. On failure nothing is kept and the caller ends the rpc_call. */
 err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connection,
-                enum agent_method method, struct metrics *metrics, void (*on_end)(struct call *c),
-                struct why *why) MUST_CHECK;
+                const struct method *method, struct metrics *metrics,
+                void (*on_end)(struct call *c), struct why *why) MUST_CHECK;
+/* Instead of call_init: the call gets nothing; counted, and ended with the status of `err`. */
+void call_refuse(struct rpc_call *rpc, enum agent_method label, struct metrics *metrics, err_t err,
+                 const char *message);
+/* The gRPC status that goes with an error (agent/telemetry/outcomes.def). */
+enum rpc_code call_code(err_t err);
 /* The client shall have this message; takes a reference of its own. */
 void call_offer(struct call *c, struct rpc_message *m);
 /* Ends the call with the gRPC status of `err`; ERR_OK for a unary call that is done. Nothing is

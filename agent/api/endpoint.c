@@ -1,5 +1,6 @@
 #include "agent/api/endpoint.h"
 
+#include "agent/api/call.h"
 #include "agent/caller/listener.h"
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
@@ -78,55 +79,36 @@ static bool has_security_header(const struct rpc_call *call)
            !rpc_call_header(call, "workload.spiffe.io", 1, &second) && slice_eq_str(value, "true");
 }
 
-static bool wants_security_header(const char *path)
-{
-    static const char service[] = "/SpiffeWorkloadAPI/";
-    return strncmp(path, service, sizeof service - 1) == 0;
-}
-
 /* Before a call is entered; `c` may be NULL. */
-static void refuse(struct endpoint *e, struct rpc_call *call, const struct connection *c, err_t err,
-                   const char *text)
+static void endpoint_refuse(struct endpoint *e, struct rpc_call *call, const struct method *method,
+                            const struct connection *c, err_t err, const char *text)
 {
     const char *path = rpc_call_method(call);
-    enum agent_method method = agent_method_of(path);
     LOG_LIMITED(log_limits_of(&e->lines, LINE_CALL, err), LOG_INFO, "call_refused",
                 log_err("reason", err), log_str("method", path),
                 log_int("pid", c != NULL ? c->peer.pid : 0),
                 log_int("uid", c != NULL ? (int64_t)c->peer.uid : -1));
     if (c != NULL)
         call_audit_refused(e->opt.audit, err, path, &c->peer, slice_of(NULL, 0), text);
-    agent_count_request(e->opt.metrics, method, err);
-    rpc_call_finish(call, agent_outcome_code(err), text);
+    call_refuse(call, method != NULL ? method->label : METHOD_OTHER, e->opt.metrics, err, text);
 }
 
 static void on_call(void *arg, struct rpc_call *call)
 {
     struct endpoint *e = arg;
-    const char *path = rpc_call_method(call);
-    enum agent_method method = agent_method_of(path);
+    const struct method *method;
+    const struct service *service =
+        service_find(e->opt.services, e->opt.service_count, rpc_call_method(call), &method);
     struct connection *c = connections_find(e->connections, rpc_call_fd(call));
-    if (wants_security_header(path) && !has_security_header(call)) {
-        refuse(e, call, c, ERR_SECURITY_HEADER, err_text(ERR_SECURITY_HEADER));
-        return;
-    }
-    if (c == NULL) { /* closed meanwhile: nobody reads this */
-        refuse(e, call, c, ERR_ATTESTATION, "workload attestation failed");
-        return;
-    }
-    switch (method) {
-    case METHOD_FETCH_X509_SVID:
-    case METHOD_FETCH_X509_BUNDLES:
-        workload_api_serve(e->opt.api, call, c, method);
-        break;
-    case METHOD_HEALTH_CHECK:
-    case METHOD_HEALTH_WATCH:
-        health_serve(e->opt.health, call, c, method);
-        break;
-    case METHOD_OTHER:
-        refuse(e, call, c, ERR_UNSUPPORTED, "this agent does not serve this method");
-        break;
-    }
+    if (service != NULL && service->needs_security_header && !has_security_header(call))
+        endpoint_refuse(e, call, method, c, ERR_SECURITY_HEADER, err_text(ERR_SECURITY_HEADER));
+    else if (c == NULL) /* closed meanwhile: nobody reads this */
+        endpoint_refuse(e, call, method, c, ERR_ATTESTATION, "workload attestation failed");
+    else if (method == NULL)
+        endpoint_refuse(e, call, method, c, ERR_UNSUPPORTED,
+                        "this agent does not serve this method");
+    else
+        method->serve(service->self, call, c, method);
 }
 
 static void on_sent(void *arg, struct rpc_call *call)

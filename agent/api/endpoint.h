@@ -5,17 +5,18 @@
 #ifndef SPINDLE_AGENT_API_ENDPOINT_H
 #define SPINDLE_AGENT_API_ENDPOINT_H
 
-#include "agent/api/health.h"
-#include "agent/api/workload_api.h"
-#include "agent/caller/connection.h"
+#include "agent/api/service.h"
+
+#define ENDPOINT_SERVICES_MAX 8
 
 struct endpoint; /* opaque */
+struct audit;
 
 struct endpoint_options {
-    const char *socket;       /* path */
-    struct workload_api *api; /* borrowed, all of them */
-    struct health *health;
-    struct audit *audit; /* may be NULL */
+    const char *socket; /* path */
+    struct service services[ENDPOINT_SERVICES_MAX];
+    size_t service_count;
+    struct audit *audit; /* borrowed, may be NULL */
     struct metrics *metrics;
     struct connection_limits limits;
     enum peer_mode peer_mode;

@@ -63,9 +63,10 @@ static void on_end(struct call *c)
     mem_free(p);
 }
 
-void health_serve(struct health *h, struct rpc_call *rpc, struct connection *connection,
-                  enum agent_method method)
+static void health_serve(void *self, struct rpc_call *rpc, struct connection *connection,
+                         const struct method *method)
 {
+    struct health *h = self;
     struct prober *p = NULL;
     err_t err = check_request(rpc_call_request(rpc));
     if (err == ERR_OK) {
@@ -75,10 +76,8 @@ void health_serve(struct health *h, struct rpc_call *rpc, struct connection *con
     }
     if (err != ERR_OK) {
         mem_free(p);
-        agent_count_request(h->metrics, method, err);
-        rpc_call_finish(rpc, agent_outcome_code(err),
-                        err == ERR_NOT_FOUND ? "only the empty service name is known"
-                                             : err_text(err));
+        call_refuse(rpc, method->label, h->metrics, err,
+                    err == ERR_NOT_FOUND ? "only the empty service name is known" : err_text(err));
         return;
     }
     p->health = h;
@@ -87,8 +86,16 @@ void health_serve(struct health *h, struct rpc_call *rpc, struct connection *con
         p->next->prev = p;
     h->probers = p;
     call_offer(&p->call, h->answers[h->serving]);
-    if (method == METHOD_HEALTH_CHECK)
+    if (method->label == METHOD_HEALTH_CHECK)
         call_end(&p->call, ERR_OK, "");
+}
+
+struct service health_service(struct health *h)
+{
+    static const struct method methods[] = {{"Check", METHOD_HEALTH_CHECK, health_serve},
+                                            {"Watch", METHOD_HEALTH_WATCH, health_serve}};
+    return (struct service){
+        .prefix = "/grpc.health.v1.Health/", .methods = methods, .method_count = 2, .self = h};
 }
 
 void health_set(struct health *h, bool serving)

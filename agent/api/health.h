@@ -12,8 +12,6 @@ err_t health_new(struct metrics *metrics, struct health **ret, struct why *why) 
 void health_free(struct health *h); /* no call may be left */
 /* Tells those who watch. */
 void health_set(struct health *h, bool serving);
-/* Serves a call of one of its two methods; `request` is its message. */
-void health_serve(struct health *h, struct rpc_call *rpc, struct connection *connection,
-                  enum agent_method method);
+struct service health_service(struct health *h);
 
 #endif

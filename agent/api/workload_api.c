@@ -114,10 +114,9 @@ static void refuse(struct subscriber *s, err_t err, const struct why *why)
         return;
     LOG_LIMITED(log_limits_of(&s->api->lines, LINE_IDENTITY, err), level, "identity_refused",
                 log_err("reason", err), log_int("pid", p->pid), log_int("uid", p->uid),
-                log_int("gid", p->gid),
-                log_str("code", rpc_code_name((int)agent_outcome_code(err))),
+                log_int("gid", p->gid), log_str("code", rpc_code_name((int)call_code(err))),
                 log_str("cause", why_text(why)));
-    call_audit_refused(s->api->opt.audit, err, agent_method_name(s->call.method), p, program_of(s),
+    call_audit_refused(s->api->opt.audit, err, s->call.method->name, p, program_of(s),
                        why_text(why));
     call_end(&s->call, err, client_text(err));
 }
@@ -132,8 +131,9 @@ static void push(struct subscriber *s)
 {
     struct rpc_message *m = NULL;
     struct why why = {.err = ERR_OK};
-    err_t err = s->call.method == METHOD_FETCH_X509_SVID ? audience_svids(s->audience, &m, &why)
-                                                         : audience_bundles(s->audience, &m, &why);
+    err_t err = s->call.method->label == METHOD_FETCH_X509_SVID
+                    ? audience_svids(s->audience, &m, &why)
+                    : audience_bundles(s->audience, &m, &why);
     if (err == ERR_OK)
         call_offer(&s->call, m);
     else
@@ -204,9 +204,10 @@ static void attest(struct subscriber *s)
         s->attest_id = id;
 }
 
-void workload_api_serve(struct workload_api *w, struct rpc_call *rpc, struct connection *connection,
-                        enum agent_method method)
+static void workload_api_serve(void *self, struct rpc_call *rpc, struct connection *connection,
+                               const struct method *method)
 {
+    struct workload_api *w = self;
     struct why why = {.err = ERR_OK};
     struct subscriber *s = mem_alloc(sizeof *s);
     err_t err = s == NULL
@@ -217,10 +218,9 @@ void workload_api_serve(struct workload_api *w, struct rpc_call *rpc, struct con
         LOG_LIMITED(log_limits_of(&w->lines, LINE_CALL, err), LOG_WARN, "call_refused",
                     log_err("reason", err), log_int("pid", connection->peer.pid),
                     log_int("uid", connection->peer.uid), log_str("cause", why_text(&why)));
-        call_audit_refused(w->opt.audit, err, agent_method_name(method), &connection->peer,
-                           slice_of(NULL, 0), why_text(&why));
-        agent_count_request(w->opt.metrics, method, err);
-        rpc_call_finish(rpc, agent_outcome_code(err), client_text(err));
+        call_audit_refused(w->opt.audit, err, method->name, &connection->peer, slice_of(NULL, 0),
+                           why_text(&why));
+        call_refuse(rpc, method->label, w->opt.metrics, err, client_text(err));
         return;
     }
     s->api = w;
@@ -229,6 +229,18 @@ void workload_api_serve(struct workload_api *w, struct rpc_call *rpc, struct con
         s->all_next->all_prev = s;
     w->all = s;
     attest(s);
+}
+
+struct service workload_api_service(struct workload_api *w)
+{
+    static const struct method methods[] = {
+        {"FetchX509SVID", METHOD_FETCH_X509_SVID, workload_api_serve},
+        {"FetchX509Bundles", METHOD_FETCH_X509_BUNDLES, workload_api_serve}};
+    return (struct service){.prefix = "/SpiffeWorkloadAPI/",
+                            .needs_security_header = true,
+                            .methods = methods,
+                            .method_count = 2,
+                            .self = w};
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */

@@ -31,9 +31,6 @@ void workload_api_svid_changed(struct workload_api *w, const char *entry_id, str
 void workload_api_svids_settled(struct workload_api *w);
 void workload_api_bundle_changed(struct workload_api *w);
 
-/* Serves a call of one of its two methods, whose security header has been checked. The failure, if
- * any, is told to the client here. */
-void workload_api_serve(struct workload_api *w, struct rpc_call *rpc, struct connection *connection,
-                        enum agent_method method);
+struct service workload_api_service(struct workload_api *w);
 
 #endif

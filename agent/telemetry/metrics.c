@@ -3,21 +3,12 @@
 #define METRICS_COMPONENT "agent"
 #include "common/metric/metrics_table.h"
 
-#include <assert.h>
-#include <string.h>
-
 static const char *const method_values[] = {
     [METHOD_FETCH_X509_SVID] = "FetchX509SVID",
     [METHOD_FETCH_X509_BUNDLES] = "FetchX509Bundles",
     [METHOD_HEALTH_CHECK] = "Health.Check",
     [METHOD_HEALTH_WATCH] = "Health.Watch",
     [METHOD_OTHER] = "other",
-};
-static const char *const method_paths[] = {
-    [METHOD_FETCH_X509_SVID] = "/SpiffeWorkloadAPI/FetchX509SVID",
-    [METHOD_FETCH_X509_BUNDLES] = "/SpiffeWorkloadAPI/FetchX509Bundles",
-    [METHOD_HEALTH_CHECK] = "/grpc.health.v1.Health/Check",
-    [METHOD_HEALTH_WATCH] = "/grpc.health.v1.Health/Watch",
 };
 static const char *const fraction_values[] = {
     [LIFE_HALF] = "half", [LIFE_QUARTER] = "quarter", [LIFE_TENTH] = "tenth"};
@@ -35,26 +26,18 @@ static const char *const revocation_reason_values[] = {
 #undef X
 };
 
-/* The table of outcomes in three columns; the last row is every other error. */
+/* The table of outcomes in two columns; the last row is every other error. */
 static const err_t outcome_errors[] = {
 #define OUTCOME(error, code, name) ERR_##error,
 #include "agent/telemetry/outcomes.def"
 #undef OUTCOME
 };
-#define OUTCOME_COUNT METRIC_COUNT_OF(outcome_errors)
 static const char *const code_values[] = {
 #define OUTCOME(error, code, name) name,
 #include "agent/telemetry/outcomes.def"
 #undef OUTCOME
     "Internal",
 };
-static const enum rpc_code codes[] = {
-#define OUTCOME(error, code, name) RPC_##code,
-#include "agent/telemetry/outcomes.def"
-#undef OUTCOME
-    RPC_INTERNAL,
-};
-
 static const err_t refused_errors[] = {ERR_LIMIT, ERR_ATTESTATION, ERR_DRAINING, ERR_NO_MEMORY,
                                        ERR_IO};
 
@@ -86,28 +69,6 @@ const struct metric_family agent_metrics[AGENT_METRIC_COUNT] = {
 
 #include "agent/telemetry/metrics.def"
 };
-
-enum agent_method agent_method_of(const char *path)
-{
-    size_t i = 0;
-    while (i < METRIC_COUNT_OF(method_paths) && strcmp(path, method_paths[i]) != 0)
-        i++;
-    static_assert(METRIC_COUNT_OF(method_paths) == METHOD_OTHER, "a path for each method");
-    return (enum agent_method)i;
-}
-
-const char *agent_method_name(enum agent_method method)
-{
-    return method_values[method];
-}
-
-enum rpc_code agent_outcome_code(err_t err)
-{
-    size_t i = 0;
-    while (i < OUTCOME_COUNT && outcome_errors[i] != err)
-        i++;
-    return codes[i];
-}
 
 void agent_count_request(struct metrics *m, enum agent_method method, err_t err)
 {

@@ -1,11 +1,10 @@
-/* The agent's metrics: ids and label indexes for agent/telemetry/metrics.def, and how calls end.
+/* The agent's metrics: ids and label indexes for agent/telemetry/metrics.def.
  * Counting is thread-safe (metric.h); open labels (trust_domain) on the loop thread only. */
 #ifndef SPINDLE_AGENT_TELEMETRY_METRICS_H
 #define SPINDLE_AGENT_TELEMETRY_METRICS_H
 
 #include "common/metric/process_metrics.h"
 #include "common/revocation/revocation.h"
-#include "common/rpc/rpc_code.h"
 
 enum agent_metric {
     M_AGENT_BEFORE = COMMON_METRIC_COUNT - 1,
@@ -27,13 +26,6 @@ enum life_fraction { LIFE_HALF, LIFE_QUARTER, LIFE_TENTH };
 enum svid_type { SVID_X509 };
 enum attestor { ATTESTOR_UNIX };
 enum page_state { PAGE_CONNECTED, PAGE_GONE };
-
-/* From a path such as "/SpiffeWorkloadAPI/FetchX509SVID"; METHOD_OTHER for what we do not serve. */
-enum agent_method agent_method_of(const char *path);
-/* "FetchX509SVID", "Health.Check", "other". */
-const char *agent_method_name(enum agent_method method);
-/* The gRPC status that goes with an error (agent/telemetry/outcomes.def). */
-enum rpc_code agent_outcome_code(err_t err);
 
 /* A call ended: agent_workload_api_requests_total. */
 void agent_count_request(struct metrics *m, enum agent_method method, err_t err);

@@ -1,4 +1,5 @@
 /* The agent's table of metrics, and how calls end. */
+#include "agent/api/call.h"
 #include "agent/telemetry/metrics.h"
 #include "tests/support/metric_check.h"
 #include "tests/support/runner.h"
@@ -49,7 +50,7 @@ static const struct {
 
 START_TEST(test_an_error_has_one_grpc_code_and_one_series)
 {
-    ck_assert_int_eq(agent_outcome_code(outcomes[_i].err), outcomes[_i].code);
+    ck_assert_int_eq(call_code(outcomes[_i].err), outcomes[_i].code);
     agent_count_request(m, METHOD_FETCH_X509_SVID, outcomes[_i].err);
     size_t at = metric_reason(m, M_WORKLOAD_API_REQUESTS, outcomes[_i].err);
     ck_assert_uint_eq(metric_read(m, M_WORKLOAD_API_REQUESTS, METHOD_FETCH_X509_SVID, at, 0), 1);
@@ -64,21 +65,9 @@ START_TEST(test_what_ends_a_live_stream_lets_the_client_come_back)
     static const err_t endings[] = {ERR_DRAINING, ERR_NO_ENTRY,  ERR_ATTESTATION, ERR_SIGNER,
                                     ERR_LIMIT,    ERR_NO_MEMORY, ERR_NOT_SYNCED,  ERR_IO};
     for (size_t i = 0; i < METRIC_COUNT_OF(endings); i++) {
-        ck_assert_int_ne(agent_outcome_code(endings[i]), RPC_CANCELLED);
-        ck_assert_int_ne(agent_outcome_code(endings[i]), RPC_INVALID_ARGUMENT);
+        ck_assert_int_ne(call_code(endings[i]), RPC_CANCELLED);
+        ck_assert_int_ne(call_code(endings[i]), RPC_INVALID_ARGUMENT);
     }
-}
-END_TEST
-
-START_TEST(test_methods_are_known_by_path)
-{
-    ck_assert_int_eq(agent_method_of("/SpiffeWorkloadAPI/FetchX509SVID"), METHOD_FETCH_X509_SVID);
-    ck_assert_int_eq(agent_method_of("/SpiffeWorkloadAPI/FetchX509Bundles"),
-                     METHOD_FETCH_X509_BUNDLES);
-    ck_assert_int_eq(agent_method_of("/grpc.health.v1.Health/Check"), METHOD_HEALTH_CHECK);
-    ck_assert_int_eq(agent_method_of("/grpc.health.v1.Health/Watch"), METHOD_HEALTH_WATCH);
-    ck_assert_int_eq(agent_method_of("/SpiffeWorkloadAPI/FetchJWTSVID"), METHOD_OTHER);
-    ck_assert_int_eq(agent_method_of(""), METHOD_OTHER);
 }
 END_TEST
 
@@ -107,7 +96,6 @@ int main(void)
     tcase_add_loop_test(t, test_an_error_has_one_grpc_code_and_one_series, 0,
                         METRIC_COUNT_OF(outcomes));
     tcase_add_test(t, test_what_ends_a_live_stream_lets_the_client_come_back);
-    tcase_add_test(t, test_methods_are_known_by_path);
     tcase_add_test(t, test_refused_connections_are_counted_by_reason);
     suite_add_tcase(s, t);
     return run_suite(s);
