@@ -1,6 +1,6 @@
 #include "agent/attest/proc.h"
 
-#include "common/base/mem.h"
+#include "common/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* 65,536 groups (the kernel's limit) of up to 11 bytes, and the rest of the file. */
-enum { STATUS_MAX = 1024 * 1024, STATUS_FIRST = 8 * 1024 };
+enum { STATUS_MAX = 1024 * 1024 };
 
 bool file_id_eq(const struct file_id *a, const struct file_id *b)
 {
@@ -92,52 +92,20 @@ err_t proc_parse_groups(struct slice text, gid_t *out, size_t max, size_t *ret_c
     return ERR_OK;
 }
 
-/* Reads on until the end; `text` grows to twice its size when full. */
-static err_t read_all(int fd, char **text, size_t *ret_len, pid_t pid, struct why *why)
-{
-    size_t len = 0, cap = STATUS_FIRST;
-    for (;;) {
-        ssize_t n = read(fd, *text + len, cap - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return fail(why, pid, "status");
-        if (n == 0)
-            break;
-        len += (size_t)n;
-        if (len < cap)
-            continue;
-        char *more = cap < STATUS_MAX ? mem_resize(*text, cap * 2) : NULL;
-        if (more == NULL)
-            return why_set(why, ERR_LIMIT, "status of process %d is too long", (int)pid);
-        *text = more;
-        cap *= 2;
-    }
-    *ret_len = len;
-    return ERR_OK;
-}
-
 err_t proc_groups(pid_t pid, gid_t *out, size_t max, size_t *ret_count, struct why *why)
 {
     char path[64];
+    struct buf text;
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    char *text = mem_alloc(STATUS_FIRST);
-    if (text == NULL)
-        return why_set(why, ERR_NO_MEMORY, "no memory");
-    err_t err = ERR_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        err = fail(why, pid, "status");
-        goto out;
-    }
-    size_t len = 0;
-    err = read_all(fd, &text, &len, pid, why);
+    buf_init(&text, STATUS_MAX);
+    err_t err = file_read(path, NULL, &text, why);
     if (err == ERR_OK)
-        err = proc_parse_groups(slice_of(text, len), out, max, ret_count, why);
-out:
-    if (fd >= 0)
-        close(fd);
-    mem_free(text);
+        err = proc_parse_groups(buf_slice(&text), out, max, ret_count, why);
+    else if (err == ERR_IO)
+        err = fail(why, pid, "status");
+    else if (err == ERR_TOO_LARGE)
+        err = why_set(why, ERR_LIMIT, "status of process %d is too long", (int)pid);
+    buf_done(&text);
     return err;
 }
 
@@ -145,13 +113,9 @@ void proc_comm(pid_t pid, char out[static PROC_COMM_MAX])
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, out, PROC_COMM_MAX - 1) : 0;
-    if (fd >= 0)
-        close(fd);
+    ssize_t n = file_peek(path, out, PROC_COMM_MAX);
     if (n > 0 && out[n - 1] == '\n')
-        n--;
-    out[n > 0 ? n : 0] = '\0';
+        out[n - 1] = '\0';
 }
 
 err_t proc_exe_path(pid_t pid, char ret_path[static PATH_MAX], struct why *why)

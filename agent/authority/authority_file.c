@@ -1,13 +1,11 @@
 #include "agent/authority/authority_file.h"
 
-#include "common/base/mem.h"
+#include "common/base/file.h"
 #include "common/encode/pem.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const char magic[] = "spindle-authority ";
@@ -107,63 +105,35 @@ err_t authority_file_parse(struct slice text, struct authority_cert *ret, struct
     return err;
 }
 
-static err_t check_mode(int fd, struct why *why)
+static err_t check_mode(const char *path, const struct stat *st, struct why *why)
 {
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return why_errno(why, ERR_IO, "cannot look at the file");
-    if (!S_ISREG(st.st_mode))
+    (void)path;
+    if (!S_ISREG(st->st_mode))
         return why_set(why, ERR_PARSE, "expected a file, found something else");
-    if (st.st_uid != geteuid())
+    if (st->st_uid != geteuid())
         return why_set(why, ERR_FILE_MODE,
                        "it belongs to user %u, the agent runs as user %u: "
                        "chown it, and take the key as known to that user",
-                       (unsigned)st.st_uid, (unsigned)geteuid());
-    if ((st.st_mode & 077) != 0)
+                       (unsigned)st->st_uid, (unsigned)geteuid());
+    if ((st->st_mode & 077) != 0)
         return why_set(why, ERR_FILE_MODE,
                        "expected mode 0600, found %04o: chmod 600, and take "
                        "the key as known to others",
-                       (unsigned)(st.st_mode & 07777));
-    if (st.st_size > (off_t)AUTHORITY_FILE_MAX)
+                       (unsigned)(st->st_mode & 07777));
+    if (st->st_size > (off_t)AUTHORITY_FILE_MAX)
         return damaged(why, "it is too large");
     return ERR_OK;
-}
-
-static err_t read_whole(int fd, struct buf *text, struct why *why)
-{
-    err_t err = buf_reserve(text, AUTHORITY_FILE_MAX);
-    if (err != ERR_OK)
-        return why_set(why, err, "no memory to read the file");
-    for (;;) {
-        ssize_t n = read(fd, text->data + text->len, text->cap - text->len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return why_errno(why, ERR_IO, "cannot read the file");
-        if (n == 0)
-            return ERR_OK;
-        text->len += (size_t)n;
-    }
 }
 
 err_t authority_file_read(const char *path, struct authority_cert *ret, struct why *why)
 {
     struct buf text;
     buf_init_secret(&text, AUTHORITY_FILE_MAX);
-    err_t err = ERR_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT)
+    err_t err = file_read(path, check_mode, &text, why);
+    if (err == ERR_IO && errno == ENOENT)
         err = why_set(why, ERR_NOT_FOUND, "no such file");
-    else if (fd < 0)
-        err = why_errno(why, ERR_IO, "cannot open the file");
-    if (err == ERR_OK)
-        err = check_mode(fd, why);
-    if (err == ERR_OK)
-        err = read_whole(fd, &text, why);
     if (err == ERR_OK)
         err = authority_file_parse(buf_slice(&text), ret, why);
-    if (fd >= 0)
-        close(fd);
     buf_wipe(&text);
     return err == ERR_OK ? ERR_OK : why_add(why, err, "%s", path);
 }
@@ -184,66 +154,28 @@ static err_t compose(struct slice cert_der, const struct key *key, struct buf *t
     return buf_append(text, sum, SUM_LINE_LEN);
 }
 
-static err_t write_whole(int fd, struct slice text, const char *path, struct why *why)
+static err_t replace(const char *dir, const char *name, struct slice text, struct why *why)
 {
-    while (text.len > 0) {
-        ssize_t n = write(fd, text.data, text.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return why_errno(why, ERR_IO, "cannot write %s", path);
-        text = slice_of(text.data + n, text.len - (size_t)n);
-    }
-    if (fsync(fd) != 0)
-        return why_errno(why, ERR_IO, "cannot sync %s", path);
-    return ERR_OK;
-}
-
-static err_t sync_dir(const char *dir, struct why *why)
-{
-    int fd = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
-    if (fd < 0)
-        return why_errno(why, ERR_IO, "cannot open %s", dir);
-    err_t err = fsync(fd) == 0 ? ERR_OK : why_errno(why, ERR_IO, "cannot sync %s", dir);
-    close(fd);
-    return err;
-}
-
-/* What a crash left of an earlier try is in nobody's way. */
-static err_t write_new(const char *path, struct slice text, struct why *why)
-{
-    if (unlink(path) != 0 && errno != ENOENT)
-        return why_errno(why, ERR_IO, "cannot remove %s", path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return why_errno(why, ERR_IO, "cannot make %s", path);
-    err_t err = write_whole(fd, text, path, why);
-    if (close(fd) != 0 && err == ERR_OK)
-        err = why_errno(why, ERR_IO, "cannot write %s", path);
+    int folder = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (folder < 0)
+        return why_errno(why, ERR_IO, "cannot open the folder");
+    err_t err = file_replace(folder, name, text, 0600, NULL, why);
+    if (err == ERR_OK && fsync(folder) != 0)
+        err = why_errno(why, ERR_IO, "cannot sync the folder");
+    close(folder);
     return err;
 }
 
 err_t authority_file_write(const char *dir, const char *name, struct slice cert_der,
                            const struct key *key, struct why *why)
 {
-    char path[PATH_MAX], temp[PATH_MAX];
-    int len = snprintf(path, sizeof path, "%s/%s", dir, name);
-    int temp_len = snprintf(temp, sizeof temp, "%s/.%s.new", dir, name);
-    if (len >= PATH_MAX || temp_len >= PATH_MAX)
-        return why_set(why, ERR_TOO_LARGE, "the path of the authority's files is too long");
     struct buf text;
     buf_init_secret(&text, AUTHORITY_FILE_MAX);
     err_t err = compose(cert_der, key, &text);
     if (err != ERR_OK)
-        why_set(why, err, "cannot compose %s", path);
-    if (err == ERR_OK)
-        err = write_new(temp, buf_slice(&text), why);
-    if (err == ERR_OK && rename(temp, path) != 0)
-        err = why_errno(why, ERR_IO, "cannot rename %s to %s", temp, path);
-    if (err == ERR_OK)
-        err = sync_dir(dir, why);
+        why_set(why, err, "cannot compose %s: %s", name, err_text(err));
     else
-        unlink(temp);
+        err = replace(dir, name, buf_slice(&text), why);
     buf_wipe(&text);
-    return err;
+    return err == ERR_OK ? ERR_OK : why_add(why, err, "%s", dir);
 }

@@ -1,6 +1,6 @@
 #include "agent/caller/peer.h"
 
-#include "common/base/slice.h"
+#include "common/base/file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,15 +25,9 @@ static err_t proc_read(pid_t pid, const char *name, char out[static PROC_TEXT_MA
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return why_errno(why, ERR_ATTESTATION, "cannot open %s", path);
-    ssize_t n = read(fd, out, PROC_TEXT_MAX - 1);
-    err_t err = n > 0 ? ERR_OK : why_errno(why, ERR_ATTESTATION, "cannot read %s", path);
-    close(fd);
-    if (err == ERR_OK)
-        out[n] = '\0';
-    return err;
+    return file_peek(path, out, PROC_TEXT_MAX) > 0
+               ? ERR_OK
+               : why_errno(why, ERR_ATTESTATION, "cannot read %s", path);
 }
 
 /* Field 22 of /proc/PID/stat. The second field is the process's name, which may hold blanks and

@@ -1,33 +1,23 @@
 #include "agent/revoke/revocation_file.h"
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct revocation_file {
-    char dir[PATH_MAX], path[PATH_MAX], next[PATH_MAX]; /* next: what becomes path by a rename */
-    int fd;
+    char path[PATH_MAX];
+    int folder, fd;
     uint64_t len;
     bool has_tail;     /* bytes of a failed append may be behind len */
     bool dir_unsynced; /* a power loss may bring the replaced file back */
 };
 
-static err_t sync_dir(struct revocation_file *f, struct why *why)
-{
-    int fd = open(f->dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
-    if (fd < 0)
-        return why_errno(why, ERR_IO, "cannot open %s", f->dir);
-    err_t err = fsync(fd) == 0 ? ERR_OK : why_errno(why, ERR_IO, "cannot sync %s", f->dir);
-    close(fd);
-    f->dir_unsynced = err != ERR_OK;
-    return err;
-}
+static const char file_name[] = "revocations";
 
 static err_t check_mode(const char *path, int fd, uint64_t *ret_len, struct why *why)
 {
@@ -45,13 +35,16 @@ static err_t check_mode(const char *path, int fd, uint64_t *ret_len, struct why 
     return ERR_OK;
 }
 
-static err_t set_paths(struct revocation_file *f, const char *dir, struct why *why)
+static err_t open_both(struct revocation_file *f, const char *dir, struct why *why)
 {
-    if (snprintf(f->dir, sizeof f->dir, "%s", dir) >= PATH_MAX ||
-        snprintf(f->path, sizeof f->path, "%s/revocations", dir) >= PATH_MAX ||
-        snprintf(f->next, sizeof f->next, "%s/.revocations.new", dir) >= PATH_MAX)
+    if (snprintf(f->path, sizeof f->path, "%s/%s", dir, file_name) >= PATH_MAX)
         return why_set(why, ERR_CONFIG, "data_dir is longer than a path may be");
-    return ERR_OK;
+    f->folder = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (f->folder < 0)
+        return why_errno(why, ERR_IO, "cannot open %s", dir);
+    f->fd = openat(f->folder, file_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return f->fd < 0 ? why_errno(why, ERR_IO, "cannot open %s", f->path)
+                     : check_mode(f->path, f->fd, &f->len, why);
 }
 
 err_t revocation_file_open(const char *dir, struct revocation_file **ret, struct why *why)
@@ -59,14 +52,9 @@ err_t revocation_file_open(const char *dir, struct revocation_file **ret, struct
     struct revocation_file *f = mem_alloc(sizeof *f);
     if (f == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for the journal of revocations");
-    f->fd = -1;
+    f->folder = f->fd = -1;
     f->dir_unsynced = true; /* until the first append: it may just have been made */
-    err_t err = set_paths(f, dir, why);
-    if (err == ERR_OK) {
-        f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        err = f->fd < 0 ? why_errno(why, ERR_IO, "cannot open %s", f->path)
-                        : check_mode(f->path, f->fd, &f->len, why);
-    }
+    err_t err = open_both(f, dir, why);
     if (err != ERR_OK) {
         revocation_file_close(f);
         return err;
@@ -81,6 +69,8 @@ void revocation_file_close(struct revocation_file *f)
         return;
     if (f->fd >= 0)
         close(f->fd);
+    if (f->folder >= 0)
+        close(f->folder);
     mem_free(f);
 }
 
@@ -123,18 +113,10 @@ err_t revocation_file_cut(struct revocation_file *f, uint64_t len, struct why *w
     return ERR_OK;
 }
 
-static err_t write_at(int fd, struct slice bytes, uint64_t at, const char *path, struct why *why)
+static bool sync_folder(struct revocation_file *f)
 {
-    while (bytes.len > 0) {
-        ssize_t n = pwrite(fd, bytes.data, bytes.len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return why_errno(why, ERR_IO, "cannot write %s", path);
-        bytes = slice_of(bytes.data + n, bytes.len - (size_t)n);
-        at += (uint64_t)n;
-    }
-    return fdatasync(fd) == 0 ? ERR_OK : why_errno(why, ERR_IO, "cannot sync %s", path);
+    f->dir_unsynced = f->dir_unsynced && fsync(f->folder) != 0;
+    return !f->dir_unsynced;
 }
 
 err_t revocation_file_append(struct revocation_file *f, struct slice bytes, struct why *why)
@@ -144,9 +126,9 @@ err_t revocation_file_append(struct revocation_file *f, struct slice bytes, stru
         if (err != ERR_OK)
             return err;
     }
-    err_t err = write_at(f->fd, bytes, f->len, f->path, why);
-    if (err == ERR_OK && f->dir_unsynced)
-        err = sync_dir(f, why);
+    err_t err = ERR_OK;
+    if (file_write_at(f->fd, bytes, f->len) != ERR_OK || fdatasync(f->fd) != 0 || !sync_folder(f))
+        err = why_errno(why, ERR_IO, "cannot write %s", f->path);
     if (err == ERR_OK)
         f->len += bytes.len;
     else
@@ -156,24 +138,15 @@ err_t revocation_file_append(struct revocation_file *f, struct slice bytes, stru
 
 err_t revocation_file_replace(struct revocation_file *f, struct slice bytes, struct why *why)
 {
-    if (unlink(f->next) != 0 && errno != ENOENT)
-        return why_errno(why, ERR_IO, "cannot remove %s", f->next);
-    int fd = open(f->next, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return why_errno(why, ERR_IO, "cannot make %s", f->next);
-    err_t err = write_at(fd, bytes, 0, f->next, why);
-    if (err == ERR_OK && rename(f->next, f->path) != 0)
-        err = why_errno(why, ERR_IO, "cannot rename %s to %s", f->next, f->path);
-    if (err != ERR_OK) {
-        close(fd);
-        unlink(f->next);
+    int fd = -1;
+    err_t err = file_replace(f->folder, file_name, bytes, 0600, &fd, why);
+    if (err != ERR_OK)
         return err;
-    }
     close(f->fd);
     f->fd = fd;
     f->len = bytes.len;
     f->has_tail = false;
     f->dir_unsynced = true;
-    (void)sync_dir(f, NULL); /* both files say the same; the next append insists */
+    (void)sync_folder(f); /* both files say the same; the next append insists */
     return ERR_OK;
 }

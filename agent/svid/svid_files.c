@@ -1,11 +1,11 @@
 #include "agent/svid/svid_files.h"
 
+#include "common/base/file.h"
 #include "common/encode/der.h"
 #include "common/encode/pem.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,42 +28,6 @@ err_t svid_files_pem(struct buf *out, struct slice ders)
     return ERR_OK;
 }
 
-static err_t write_all(int fd, struct slice bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t n = write(fd, bytes.data, bytes.len);
-        if (n < 0 && errno != EINTR)
-            return ERR_IO;
-        if (n > 0)
-            bytes = slice_of(bytes.data + n, bytes.len - (size_t)n);
-    }
-    return ERR_OK;
-}
-
-/* Through a new file and a rename, so that a reader never sees half of it and a key never lies in a
- * file that others could already have open. */
-static err_t replace(int folder, const char *name, struct slice bytes, mode_t mode, struct why *why)
-{
-    char fresh[NAME_MAX];
-    snprintf(fresh, sizeof fresh, ".%s.new", name);
-    if (unlinkat(folder, fresh, 0) != 0 && errno != ENOENT)
-        return why_errno(why, ERR_IO, "%s", fresh);
-    int fd = openat(folder, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0)
-        return why_errno(why, ERR_IO, "%s", fresh);
-    err_t err = write_all(fd, bytes);
-    if (err == ERR_OK && (fchmod(fd, mode) != 0 || fsync(fd) != 0))
-        err = ERR_IO;
-    if (err != ERR_OK)
-        err = why_errno(why, ERR_IO, "%s", fresh);
-    close(fd);
-    if (err == ERR_OK && renameat(folder, fresh, folder, name) != 0)
-        err = why_errno(why, ERR_IO, "%s", name);
-    if (err != ERR_OK)
-        unlinkat(folder, fresh, 0);
-    return err;
-}
-
 static err_t write_certificates(int folder, const char *name, struct slice ders, struct why *why)
 {
     struct buf pem;
@@ -72,7 +36,7 @@ static err_t write_certificates(int folder, const char *name, struct slice ders,
     if (err != ERR_OK)
         why_set(why, err, "%s: %s", name, err_text(err));
     else
-        err = replace(folder, name, buf_slice(&pem), MODE_PUBLIC, why);
+        err = file_replace(folder, name, buf_slice(&pem), MODE_PUBLIC, NULL, why);
     buf_done(&pem);
     return err;
 }
@@ -85,7 +49,7 @@ static err_t write_key(int folder, const char *name, struct slice pkcs8, struct 
     if (err != ERR_OK)
         why_set(why, err, "%s: %s", name, err_text(err));
     else
-        err = replace(folder, name, buf_slice(&pem), MODE_SECRET, why);
+        err = file_replace(folder, name, buf_slice(&pem), MODE_SECRET, NULL, why);
     buf_wipe(&pem);
     return err;
 }

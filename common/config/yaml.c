@@ -1,16 +1,10 @@
 #include "common/config/yaml.h"
 
-#include "common/base/buf.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
-#include <unistd.h>
 #include <yaml.h>
-
-#define PIPE_WAIT_MS 1000
 
 /* A node with its key and text behind it in one allocation; all of a document hang in one list. */
 struct owned_node {
@@ -327,55 +321,16 @@ err_t yaml_of_text(struct slice text, struct yaml **ret)
     return ERR_OK;
 }
 
-/* A pipe whose writer is slow is waited for; one that never writes holds nobody up. */
-static err_t await_bytes(int fd, const char *path, struct why *why)
-{
-    struct pollfd pipe = {.fd = fd, .events = POLLIN};
-    int ready = poll(&pipe, 1, PIPE_WAIT_MS);
-    if (ready > 0 || (ready < 0 && errno == EINTR))
-        return ERR_OK;
-    return why_set(why, ERR_IO,
-                   "%s: cannot be read: it is a pipe, and nobody wrote to it for %d ms", path,
-                   PIPE_WAIT_MS);
-}
-
-static err_t read_all(int fd, const char *path, struct buf *ret, struct why *why)
-{
-    for (;;) {
-        err_t err = buf_reserve(ret, ret->max - ret->len < 4096 ? ret->max - ret->len : 4096);
-        if (err != ERR_OK)
-            return why_set(why, err, "reading %s", path);
-        ssize_t n = read(fd, ret->data + ret->len, ret->cap - ret->len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN) {
-            err = await_bytes(fd, path, why);
-            if (err != ERR_OK)
-                return err;
-            continue;
-        }
-        if (n < 0)
-            return why_errno(why, ERR_IO, "%s: cannot be read", path);
-        if (n == 0)
-            return ERR_OK;
-        ret->len += (size_t)n;
-        if (ret->len == ret->max)
-            return why_set(why, ERR_TOO_LARGE, "%s: larger than %zu bytes", path, ret->max - 1);
-    }
-}
-
 err_t yaml_read_file(const char *path, const struct yaml_options *opt, struct yaml **ret,
                      struct why *why)
 {
     struct buf text;
     size_t max = opt != NULL && opt->max_bytes > 0 ? opt->max_bytes : YAML_BYTES_DEFAULT;
-    buf_init(&text, max + 1);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO must not hold us */
-    if (fd < 0)
-        return why_errno(why, ERR_IO, "%s: cannot be read", path);
-    err_t err = read_all(fd, path, &text, why);
-    close(fd);
-    if (err == ERR_OK)
+    buf_init(&text, max);
+    err_t err = file_read(path, NULL, &text, why);
+    if (err != ERR_OK)
+        why_add(why, err, err == ERR_TOO_LARGE ? "%s" : "%s: cannot be read", path);
+    else
         err = yaml_parse(path, buf_slice(&text), opt, ret, why);
     buf_done(&text);
     return err;

@@ -1,5 +1,6 @@
 #include "common/metric/process_metrics.h"
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 
@@ -18,23 +19,12 @@ struct process_metrics {
     DIR *fds;                /* owned: /proc/self/fd */
 };
 
-/* Up to size - 1 bytes of a small file of /proc, ended by NUL. */
-static bool read_text(const char *path, char *out, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, out, size - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    out[n > 0 ? n : 0] = '\0';
-    return n > 0;
-}
-
 /* Clock ticks after boot: field 22 of stat, counted behind the last ')' as the name may hold any.
  */
 static bool read_start_ticks(unsigned long long *ret)
 {
     char text[1024];
-    if (!read_text("/proc/self/stat", text, sizeof text))
+    if (file_peek("/proc/self/stat", text, sizeof text) <= 0)
         return false;
     const char *at = strrchr(text, ')');
     for (int field = 2; at != NULL && field < 22; field++)

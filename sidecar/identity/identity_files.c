@@ -1,13 +1,8 @@
 #include "sidecar/identity/identity_files.h"
 
-#include "common/base/mem.h"
+#include "common/base/file.h"
 #include "common/encode/der.h"
 #include "common/encode/pem.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static err_t stamp_one(const char *path, uint64_t part[static 4], struct why *why)
 {
@@ -40,32 +35,6 @@ bool identity_stamp_eq(const struct identity_stamp *a, const struct identity_sta
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-static err_t read_file(const char *path, struct buf *out, struct why *why)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold the thread */
-    if (fd < 0)
-        return why_errno(why, ERR_IO, "%s", path);
-    err_t err = ERR_OK;
-    for (;;) {
-        err = buf_reserve(out, 4096);
-        if (err != ERR_OK) {
-            why_set(why, err, "%s: larger than %u bytes, or no memory", path, IDENTITY_FILE_MAX);
-            break;
-        }
-        ssize_t n = read(fd, out->data + out->len, 4096);
-        if (n == 0)
-            break;
-        if (n < 0 && errno != EINTR) {
-            err = why_errno(why, ERR_IO, "%s", path);
-            break;
-        }
-        if (n > 0)
-            out->len += (size_t)n;
-    }
-    close(fd);
-    return err;
-}
-
 /* RFC 7468 section 5.1 knows an older word for the same. */
 static bool is_certificate(struct slice label)
 {
@@ -93,9 +62,11 @@ static err_t read_certificates(const char *path, struct pem_unused *unused, stru
     struct buf text, block;
     buf_init_secret(&text, IDENTITY_FILE_MAX); /* a key may stand in the same file */
     buf_init_secret(&block, IDENTITY_FILE_MAX);
-    err_t err = read_file(path, &text, why);
-    if (err != ERR_OK)
+    err_t err = file_read(path, file_check_regular, &text, why);
+    if (err != ERR_OK) {
+        why_add(why, err, "%s", path);
         goto out;
+    }
     struct slice rest = buf_slice(&text);
     for (;;) {
         struct slice label;
