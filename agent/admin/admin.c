@@ -4,13 +4,12 @@
 #include "agent/admin/admin_revoke.h"
 #include "agent/admin/admin_svids.h"
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 
 struct admin {
     struct http_server *server;
     struct admin_sources sources;
-    bool closing;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 static json_t *texts(char *const *items, size_t count)
@@ -89,24 +88,11 @@ err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_so
     return ERR_OK;
 }
 
-static void on_server_closed(void *arg)
-{
-    struct admin *a = arg;
-    void (*done)(void *arg) = a->done;
-    void *done_arg = a->done_arg;
-    mem_free(a);
-    if (done != NULL)
-        done(done_arg);
-}
-
 void admin_close(struct admin *a, void (*done)(void *arg), void *arg)
 {
-    if (a->closing)
+    if (!closing_begin(&a->closing, mem_free, a, done, arg))
         return;
-    a->closing = true;
-    a->done = done;
-    a->done_arg = arg;
     explain_jobs_free(a->sources.explain);
     a->sources.explain = NULL;
-    http_server_close(a->server, on_server_closed, a);
+    http_server_close(a->server, closing_drop, closing_hold(&a->closing));
 }

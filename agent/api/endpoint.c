@@ -4,6 +4,7 @@
 #include "agent/caller/listener.h"
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
+#include "common/loop/closing.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,9 +18,7 @@ struct endpoint {
     struct rpc_server *server;
     struct listener *listener;
     struct log_limits lines; /* of refusals */
-    bool closing;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 /* --- connections ------------------------------------------------------------------------------ */
@@ -134,21 +133,11 @@ size_t endpoint_connections(struct endpoint *e)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void on_last_part(void *arg)
-{
-    struct endpoint *e = arg;
-    void (*done)(void *arg) = e->done;
-    void *done_arg = e->done_arg;
-    mem_free(e);
-    if (done != NULL)
-        done(done_arg);
-}
-
 /* Listener first, then gRPC with all calls, then the table that the calls look into. */
 static void on_server_closed(void *arg)
 {
     struct endpoint *e = arg;
-    connections_close(e->connections, on_last_part, e);
+    connections_close(e->connections, closing_drop, closing_hold(&e->closing));
 }
 
 static void on_listener_closed(void *arg)
@@ -159,11 +148,8 @@ static void on_listener_closed(void *arg)
 
 void endpoint_close(struct endpoint *e, void (*done)(void *arg), void *arg)
 {
-    if (e->closing)
+    if (!closing_begin(&e->closing, mem_free, e, done, arg))
         return;
-    e->closing = true;
-    e->done = done;
-    e->done_arg = arg;
     connections_each(e->connections, on_drain, e);
     listener_close(e->listener, on_listener_closed, e);
 }
@@ -192,12 +178,14 @@ err_t endpoint_open(uv_loop_t *loop, const struct endpoint_options *opt, struct 
     }
     err = rpc_server_open(loop, &events, REQUEST_MAX, &e->server, why);
     if (err != ERR_OK) {
-        connections_close(e->connections, on_last_part, e);
+        closing_begin(&e->closing, mem_free, e, NULL, NULL);
+        on_server_closed(e);
         return err;
     }
     err = listener_open(loop, &accepts, &e->listener, why);
     if (err != ERR_OK) {
-        rpc_server_close(e->server, on_server_closed, e);
+        closing_begin(&e->closing, mem_free, e, NULL, NULL);
+        on_listener_closed(e);
         return err;
     }
     *ret = e;

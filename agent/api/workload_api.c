@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/log/log_limit.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 
@@ -29,8 +30,7 @@ struct workload_api {
     bool postponed; /* some streams are to be attested anew when there is room */
     uv_timer_t tick;
     struct log_limits lines; /* of refusals */
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 /* --- subscribers ------------------------------------------------------------------------------ */
@@ -322,20 +322,16 @@ err_t workload_api_open(uv_loop_t *loop, const struct workload_api_options *opt,
     return ERR_OK;
 }
 
-static void on_tick_closed(uv_handle_t *h)
+static void api_free(void *arg)
 {
-    struct workload_api *w = h->data;
-    void (*done)(void *arg) = w->done;
-    void *arg = w->done_arg;
+    struct workload_api *w = arg;
     audiences_free(w->audiences);
     mem_free(w);
-    done(arg);
 }
 
 void workload_api_close(struct workload_api *w, void (*done)(void *arg), void *arg)
 {
     assert(w->all == NULL);
-    w->done = done;
-    w->done_arg = arg;
-    uv_close((uv_handle_t *)&w->tick, on_tick_closed);
+    if (closing_begin(&w->closing, api_free, w, done, arg))
+        closing_handle(&w->closing, &w->tick);
 }

@@ -5,6 +5,7 @@
 #include "agent/attest/proc.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 #include <unistd.h>
@@ -49,18 +50,14 @@ struct job {
 };
 
 struct attest_unix {
-    uv_prepare_t closer; /* never started: its close callback ends the close */
+    uv_prepare_t closer; /* never started: no close ends before its callback */
     uv_loop_t *loop;
     struct name_cache *names;
     struct exe_hash *hashes;
     struct job *jobs;
     size_t job_count;
     uint64_t last_id;
-    size_t programs; /* thread pool works under way */
-    unsigned open_parts;
-    bool is_closing;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct closing closing; /* held by the thread pool's works */
 };
 
 static void program_free(struct program *p)
@@ -287,8 +284,6 @@ static void program_known(struct job *j, struct program *p)
         finish(j, err, &why);
 }
 
-static void close_step(struct attest_unix *a);
-
 static void after_program_work(uv_work_t *work, int status)
 {
     struct program *p = work->data;
@@ -299,8 +294,7 @@ static void after_program_work(uv_work_t *work, int status)
         program_known(p->job, p);
     }
     program_free(p);
-    a->programs--;
-    close_step(a);
+    closing_drop(&a->closing);
 }
 
 static err_t start_program(struct job *j, struct why *why)
@@ -318,7 +312,7 @@ static err_t start_program(struct job *j, struct why *why)
     assert(code == 0);
     (void)code; /* fails without a callback only */
     j->program = p;
-    j->owner->programs++;
+    closing_hold(&j->owner->closing);
     return ERR_OK;
 }
 
@@ -373,7 +367,7 @@ uint64_t attest_unix_start(struct attest_unix *a, const struct attest_subject *w
                                         const struct why *why),
                            void *arg)
 {
-    assert(!a->is_closing);
+    assert(!a->closing.begun);
     struct why why = {0};
     if (a->job_count >= ATTEST_JOBS_MAX) {
         why_set(&why, ERR_LIMIT, "%zu callers are being attested", a->job_count);
@@ -421,28 +415,6 @@ uint64_t attest_unix_files_read(const struct attest_unix *a)
     return exe_hash_files_read(a->hashes);
 }
 
-static void on_closed(uv_handle_t *handle)
-{
-    struct attest_unix *a = handle->data;
-    void (*closed)(void *arg) = a->closed;
-    void *arg = a->closed_arg;
-    mem_free(a);
-    closed(arg);
-}
-
-static void close_step(struct attest_unix *a)
-{
-    if (a->is_closing && a->open_parts == 0 && a->programs == 0)
-        uv_close((uv_handle_t *)&a->closer, on_closed);
-}
-
-static void on_part_closed(void *arg)
-{
-    struct attest_unix *a = arg;
-    a->open_parts--;
-    close_step(a);
-}
-
 err_t attest_unix_open(uv_loop_t *loop, off_t exe_max, struct attest_unix **ret, struct why *why)
 {
     struct attest_unix *a = mem_alloc(sizeof *a);
@@ -454,27 +426,22 @@ err_t attest_unix_open(uv_loop_t *loop, off_t exe_max, struct attest_unix **ret,
         err = exe_hash_open(loop, exe_max > 0 ? exe_max : EXE_HASH_FILE_MAX, &a->hashes);
     if (err != ERR_OK) {
         if (a->names != NULL)
-            name_cache_close(a->names, mem_free, NULL);
+            name_cache_close(a->names, NULL, NULL);
         mem_free(a);
         return why_set(why, err, "no memory for the attestor");
     }
     uv_prepare_init(loop, &a->closer);
-    a->closer.data = a;
     *ret = a;
     return ERR_OK;
 }
 
 void attest_unix_close(struct attest_unix *a, void (*done)(void *arg), void *arg)
 {
-    if (a->is_closing)
+    if (!closing_begin(&a->closing, mem_free, a, done, arg))
         return;
-    a->is_closing = true;
-    a->closed = done;
-    a->closed_arg = arg;
     while (a->jobs != NULL)
         cancel(a->jobs);
-    a->open_parts = 3; /* this call is the third, so that the end comes once */
-    name_cache_close(a->names, on_part_closed, a);
-    exe_hash_close(a->hashes, on_part_closed, a);
-    on_part_closed(a);
+    closing_handle(&a->closing, &a->closer);
+    name_cache_close(a->names, closing_drop, closing_hold(&a->closing));
+    exe_hash_close(a->hashes, closing_drop, closing_hold(&a->closing));
 }

@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/crypto/sha256.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -37,10 +38,9 @@ struct exe_hash {
     struct job *jobs; /* the first is under way */
     size_t job_count;
     bool is_running;
-    struct job *told; /* its waiters are being called; they may cancel each other, or close */
-    atomic_bool stop; /* the thread pool looks at it between chunks */
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct job *told;       /* its waiters are being called; they may cancel each other, or close */
+    atomic_bool stop;       /* the thread pool looks at it between chunks */
+    struct closing closing; /* held by a work, and while waiters are called */
 };
 
 static void hex_of(const uint8_t *bytes, size_t len, char *out)
@@ -144,18 +144,16 @@ static void job_free(struct job *j)
     mem_free(j);
 }
 
-static void hasher_free(struct exe_hash *h)
+static void hasher_free(void *arg)
 {
+    struct exe_hash *h = arg;
     while (h->jobs != NULL) {
         struct job *next = h->jobs->next;
         job_free(h->jobs);
         h->jobs = next;
     }
     mem_free(h->kept);
-    void (*closed)(void *arg) = h->closed;
-    void *arg = h->closed_arg;
     mem_free(h);
-    closed(arg);
 }
 
 static void tell(struct job *j)
@@ -181,6 +179,7 @@ static void start_next(struct exe_hash *h)
             assert(code == 0);
             (void)code; /* fails without a callback only */
             h->is_running = true;
+            closing_hold(&h->closing);
             h->files_read++;
             return;
         }
@@ -195,22 +194,19 @@ static void after_work(uv_work_t *work, int status)
     struct job *j = work->data;
     struct exe_hash *h = j->owner;
     h->is_running = false;
-    if (h->closed != NULL) {
-        hasher_free(h);
-        return;
+    if (!h->closing.begun) {
+        assert(status == 0);
+        (void)status; /* only a close cancels */
+        h->jobs = j->next;
+        h->job_count--;
+        if (j->err == ERR_OK)
+            keep(h, j);
+        tell(j);
+        job_free(j);
     }
-    assert(status == 0);
-    (void)status; /* only a close cancels */
-    h->jobs = j->next;
-    h->job_count--;
-    if (j->err == ERR_OK)
-        keep(h, j);
-    tell(j);
-    job_free(j);
-    if (h->closed != NULL && !h->is_running)
-        hasher_free(h);
-    else if (h->closed == NULL)
+    if (!h->closing.begun)
         start_next(h);
+    closing_drop(&h->closing);
 }
 
 static void append(struct exe_hash *h, struct job *j)
@@ -315,12 +311,11 @@ err_t exe_hash_open(uv_loop_t *loop, off_t file_max, struct exe_hash **ret)
 
 void exe_hash_close(struct exe_hash *h, void (*done)(void *arg), void *arg)
 {
-    assert(h->closed == NULL);
-    h->closed = done;
-    h->closed_arg = arg;
+    if (!closing_begin(&h->closing, hasher_free, h, done, arg))
+        return;
+    closing_hold(&h->closing);
     atomic_store(&h->stop, true);
     if (h->is_running)
         uv_cancel((uv_req_t *)&h->jobs->work);
-    else if (h->told == NULL)
-        hasher_free(h);
+    closing_drop(&h->closing);
 }

@@ -1,6 +1,7 @@
 #include "agent/attest/name_cache.h"
 
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -45,9 +46,7 @@ struct name_cache {
     struct name_waiter *waiting; /* for a later batch, oldest first */
     struct name_waiter *served;  /* by the batch under way */
     struct batch *batch;
-    bool is_telling; /* within the waiters' callbacks, which may close */
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct closing closing; /* held by a work, and while waiters are called */
 };
 
 /* The thread pool's part. */
@@ -219,22 +218,17 @@ static struct batch *batch_new(struct name_cache *c, const struct name_waiter *w
 /* Each done may wait anew or cancel others, so the list is taken one by one. */
 static void tell_served(struct name_cache *c, err_t err)
 {
-    c->is_telling = true;
     while (c->served != NULL) {
         struct name_waiter *w = c->served;
         c->served = w->next;
         w->done(w->arg, err);
     }
-    c->is_telling = false;
 }
 
-static void cache_free(struct name_cache *c)
+static void cache_free(void *arg)
 {
-    forget_all(c);
-    void (*closed)(void *arg) = c->closed;
-    void *arg = c->closed_arg;
-    mem_free(c);
-    closed(arg);
+    forget_all(arg);
+    mem_free(arg);
 }
 
 /* Moves the oldest waiters over, as many as one batch may have. */
@@ -253,9 +247,10 @@ static void serve_oldest(struct name_cache *c)
 
 static void after_work(uv_work_t *work, int status);
 
-/* Starts the next batch, or ends the close. */
+/* Starts the next batch. */
 static void start(struct name_cache *c)
 {
+    closing_hold(&c->closing);
     while (c->batch == NULL && c->waiting != NULL && c->served == NULL) {
         serve_oldest(c);
         c->batch = batch_new(c, c->served);
@@ -263,12 +258,12 @@ static void start(struct name_cache *c)
             int code = uv_queue_work(c->loop, &c->batch->work, on_work, after_work);
             assert(code == 0);
             (void)code; /* fails without a callback only */
-            return;
+            closing_hold(&c->closing);
+            break;
         }
         tell_served(c, ERR_NO_MEMORY);
     }
-    if (c->closed != NULL && c->batch == NULL && !c->is_telling)
-        cache_free(c);
+    closing_drop(&c->closing);
 }
 
 static void batch_ended(struct name_cache *c)
@@ -279,11 +274,12 @@ static void batch_ended(struct name_cache *c)
     c->batch = NULL;
     tell_served(c, ERR_OK);
     start(c);
+    closing_drop(&c->closing);
 }
 
 void name_cache_wait(struct name_cache *c, struct name_waiter *w)
 {
-    assert(c->closed == NULL);
+    assert(!c->closing.begun);
     w->next = NULL;
     struct name_waiter **tail = &c->waiting;
     while (*tail != NULL)
@@ -321,13 +317,12 @@ err_t name_cache_open(uv_loop_t *loop, struct name_cache **ret)
 
 void name_cache_close(struct name_cache *c, void (*done)(void *arg), void *arg)
 {
-    assert(c->closed == NULL && c->waiting == NULL && c->served == NULL);
-    c->closed = done;
-    c->closed_arg = arg;
+    assert(c->waiting == NULL && c->served == NULL);
+    if (!closing_begin(&c->closing, cache_free, c, done, arg))
+        return;
     if (c->batch != NULL)
         uv_cancel((uv_req_t *)&c->batch->work);
-    else
-        start(c);
+    start(c); /* nothing: without a batch that is the end */
 }
 
 static void after_work(uv_work_t *work, int status)

@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -22,8 +23,7 @@ struct issuer {
     struct authority *authority;
     uv_timer_t timer;
     uint64_t failed_ns; /* when a new intermediate could not be made; 0: not since the last one */
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 static void on_due(uv_timer_t *timer);
@@ -103,19 +103,15 @@ err_t issuer_open(uv_loop_t *loop, const struct issuer_options *opt, struct issu
     return ERR_OK;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void issuer_free(void *arg)
 {
-    struct issuer *i = handle->data;
-    void (*done)(void *arg) = i->done;
-    void *arg = i->done_arg;
+    struct issuer *i = arg;
     authority_close(i->authority);
     mem_free(i);
-    done(arg);
 }
 
 void issuer_close(struct issuer *i, void (*done)(void *arg), void *arg)
 {
-    i->done = done;
-    i->done_arg = arg;
-    uv_close((uv_handle_t *)&i->timer, on_timer_closed);
+    if (closing_begin(&i->closing, issuer_free, i, done, arg))
+        closing_handle(&i->closing, &i->timer);
 }

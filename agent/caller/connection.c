@@ -2,6 +2,7 @@
 
 #include "agent/caller/exit_watch.h"
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 #include <string.h>
@@ -31,10 +32,7 @@ struct connections {
     struct user *users[USER_BUCKETS];
     struct exit_watch *exits;
     uv_timer_t sweep;
-    bool closing;
-    int parts;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 /* --- users ------------------------------------------------------------------------------------ */
@@ -93,7 +91,7 @@ static void idle_add(struct connection *c)
     if (c->idle_next != NULL)
         c->idle_next->idle_prev = c;
     t->idle = c;
-    if (!t->closing && !uv_is_active((uv_handle_t *)&t->sweep))
+    if (!t->closing.begun && !uv_is_active((uv_handle_t *)&t->sweep))
         uv_timer_start(&t->sweep, on_sweep, SWEEP_MS, 0);
 }
 
@@ -312,27 +310,6 @@ static void on_process_exit(void *arg, void *subject)
     t->opt.on_exit(t->opt.arg, c);
 }
 
-static void part_closed(struct connections *t)
-{
-    if (--t->parts > 0)
-        return;
-    void (*done)(void *arg) = t->done;
-    void *arg = t->done_arg;
-    mem_free(t->by_fd);
-    mem_free(t);
-    done(arg);
-}
-
-static void on_sweep_closed(uv_handle_t *h)
-{
-    part_closed(h->data);
-}
-
-static void on_exits_closed(void *arg)
-{
-    part_closed(arg);
-}
-
 err_t connections_open(uv_loop_t *loop, const struct connection_options *opt,
                        struct connections **ret, struct why *why)
 {
@@ -349,21 +326,24 @@ err_t connections_open(uv_loop_t *loop, const struct connection_options *opt,
     assert(rc == 0);
     (void)rc;
     t->sweep.data = t;
-    t->parts = 2;
     *ret = t;
     return ERR_OK;
 }
 
+static void connections_free(void *arg)
+{
+    struct connections *t = arg;
+    mem_free(t->by_fd);
+    mem_free(t);
+}
+
 void connections_close(struct connections *t, void (*done)(void *arg), void *arg)
 {
-    if (t->closing)
+    if (!closing_begin(&t->closing, connections_free, t, done, arg))
         return;
-    t->closing = true;
-    t->done = done;
-    t->done_arg = arg;
     for (size_t i = 0; i < t->slots; i++)
         if (t->by_fd[i] != NULL)
             drop(t, t->by_fd[i]);
-    uv_close((uv_handle_t *)&t->sweep, on_sweep_closed);
-    exit_watch_close(t->exits, on_exits_closed, t);
+    closing_handle(&t->closing, &t->sweep);
+    exit_watch_close(t->exits, closing_drop, closing_hold(&t->closing));
 }

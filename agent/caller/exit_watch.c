@@ -1,6 +1,7 @@
 #include "agent/caller/exit_watch.h"
 
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 #include <sys/epoll.h>
@@ -13,8 +14,7 @@ struct exit_watch {
     uv_poll_t poll;
     void (*on_exit)(void *arg, void *subject);
     void *arg;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 /* One event at a time: on_exit may remove the subject of any other. */
@@ -56,23 +56,17 @@ err_t exit_watch_open(uv_loop_t *loop, void (*on_exit)(void *arg, void *subject)
     return ERR_OK;
 }
 
-static void on_poll_closed(uv_handle_t *h)
+static void watch_free(void *arg)
 {
-    struct exit_watch *w = h->data;
-    void (*done)(void *arg) = w->done;
-    void *arg = w->done_arg;
+    struct exit_watch *w = arg;
     close(w->epoll_fd);
     mem_free(w);
-    done(arg);
 }
 
 void exit_watch_close(struct exit_watch *w, void (*done)(void *arg), void *arg)
 {
-    if (uv_is_closing((uv_handle_t *)&w->poll))
-        return;
-    w->done = done;
-    w->done_arg = arg;
-    uv_close((uv_handle_t *)&w->poll, on_poll_closed);
+    if (closing_begin(&w->closing, watch_free, w, done, arg))
+        closing_handle(&w->closing, &w->poll);
 }
 
 err_t exit_watch_add(struct exit_watch *w, int pidfd, void *subject, struct why *why)

@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/loop/acceptor.h"
+#include "common/loop/closing.h"
 #include "common/loop/unix_socket.h"
 
 #include <errno.h>
@@ -16,8 +17,7 @@ struct listener {
     struct unix_socket socket; /* its fd is the acceptor's */
     struct acceptor *acceptor;
     struct listener_options opt;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 /* --- the path --------------------------------------------------------------------------------- */
@@ -104,21 +104,10 @@ err_t listener_open(uv_loop_t *loop, const struct listener_options *opt, struct 
     return ERR_OK;
 }
 
-static void on_acceptor_closed(void *arg)
-{
-    struct listener *l = arg;
-    void (*done)(void *arg) = l->done;
-    void *done_arg = l->done_arg;
-    mem_free(l);
-    done(done_arg);
-}
-
 void listener_close(struct listener *l, void (*done)(void *arg), void *arg)
 {
-    if (l->done != NULL)
+    if (!closing_begin(&l->closing, mem_free, l, done, arg))
         return;
-    l->done = done;
-    l->done_arg = arg;
     unix_socket_unlink(&l->socket);
-    acceptor_close(l->acceptor, on_acceptor_closed, l);
+    acceptor_close(l->acceptor, closing_drop, closing_hold(&l->closing));
 }

@@ -2,6 +2,7 @@
 
 #include "agent/entry/entry_advice.h"
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 #include "common/loop/file_watch.h"
 
 #include <assert.h>
@@ -31,10 +32,7 @@ struct reload {
     struct reading *reading; /* under way, or NULL */
     uint64_t stamp;          /* of what was read last */
     bool again, again_forced;
-    bool closing;
-    bool watch_closed;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 /* --- stamps ----------------------------------------------------------------------------------- */
@@ -142,16 +140,6 @@ static void on_work(uv_work_t *work)
 
 static void start(struct reload *r, bool forced);
 
-static void finish_close(struct reload *r)
-{
-    if (!r->closing || !r->watch_closed || r->reading != NULL)
-        return;
-    void (*done)(void *arg) = r->done;
-    void *arg = r->done_arg;
-    mem_free(r);
-    done(arg);
-}
-
 static void hand_over(struct reload *r, struct reading *g)
 {
     r->stamp = g->stamp;
@@ -173,20 +161,19 @@ static void on_worked(uv_work_t *work, int status)
     struct reading *g = work->data;
     struct reload *r = g->owner;
     r->reading = NULL;
-    if (!r->closing && status == 0)
+    if (!r->closing.begun && status == 0)
         hand_over(r, g);
     reading_free(g);
-    if (r->closing) {
-        finish_close(r);
-    } else if (r->again) {
+    if (r->again) {
         r->again = false;
         start(r, r->again_forced);
     }
+    closing_drop(&r->closing);
 }
 
 static void start(struct reload *r, bool forced)
 {
-    if (r->closing)
+    if (r->closing.begun)
         return;
     if (r->reading != NULL) {
         r->again_forced = forced || (r->again && r->again_forced);
@@ -205,6 +192,7 @@ static void start(struct reload *r, bool forced)
     assert(rc == 0);
     (void)rc;
     r->reading = g;
+    closing_hold(&r->closing);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -248,21 +236,11 @@ err_t reload_open(uv_loop_t *loop, const struct reload_options *opt, struct relo
     return ERR_OK;
 }
 
-static void on_watch_closed(void *arg)
-{
-    struct reload *r = arg;
-    r->watch_closed = true;
-    finish_close(r);
-}
-
 void reload_close(struct reload *r, void (*done)(void *arg), void *arg)
 {
-    if (r->closing)
+    if (!closing_begin(&r->closing, mem_free, r, done, arg))
         return;
-    r->closing = true;
-    r->done = done;
-    r->done_arg = arg;
     if (r->reading != NULL)
         uv_cancel((uv_req_t *)&r->reading->work);
-    file_watch_close(r->watch, on_watch_closed, r);
+    file_watch_close(r->watch, closing_drop, closing_hold(&r->closing));
 }

@@ -222,7 +222,7 @@ static void appended(struct revoker *r)
     err_t err = revocation_feed_change(r->feed, &change, now_s(r), &why);
     if (err != ERR_OK)
         why_add(&why, err, "recorded, but sidecars do not see all of it yet");
-    if (!r->is_closing)
+    if (!r->closing.begun)
         r->opt.on_change(r->opt.arg, &change);
     finish(r, err, &why);
 }
@@ -252,7 +252,7 @@ static void after_pool(uv_work_t *work, int status)
         rewritten(r);
     else
         appended(r);
-    if (r->is_closing)
+    if (r->closing.begun)
         close_now(r);
     else
         start_next(r);
@@ -296,7 +296,7 @@ static err_t enqueue(struct revoker *r, const struct revoker_request *req, revok
     struct revoker_op *op = mem_alloc(sizeof *op);
     if (op == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory to revoke; nothing was changed");
-    err_t err = r->is_closing ? why_set(why, ERR_DRAINING, "the agent is stopping") : ERR_OK;
+    err_t err = r->closing.begun ? why_set(why, ERR_DRAINING, "the agent is stopping") : ERR_OK;
     if (err == ERR_OK && r->waiting >= REVOKER_WAITING_MAX)
         err = why_set(why, ERR_LIMIT, "%d revocations wait for the disk already; try again",
                       REVOKER_WAITING_MAX);
@@ -428,8 +428,9 @@ static void on_recorded_issuer(void *arg, const uint8_t issuer[RECORD_ISSUER_LEN
     revocation_feed_issuer(r->feed, issuer, now + ENTRY_TTL_MAX_S, now);
 }
 
-static void free_all(struct revoker *r)
+static void free_all(void *arg)
 {
+    struct revoker *r = arg;
     revocation_feed_free(r->feed);
     revocation_file_close(r->file);
     revocation_set_free(r->set);
@@ -487,30 +488,17 @@ err_t revoker_open(uv_loop_t *loop, const struct revoker_options *opt, struct re
 
 /* --- closing ---------------------------------------------------------------------------------- */
 
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct revoker *r = handle->data;
-    void (*closed)(void *arg) = r->closed;
-    void *arg = r->closed_arg;
-    free_all(r);
-    closed(arg);
-}
-
 static void close_now(struct revoker *r)
 {
     struct why why = {.err = ERR_OK};
     why_set(&why, ERR_DRAINING, "the agent is stopping; nothing was changed");
     while (r->first != NULL)
         finish(r, ERR_DRAINING, &why);
-    uv_close((uv_handle_t *)&r->timer, on_timer_closed);
+    closing_handle(&r->closing, &r->timer);
 }
 
 void revoker_close(struct revoker *r, void (*done)(void *arg), void *arg)
 {
-    assert(!r->is_closing);
-    r->is_closing = true;
-    r->closed = done;
-    r->closed_arg = arg;
-    if (!r->is_working)
+    if (closing_begin(&r->closing, free_all, r, done, arg) && !r->is_working)
         close_now(r);
 }

@@ -5,6 +5,7 @@
 #include "agent/revoke/revocation_feed.h"
 #include "agent/revoke/revocation_file.h"
 #include "agent/revoke/revoker.h"
+#include "common/loop/closing.h"
 
 /* One request. */
 struct revoker_op {
@@ -39,9 +40,7 @@ struct revoker {
     uint64_t rewrite_at;  /* length from which on that is tried (again) */
     err_t work_err;
     struct why work_why;
-    bool is_closing;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct closing closing;
 };
 
 /* Kind, target and reason of a request. ERR_USAGE with what is expected, ERR_NO_MEMORY. */

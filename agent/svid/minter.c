@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 
@@ -26,9 +27,7 @@ struct minter {
     bool is_busy;    /* within on_change: nothing is freed */
     bool has_told;   /* in this round */
     bool has_unused; /* some lost their last subscriber meanwhile */
-    bool is_closing;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct closing closing;
 };
 
 /* What failed in one round, for one log line. */
@@ -134,7 +133,7 @@ static void on_timer(uv_timer_t *timer)
 
 static void arm(struct minter *m)
 {
-    if (m->is_closing)
+    if (m->closing.begun)
         return;
     if (m->table.count == 0) {
         uv_timer_stop(&m->timer);
@@ -273,13 +272,13 @@ static void settle(struct minter *m)
 
 void minter_check(struct minter *m)
 {
-    if (m->is_closing || m->is_busy)
+    if (m->closing.begun || m->is_busy)
         return;
     struct failures failures = {0};
     int64_t ms = now_ms(m);
     look_at_clock(m, ms);
     m->is_busy = true;
-    for (size_t i = 0; i < MINTER_BATCH && !m->is_closing; i++) {
+    for (size_t i = 0; i < MINTER_BATCH && !m->closing.begun; i++) {
         if (m->table.count == 0 || m->table.heap[0]->due_ms > ms)
             break;
         renew(m, m->table.heap[0], ms, &failures);
@@ -318,7 +317,7 @@ err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id
     struct live *meant[MINTER_BATCH];
     size_t count = 0;
     err_t err = ERR_OK;
-    assert(!m->is_closing && !m->is_busy);
+    assert(!m->closing.begun && !m->is_busy);
     *ret_count = 0;
     for (size_t i = 0; i < m->table.count && count < MINTER_BATCH; i++)
         if (is_meant(m->table.heap[i], spiffe_id, entry_id))
@@ -379,7 +378,7 @@ static err_t mint_for(struct minter *m, struct live *l, const struct entry *e, i
 
 err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret, struct why *why)
 {
-    assert(!m->is_closing);
+    assert(!m->closing.begun);
     int64_t ms = now_ms(m);
     struct live *l = minter_table_find(&m->table, e->id);
     err_t err = ERR_OK;
@@ -561,24 +560,17 @@ err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct mint
     return ERR_OK;
 }
 
-static void on_closed(uv_handle_t *handle)
+static void minter_free(void *arg)
 {
-    struct minter *m = handle->data;
-    void (*closed)(void *arg) = m->closed;
-    void *arg = m->closed_arg;
+    struct minter *m = arg;
     while (m->table.count > 0)
         live_free(m, m->table.heap[m->table.count - 1]);
     minter_table_done(&m->table);
     mem_free(m);
-    closed(arg);
 }
 
 void minter_close(struct minter *m, void (*done)(void *arg), void *arg)
 {
-    if (m->is_closing)
-        return;
-    m->is_closing = true;
-    m->closed = done;
-    m->closed_arg = arg;
-    uv_close((uv_handle_t *)&m->timer, on_closed);
+    if (closing_begin(&m->closing, minter_free, m, done, arg))
+        closing_handle(&m->closing, &m->timer);
 }

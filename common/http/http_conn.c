@@ -17,8 +17,9 @@ static void consume(struct http_conn *c, struct slice in);
 
 /* --- closing ---------------------------------------------------------------------------------- */
 
-static void conn_free(struct http_conn *c)
+static void conn_free(void *arg)
 {
+    struct http_conn *c = arg;
     struct http_server *s = c->server;
     if (c->prev != NULL)
         c->prev->next = c->next;
@@ -33,13 +34,6 @@ static void conn_free(struct http_conn *c)
     http_server_conn_gone(s);
 }
 
-static void on_conn_closed(uv_handle_t *handle)
-{
-    struct http_conn *c = handle->data;
-    if (--c->open_handles == 0)
-        conn_free(c);
-}
-
 static void forget_deferred(struct http_conn *c)
 {
     if (c->deferred != NULL)
@@ -49,12 +43,12 @@ static void forget_deferred(struct http_conn *c)
 
 void http_conn_close(struct http_conn *c)
 {
-    if (c->state == HTTP_CONN_CLOSING)
+    if (!closing_begin(&c->closing, conn_free, c, NULL, NULL))
         return;
     c->state = HTTP_CONN_CLOSING;
     forget_deferred(c);
-    uv_close(&c->peer.handle, on_conn_closed);
-    uv_close((uv_handle_t *)&c->timer, on_conn_closed);
+    closing_handle(&c->closing, &c->peer);
+    closing_handle(&c->closing, &c->timer);
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -138,7 +132,7 @@ static void start_reading(struct http_conn *c)
 
 static void on_shut(uv_shutdown_t *req, int status)
 {
-    struct http_conn *c = req->handle->data;
+    struct http_conn *c = req->data;
     if (status < 0)
         http_conn_close(c);
 }
@@ -170,10 +164,10 @@ static void next_request(struct http_conn *c)
 
 static void on_written(uv_write_t *req, int status)
 {
-    struct http_conn *c = req->handle->data;
+    struct http_conn *c = req->data;
     if (c->state == HTTP_CONN_CLOSING)
         return;
-    if (status < 0 || c->server->closing)
+    if (status < 0 || c->server->closing.begun)
         http_conn_close(c);
     else if (starts_linger(c))
         linger(c);
@@ -244,7 +238,7 @@ static void wait_for_deferred(struct http_conn *c)
 {
     uv_read_stop(&c->peer.stream);
     enter(c, HTTP_CONN_WAITING);
-    if (c->server->closing)
+    if (c->server->closing.begun)
         http_conn_close(c);
 }
 
@@ -264,7 +258,7 @@ static void respond(struct http_conn *c)
         c->server->in_handler = c;
         route->handler(c->server->opt.arg, &req, &c->response);
         c->server->in_handler = NULL;
-        c->keep_alive = c->keep_alive && !c->server->closing;
+        c->keep_alive = c->keep_alive && !c->server->closing.begun;
     } else if (foreign) {
         fill_line(c, 421);
     } else if (allow != NULL) {
@@ -367,8 +361,8 @@ static struct http_conn *conn_new(struct http_server *s)
         e = uv_timer_init(s->loop, &c->timer);
     assert(e == 0); /* neither allocates nor calls the kernel */
     (void)e;
-    c->peer.handle.data = c->timer.data = c;
-    c->open_handles = 2;
+    c->peer.handle.data = c->timer.data = c->write.data = c->shutdown.data = c;
+    closing_hold(&s->closing);
     return c;
 }
 

@@ -14,15 +14,9 @@
 
 void http_server_conn_gone(struct http_server *s)
 {
-    if (!s->closing)
+    if (!s->closing.begun)
         acceptor_retry(s->acceptor);
-    if (!s->closing || !s->listener_closed || s->conns != NULL)
-        return;
-    void (*done)(void *) = s->done;
-    void *arg = s->done_arg;
-    mem_free(s);
-    if (done != NULL)
-        done(arg);
+    closing_drop(&s->closing);
 }
 
 void http_server_count_cut(struct http_server *s, enum http_cut why)
@@ -161,13 +155,6 @@ static void on_accept_error(void *arg, err_t err, const struct why *why)
 
 /* --- the server ------------------------------------------------------------------------------- */
 
-static void on_listener_closed(void *arg)
-{
-    struct http_server *s = arg;
-    s->listener_closed = true;
-    http_server_conn_gone(s);
-}
-
 static err_t open_tcp(const struct address *listen_on, int *ret_fd, struct why *why)
 {
     char text[ADDRESS_TEXT_LEN];
@@ -257,16 +244,13 @@ void http_server_address(const struct http_server *s, struct address *ret)
 
 void http_server_close(struct http_server *s, void (*done)(void *arg), void *arg)
 {
-    if (s->closing)
+    if (!closing_begin(&s->closing, mem_free, s, done, arg))
         return;
-    s->closing = true;
-    s->done = done;
-    s->done_arg = arg;
     if (s->is_unix)
         unix_socket_unlink(&s->file);
     for (struct http_conn *c = s->conns; c != NULL; c = c->next) {
         if (c != s->in_handler)
             http_conn_close(c);
     }
-    acceptor_close(s->acceptor, on_listener_closed, s);
+    acceptor_close(s->acceptor, closing_drop, closing_hold(&s->closing));
 }

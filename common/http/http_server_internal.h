@@ -7,6 +7,7 @@
 #include "common/http/http_server.h"
 #include "common/log/log_limit.h"
 #include "common/loop/acceptor.h"
+#include "common/loop/closing.h"
 #include "common/metric/process_metrics.h"
 
 #define HTTP_READ_SIZE (16u * 1024)
@@ -36,7 +37,7 @@ struct http_conn {
     struct http_conn *prev, *next;
     union http_stream peer;
     uv_timer_t timer;
-    unsigned open_handles;
+    struct closing closing;
     enum http_conn_state state;
     uint64_t since;    /* entered its state; counted by the server, the lower the older */
     uint64_t since_ms; /* loop time of the same */
@@ -63,9 +64,7 @@ struct http_server {
     struct http_conn *in_handler; /* whose handler runs now: it may close the server */
     uint64_t clock;               /* of `since` */
     struct log_limit lines, foreign;
-    bool closing, listener_closed;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
     char input[HTTP_READ_SIZE]; /* every read is consumed or copied before the next */
 };
 

@@ -1,13 +1,13 @@
 #include "common/http/probes.h"
 
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 #include "common/metric/metric_text.h"
 
 struct probes {
     struct probes_options opt;
     struct http_server *server;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 static void fail(struct http_response *res)
@@ -85,19 +85,8 @@ void probes_address(const struct probes *p, struct address *ret)
     http_server_address(p->server, ret);
 }
 
-static void on_server_closed(void *arg)
-{
-    struct probes *p = arg;
-    void (*done)(void *) = p->done;
-    void *done_arg = p->done_arg;
-    mem_free(p);
-    if (done != NULL)
-        done(done_arg);
-}
-
 void probes_close(struct probes *p, void (*done)(void *arg), void *arg)
 {
-    p->done = done;
-    p->done_arg = arg;
-    http_server_close(p->server, on_server_closed, p);
+    if (closing_begin(&p->closing, mem_free, p, done, arg))
+        http_server_close(p->server, closing_drop, closing_hold(&p->closing));
 }

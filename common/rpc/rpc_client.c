@@ -4,6 +4,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 
 #include <stdio.h>
 
@@ -32,10 +33,7 @@ struct rpc_client {
     struct sockaddr_storage sockaddr;
     uv_timer_t timer;
     struct conn *conn; /* NULL: the next call connects */
-    unsigned open_handles;
-    bool closing;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -44,17 +42,6 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 static void on_written(uv_write_t *req, int status);
 static void on_conn_closed(uv_handle_t *handle);
-
-static void handle_gone(struct rpc_client *c)
-{
-    if (--c->open_handles > 0)
-        return;
-    void (*done)(void *arg) = c->done;
-    void *arg = c->done_arg;
-    mem_free(c);
-    if (done != NULL)
-        done(arg);
-}
 
 /* Cuts the connection loose first: the ends of its streams may start new calls. */
 static void conn_end(struct conn *conn, int code, const char *message)
@@ -167,7 +154,7 @@ static err_t conn_new(struct rpc_client *c, struct conn **ret, struct why *why)
         return why_set(why, ERR_IO, "a socket: %s", uv_strerror(rc));
     }
     conn->io.handle.data = conn;
-    c->open_handles++;
+    closing_hold(&c->closing);
     c->conn = conn;
     conn->failed = start_connect(conn);
     *ret = conn;
@@ -190,7 +177,6 @@ err_t rpc_client_open(uv_loop_t *loop, const struct address *server, struct rpc_
     c->address = *server;
     uv_timer_init(loop, &c->timer);
     c->timer.data = c;
-    c->open_handles = 1;
     *ret = c;
     return ERR_OK;
 }
@@ -200,7 +186,7 @@ err_t rpc_client_call(struct rpc_client *c, const char *method, bool spiffe_head
                       const struct rpc_stream_events *events, struct rpc_stream **ret,
                       struct why *why)
 {
-    if (c->closing)
+    if (c->closing.begun)
         return why_set(why, ERR_CANCELED, "the client is closing");
     struct conn *conn = c->conn;
     if (conn == NULL) {
@@ -213,19 +199,11 @@ err_t rpc_client_call(struct rpc_client *c, const char *method, bool spiffe_head
                             why);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
-{
-    handle_gone(handle->data);
-}
-
 void rpc_client_close(struct rpc_client *c, void (*done)(void *arg), void *arg)
 {
-    if (c->closing)
+    if (!closing_begin(&c->closing, mem_free, c, done, arg))
         return;
-    c->closing = true;
-    c->done = done;
-    c->done_arg = arg;
-    uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+    closing_handle(&c->closing, &c->timer);
     if (c->conn != NULL)
         conn_end(c->conn, RPC_CANCELLED, "canceled");
 }
@@ -241,7 +219,7 @@ static void on_timer(uv_timer_t *timer)
         rpc_session_expire(c->conn->session, uv_now(c->loop));
     if (c->conn != NULL)
         pump(c->conn);
-    if (c->closing || c->conn == NULL)
+    if (c->closing.begun || c->conn == NULL)
         return;
     uint64_t next = rpc_session_next_deadline(c->conn->session);
     uint64_t now = uv_now(c->loop);
@@ -312,5 +290,5 @@ static void on_conn_closed(uv_handle_t *handle)
     rpc_session_free(conn->session);
     buf_done(&conn->out);
     mem_free(conn);
-    handle_gone(c);
+    closing_drop(&c->closing);
 }

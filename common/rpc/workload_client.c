@@ -3,6 +3,7 @@
 #include "common/base/backoff.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
+#include "common/loop/closing.h"
 #include "common/rpc/rpc_client.h"
 
 /* A stream that lived as long as this was a success; the next wait is short again. */
@@ -17,10 +18,8 @@ struct workload_client {
     uv_timer_t retry;
     struct backoff backoff;
     uint64_t started_ms;
-    bool got_message, closing;
-    unsigned open_parts;
-    void (*done)(void *arg);
-    void *done_arg;
+    bool got_message;
+    struct closing closing;
 };
 
 static void on_retry(uv_timer_t *timer);
@@ -87,7 +86,7 @@ static void on_end(void *arg, int code, const char *message)
     struct workload_client *c = arg;
     struct why why = {0};
     c->stream = NULL;
-    if (c->closing)
+    if (c->closing.begun)
         return;
     if (c->got_message && uv_now(c->loop) - c->started_ms >= SETTLED_MS)
         backoff_reset(&c->backoff);
@@ -136,46 +135,21 @@ err_t workload_client_open(uv_loop_t *loop, const struct address *endpoint,
 
 void workload_client_retry(struct workload_client *c)
 {
-    if (!c->closing && c->stream == NULL)
+    if (!c->closing.begun && c->stream == NULL)
         uv_timer_start(&c->retry, on_retry, 0, 0);
-}
-
-static void part_gone(struct workload_client *c)
-{
-    if (--c->open_parts > 0)
-        return;
-    void (*done)(void *arg) = c->done;
-    void *arg = c->done_arg;
-    mem_free(c);
-    if (done != NULL)
-        done(arg);
-}
-
-static void on_rpc_closed(void *arg)
-{
-    part_gone(arg);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    part_gone(handle->data);
 }
 
 void workload_client_close(struct workload_client *c, void (*done)(void *arg), void *arg)
 {
-    if (c->closing)
+    if (!closing_begin(&c->closing, mem_free, c, done, arg))
         return;
-    c->closing = true;
-    c->done = done;
-    c->done_arg = arg;
-    c->open_parts = 2;
-    uv_close((uv_handle_t *)&c->retry, on_timer_closed);
-    rpc_client_close(c->rpc, on_rpc_closed, c);
+    closing_handle(&c->closing, &c->retry);
+    rpc_client_close(c->rpc, closing_drop, closing_hold(&c->closing));
 }
 
 static void on_retry(uv_timer_t *timer)
 {
     struct workload_client *c = timer->data;
-    if (!c->closing && c->stream == NULL)
+    if (!c->closing.begun && c->stream == NULL)
         start(c);
 }

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 #include "common/loop/file_watch.h"
 #include "common/rpc/workload_client.h"
 #include "sidecar/identity/identity_files.h"
@@ -32,10 +33,7 @@ struct identity_source {
     struct identity *current;                          /* shared, or NULL */
     char problem[sizeof((struct why *)0)->text];       /* last one logged */
     char unused[sizeof((struct pem_unused *)0)->text]; /* the same of blocks that are not used */
-    bool closing;
-    unsigned open_parts;
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;
 
     struct file_watch *watch;
     uv_work_t work;
@@ -47,7 +45,6 @@ struct identity_source {
 };
 
 static void on_expiry_timer(uv_timer_t *timer);
-static void on_part_closed(void *arg);
 
 static void watch_expiry(struct identity_source *s)
 {
@@ -94,7 +91,7 @@ static void drop_identity(struct identity_source *s, const struct why *why)
 /* One line for each new problem, not one for each try. */
 static void report_problem(struct identity_source *s, const struct why *why, const char *next)
 {
-    if (s->closing || strcmp(s->problem, why_text(why)) == 0)
+    if (s->closing.begun || strcmp(s->problem, why_text(why)) == 0)
         return;
     snprintf(s->problem, sizeof s->problem, "%s", why_text(why));
     char until[CLOCK_TEXT_LEN];
@@ -172,15 +169,13 @@ static void on_job_done(uv_work_t *work, int status)
 {
     struct identity_source *s = work->data;
     s->working = false;
-    if (s->closing) {
+    if (s->closing.begun)
         identity_unref(s->job.id);
-        on_part_closed(s);
-        return;
-    }
-    if (status == 0)
+    else if (status == 0)
         finish_file_job(s);
-    if (s->again && !s->closing)
+    if (s->again && !s->closing.begun)
         start_file_job(s);
+    closing_drop(&s->closing);
 }
 
 static void start_file_job(struct identity_source *s)
@@ -191,6 +186,8 @@ static void start_file_job(struct identity_source *s)
     s->job.now = clock_wall_s();
     s->job.why = (struct why){0};
     s->working = uv_queue_work(s->expiry.loop, &s->work, on_job, on_job_done) == 0;
+    if (s->working)
+        closing_hold(&s->closing);
 }
 
 static void on_files_hint(void *arg)
@@ -331,7 +328,7 @@ err_t identity_source_open(uv_loop_t *loop, const struct identity_source_options
 
 void identity_source_reload(struct identity_source *s)
 {
-    if (s->closing)
+    if (s->closing.begun)
         return;
     if (s->client != NULL) {
         workload_client_retry(s->client);
@@ -342,43 +339,28 @@ void identity_source_reload(struct identity_source *s)
     start_file_job(s);
 }
 
-static void on_part_closed(void *arg)
+static void source_free(void *arg)
 {
     struct identity_source *s = arg;
-    if (--s->open_parts > 0)
-        return;
-    void (*done)(void *arg) = s->done;
-    void *done_arg = s->done_arg;
     identity_unref(s->current);
     mem_free(s);
-    if (done != NULL)
-        done(done_arg);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    on_part_closed(handle->data);
 }
 
 void identity_source_close(struct identity_source *s, void (*done)(void *arg), void *arg)
 {
-    if (s->closing)
+    if (!closing_begin(&s->closing, source_free, s, done, arg))
         return;
-    s->closing = true;
-    s->done = done;
-    s->done_arg = arg;
-    s->open_parts = 1u + s->working + (s->watch != NULL) + (s->client != NULL);
-    uv_close((uv_handle_t *)&s->expiry, on_timer_closed);
+    closing_handle(&s->closing, &s->expiry);
     if (s->watch != NULL)
-        file_watch_close(s->watch, on_part_closed, s);
+        file_watch_close(s->watch, closing_drop, closing_hold(&s->closing));
     if (s->client != NULL)
-        workload_client_close(s->client, on_part_closed, s);
+        workload_client_close(s->client, closing_drop, closing_hold(&s->closing));
 }
 
 static void on_expiry_timer(uv_timer_t *timer)
 {
     struct identity_source *s = timer->data;
-    if (s->closing || s->current == NULL)
+    if (s->closing.begun || s->current == NULL)
         return;
     int64_t not_after = identity_leaf(s->current)->not_after;
     if (clock_wall_s() <= not_after) {

@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 #include "common/share/share_message.h"
 
 #include <errno.h>
@@ -42,10 +43,7 @@ struct share_link {
     int page;                                    /* borrowed; -1 */
     char problem[sizeof((struct why *)0)->text]; /* last one logged */
     bool cache_failed;                           /* the last CACHE could not be taken */
-    bool closing;
-    unsigned handles; /* not closed yet */
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing;                      /* held by lines */
 };
 
 static void connect_now(struct share_link *l);
@@ -75,7 +73,7 @@ static void deny(struct share_link *l, const struct why *why)
     bool told = l->denied;
     uv_timer_stop(&l->patience);
     l->denied = true;
-    if (!told && l->opt.on_denied != NULL && !l->closing)
+    if (!told && l->opt.on_denied != NULL && !l->closing.begun)
         l->opt.on_denied(l->opt.arg, why);
 }
 
@@ -86,9 +84,9 @@ static void settle(struct share_link *l)
     uv_timer_stop(&l->patience);
     l->denied = false;
     l->settled = true;
-    if (was_denied && l->opt.on_denied != NULL && !l->closing)
+    if (was_denied && l->opt.on_denied != NULL && !l->closing.begun)
         l->opt.on_denied(l->opt.arg, NULL);
-    if (!was_settled && l->opt.on_settled != NULL && !l->closing)
+    if (!was_settled && l->opt.on_settled != NULL && !l->closing.begun)
         l->opt.on_settled(l->opt.arg);
 }
 
@@ -119,24 +117,12 @@ static void judge(struct share_link *l, const struct why *why)
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
-static void handle_closed(struct share_link *l)
-{
-    if (--l->handles > 0)
-        return;
-    void (*done)(void *arg) = l->done;
-    void *arg = l->done_arg;
-    mem_free(l->spiffe_id);
-    mem_free(l);
-    if (done != NULL)
-        done(arg);
-}
-
 static void on_line_closed(uv_handle_t *h)
 {
     struct line *line = h->data;
     struct share_link *l = line->link;
     mem_free(line);
-    handle_closed(l);
+    closing_drop(&l->closing);
 }
 
 static void drop_line(struct share_link *l)
@@ -371,7 +357,7 @@ static err_t open_line(struct share_link *l, int fd, struct why *why)
     line->poll.data = line;
     uv_poll_start(&line->poll, UV_READABLE, on_readable);
     l->line = line;
-    l->handles++;
+    closing_hold(&l->closing);
     return ERR_OK;
 }
 
@@ -401,7 +387,7 @@ static void connect_now(struct share_link *l)
 void share_link_set_identity(struct share_link *l, struct slice spiffe_id)
 {
     bool same = l->spiffe_id != NULL && slice_eq_str(spiffe_id, l->spiffe_id);
-    if (l->closing || same || spiffe_id.len == 0)
+    if (l->closing.begun || same || spiffe_id.len == 0)
         return;
     mem_free(l->spiffe_id);
     l->spiffe_id = NULL;
@@ -425,7 +411,7 @@ void share_link_set_page(struct share_link *l, int fd)
 
 void share_link_retry(struct share_link *l)
 {
-    if (l->closing || l->state != LINK_WAITING)
+    if (l->closing.begun || l->state != LINK_WAITING)
         return;
     backoff_reset(&l->backoff);
     connect_now(l);
@@ -433,9 +419,11 @@ void share_link_retry(struct share_link *l)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void on_timer_closed(uv_handle_t *h)
+static void link_free(void *arg)
 {
-    handle_closed(h->data);
+    struct share_link *l = arg;
+    mem_free(l->spiffe_id);
+    mem_free(l);
 }
 
 err_t share_link_open(uv_loop_t *loop, const struct share_link_options *opt,
@@ -456,20 +444,16 @@ err_t share_link_open(uv_loop_t *loop, const struct share_link_options *opt,
     uv_timer_init(loop, &l->timer);
     uv_timer_init(loop, &l->patience);
     l->timer.data = l->patience.data = l;
-    l->handles = 2;
     *ret = l;
     return ERR_OK;
 }
 
 void share_link_close(struct share_link *l, void (*done)(void *arg), void *arg)
 {
-    if (l->closing)
+    if (!closing_begin(&l->closing, link_free, l, done, arg))
         return;
-    l->closing = true;
-    l->done = done;
-    l->done_arg = arg;
     l->opt.on_connected = NULL;
     enter(l, LINK_NOBODY);
-    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
-    uv_close((uv_handle_t *)&l->patience, on_timer_closed);
+    closing_handle(&l->closing, &l->timer);
+    closing_handle(&l->closing, &l->patience);
 }
