@@ -1,8 +1,11 @@
 #include "agent/svid/minter.h"
 
-#include "agent/svid/minter_table.h"
+#include "agent/svid/svid.h"
 #include "agent/telemetry/metrics.h"
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
+#include "common/base/heap.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/log/log.h"
@@ -18,10 +21,26 @@ enum {
     JITTER_BOUND = 1001,
 };
 
+/* An entry with subscribers. */
+struct live {
+    struct map_node in_lives;
+    struct heap_place in_dues;
+    unsigned subscribers;
+    struct entry entry; /* own copy: id, SPIFFE ID, TTL, DNS names, hint */
+    struct svid *svid;  /* owned reference; NULL while there is none to serve */
+    int64_t due_ms;     /* renewal, retry or expiry */
+    struct backoff backoff;
+    bool is_untold;   /* the subscribers have not heard of what svid is now */
+    bool is_gone;     /* the entry is no longer there */
+    bool is_held;     /* it may have no SVID */
+    bool has_run_out; /* svid is NULL because it expired and no new one could be had */
+};
+
 struct minter {
     uv_timer_t timer;
     struct minter_options opt;
-    struct minter_table table;
+    struct map lives; /* owned; by entry id */
+    struct heap dues; /* the same, the earliest due first */
     size_t svid_count;
     int64_t last_ms;
     bool is_busy;    /* within on_change: nothing is freed */
@@ -68,6 +87,34 @@ static err_t copy_entry(const struct entry *from, struct entry *ret)
     return ERR_OK;
 }
 
+static bool live_is(const void *live, const void *entry_id)
+{
+    return strcmp(((const struct live *)live)->entry.id, entry_id) == 0;
+}
+
+static bool live_before(const void *a, const void *b)
+{
+    return ((const struct live *)a)->due_ms < ((const struct live *)b)->due_ms;
+}
+
+static struct live *live_find(const struct minter *m, const char *entry_id)
+{
+    return map_find(&m->lives, map_hash(slice_str(entry_id)), entry_id);
+}
+
+/* Due never. */
+static err_t live_add(struct minter *m, struct live *l)
+{
+    l->due_ms = INT64_MAX;
+    err_t err = map_add(&m->lives, l, map_hash(slice_str(l->entry.id)));
+    if (err != ERR_OK)
+        return err;
+    err = heap_add(&m->dues, l);
+    if (err != ERR_OK)
+        map_remove(&m->lives, l);
+    return err;
+}
+
 static err_t live_new(struct minter *m, const struct entry *e, struct live **ret)
 {
     struct live *l = mem_alloc(sizeof *l);
@@ -75,7 +122,7 @@ static err_t live_new(struct minter *m, const struct entry *e, struct live **ret
         return ERR_NO_MEMORY;
     err_t err = copy_entry(e, &l->entry);
     if (err == ERR_OK)
-        err = minter_table_add(&m->table, l);
+        err = live_add(m, l);
     if (err != ERR_OK) {
         entry_done(&l->entry);
         mem_free(l);
@@ -95,9 +142,16 @@ static void set_svid(struct minter *m, struct live *l, struct svid *svid)
     metric_set(m->opt.metrics, M_SVIDS, SVID_X509, 0, 0, (double)m->svid_count);
 }
 
+static void set_due(struct minter *m, struct live *l, int64_t due_ms)
+{
+    l->due_ms = due_ms;
+    heap_moved(&m->dues, l);
+}
+
 static void live_free(struct minter *m, struct live *l)
 {
-    minter_table_remove(&m->table, l);
+    map_remove(&m->lives, l);
+    heap_remove(&m->dues, l);
     set_svid(m, l, NULL);
     entry_done(&l->entry);
     mem_free(l);
@@ -105,12 +159,10 @@ static void live_free(struct minter *m, struct live *l)
 
 static void remove_unused(struct minter *m)
 {
-    for (size_t i = 0; i < m->table.count; i++)
-        if (m->table.heap[i]->subscribers == 0)
-            m->table.heap[i]->due_ms = INT64_MIN;
-    minter_table_rebuild(&m->table);
-    while (m->table.count > 0 && m->table.heap[0]->subscribers == 0)
-        live_free(m, m->table.heap[0]);
+    struct live *l, *next;
+    MAP_FOREACH_SAFE(l, &m->lives, next)
+        if (l->subscribers == 0)
+            live_free(m, l);
     m->has_unused = false;
 }
 
@@ -135,11 +187,12 @@ static void arm(struct minter *m)
 {
     if (m->closing.begun)
         return;
-    if (m->table.count == 0) {
+    const struct live *first = heap_first(&m->dues);
+    if (first == NULL) {
         uv_timer_stop(&m->timer);
         return;
     }
-    int64_t wait = m->table.heap[0]->due_ms;
+    int64_t wait = first->due_ms;
     int64_t now = now_ms(m);
     wait = wait < now ? 0 : wait - now < LOOK_MS ? wait - now : LOOK_MS;
     uv_update_time(m->timer.loop);
@@ -178,7 +231,7 @@ static err_t mint(struct minter *m, struct live *l, int64_t ms, enum svid_why be
     set_svid(m, l, svid);
     l->is_held = false;
     backoff_reset(&l->backoff);
-    minter_table_set_due(&m->table, l, svid->renew_at * 1000);
+    set_due(m, l, svid->renew_at * 1000);
     return ERR_OK;
 }
 
@@ -190,14 +243,14 @@ static void minting_failed(struct minter *m, struct live *l, err_t err, int64_t 
     l->is_held = err == ERR_REVOKED;
     if (l->is_held) {
         set_svid(m, l, NULL);
-        minter_table_set_due(&m->table, l, INT64_MAX);
+        set_due(m, l, INT64_MAX);
         return;
     }
     rand_bytes(&random, sizeof random);
     int64_t again = ms + (int64_t)backoff_next(&l->backoff, random);
     if (l->svid != NULL && again > l->svid->not_after * 1000)
         again = l->svid->not_after * 1000;
-    minter_table_set_due(&m->table, l, again);
+    set_due(m, l, again);
 }
 
 static void tell(struct minter *m, struct live *l)
@@ -223,7 +276,7 @@ static void renew(struct minter *m, struct live *l, int64_t ms, struct failures 
 {
     struct why why = {0};
     if (l->is_untold && is_valid(l->svid, ms)) {
-        minter_table_set_due(&m->table, l, l->svid->renew_at * 1000);
+        set_due(m, l, l->svid->renew_at * 1000);
         tell(m, l);
         return;
     }
@@ -251,12 +304,12 @@ static void look_at_clock(struct minter *m, int64_t ms)
     m->last_ms = ms;
     if (!went_back)
         return;
-    for (size_t i = 0; i < m->table.count; i++) {
-        struct live *l = m->table.heap[i];
+    struct live *l;
+    HEAP_FOREACH(l, &m->dues, i) {
         if (!l->is_gone)
             l->due_ms = is_valid(l->svid, ms) ? l->svid->renew_at * 1000 : ms;
     }
-    minter_table_rebuild(&m->table);
+    heap_rebuild(&m->dues);
 }
 
 /* The end of a round. */
@@ -279,9 +332,10 @@ void minter_check(struct minter *m)
     look_at_clock(m, ms);
     m->is_busy = true;
     for (size_t i = 0; i < MINTER_BATCH && !m->closing.begun; i++) {
-        if (m->table.count == 0 || m->table.heap[0]->due_ms > ms)
+        struct live *first = heap_first(&m->dues);
+        if (first == NULL || first->due_ms > ms)
             break;
-        renew(m, m->table.heap[0], ms, &failures);
+        renew(m, first, ms, &failures);
     }
     settle(m);
     if (failures.count > 0)
@@ -294,12 +348,12 @@ void minter_check(struct minter *m)
 void minter_retry(struct minter *m)
 {
     int64_t ms = now_ms(m);
-    for (size_t i = 0; i < m->table.count; i++) {
-        struct live *l = m->table.heap[i];
+    struct live *l;
+    HEAP_FOREACH(l, &m->dues, i) {
         if (!l->is_gone && (l->svid == NULL || ms >= l->svid->renew_at * 1000))
             l->due_ms = ms;
     }
-    minter_table_rebuild(&m->table);
+    heap_rebuild(&m->dues);
     minter_check(m);
 }
 
@@ -314,14 +368,14 @@ static bool is_meant(const struct live *l, const char *spiffe_id, const char *en
 err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id, size_t *ret_count,
                    struct why *why)
 {
-    struct live *meant[MINTER_BATCH];
+    struct live *l, *meant[MINTER_BATCH];
     size_t count = 0;
     err_t err = ERR_OK;
     assert(!m->closing.begun && !m->is_busy);
     *ret_count = 0;
-    for (size_t i = 0; i < m->table.count && count < MINTER_BATCH; i++)
-        if (is_meant(m->table.heap[i], spiffe_id, entry_id))
-            meant[count++] = m->table.heap[i];
+    HEAP_FOREACH(l, &m->dues, i)
+        if (count < MINTER_BATCH && is_meant(l, spiffe_id, entry_id))
+            meant[count++] = l;
     if (count == 0)
         return why_set(why, ERR_NOT_FOUND,
                        "no workload uses an SVID of it now: one is made when a workload asks");
@@ -372,7 +426,7 @@ static err_t mint_for(struct minter *m, struct live *l, const struct entry *e, i
         minting_failed(m, l, err, ms);
     l->is_untold = l->subscribers > 0 && (err == ERR_OK || !same_id);
     if (err == ERR_OK && l->is_untold)
-        minter_table_set_due(&m->table, l, ms);
+        set_due(m, l, ms);
     return err;
 }
 
@@ -380,7 +434,7 @@ err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
 {
     assert(!m->closing.begun);
     int64_t ms = now_ms(m);
-    struct live *l = minter_table_find(&m->table, e->id);
+    struct live *l = live_find(m, e->id);
     err_t err = ERR_OK;
     if (l == NULL)
         err = live_new(m, e, &l);
@@ -402,7 +456,7 @@ err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
 
 void minter_release(struct minter *m, const char *entry_id)
 {
-    struct live *l = minter_table_find(&m->table, entry_id);
+    struct live *l = live_find(m, entry_id);
     assert(l != NULL && l->subscribers > 0);
     l->subscribers--;
     remove_if_unused(m, l);
@@ -441,15 +495,15 @@ static void entry_gone(struct minter *m, struct live *l)
 void minter_entries_changed(struct minter *m, const struct entry_set *entries)
 {
     int64_t ms = now_ms(m);
-    for (size_t i = 0; i < m->table.count; i++) {
-        struct live *l = m->table.heap[i];
+    struct live *l;
+    HEAP_FOREACH(l, &m->dues, i) {
         const struct entry *e = entries_find(entries, l->entry.id);
         if (e != NULL)
             entry_changed(m, l, e, ms);
         else
             entry_gone(m, l);
     }
-    minter_table_rebuild(&m->table);
+    heap_rebuild(&m->dues);
     minter_check(m);
 }
 
@@ -467,9 +521,9 @@ static void drop_svid(struct minter *m, struct live *l)
 void minter_holds_changed(struct minter *m)
 {
     int64_t ms = now_ms(m);
-    for (size_t i = 0; i < m->table.count && m->opt.may_issue != NULL; i++) {
-        struct live *l = m->table.heap[i];
-        if (l->is_gone)
+    struct live *l;
+    HEAP_FOREACH(l, &m->dues, i) {
+        if (l->is_gone || m->opt.may_issue == NULL)
             continue;
         bool held = m->opt.may_issue(m->opt.arg, &l->entry, NULL) == ERR_REVOKED;
         if (held && l->svid != NULL)
@@ -477,24 +531,24 @@ void minter_holds_changed(struct minter *m)
         else if (!held && l->svid == NULL)
             l->due_ms = ms;
     }
-    minter_table_rebuild(&m->table);
+    heap_rebuild(&m->dues);
     minter_check(m);
 }
 
 bool minter_is_held(const struct minter *m, const char *entry_id)
 {
-    const struct live *l = minter_table_find(&m->table, entry_id);
+    const struct live *l = live_find(m, entry_id);
     return l != NULL && l->is_held;
 }
 
 void minter_discard(struct minter *m, const uint8_t serial[static 16])
 {
-    for (size_t i = 0; i < m->table.count; i++) {
-        struct live *l = m->table.heap[i];
+    struct live *l;
+    HEAP_FOREACH(l, &m->dues, i) {
         if (l->svid != NULL && memcmp(l->svid->serial, serial, sizeof l->svid->serial) == 0)
             drop_svid(m, l);
     }
-    minter_table_rebuild(&m->table);
+    heap_rebuild(&m->dues);
     minter_check(m);
 }
 
@@ -506,15 +560,16 @@ void minter_set_ttl(struct minter *m, int64_t x509_ttl_s)
 void minter_each(const struct minter *m,
                  void (*fn)(void *arg, const struct svid *s, unsigned subscribers), void *arg)
 {
-    for (size_t i = 0; i < m->table.count; i++)
-        if (m->table.heap[i]->svid != NULL)
-            fn(arg, m->table.heap[i]->svid, m->table.heap[i]->subscribers);
+    const struct live *l;
+    HEAP_FOREACH(l, &m->dues, i)
+        if (l->svid != NULL)
+            fn(arg, l->svid, l->subscribers);
 }
 
 const struct svid *minter_find(const struct minter *m, const char *entry_id,
                                unsigned *ret_subscribers)
 {
-    const struct live *l = minter_table_find(&m->table, entry_id);
+    const struct live *l = live_find(m, entry_id);
     if (l == NULL || l->svid == NULL)
         return NULL;
     *ret_subscribers = l->subscribers;
@@ -524,16 +579,18 @@ const struct svid *minter_find(const struct minter *m, const char *entry_id,
 size_t minter_run_out(const struct minter *m)
 {
     size_t count = 0;
-    for (size_t i = 0; i < m->table.count; i++)
-        count += m->table.heap[i]->has_run_out;
+    const struct live *l;
+    HEAP_FOREACH(l, &m->dues, i)
+        count += l->has_run_out;
     return count;
 }
 
 int64_t minter_min_not_after(const struct minter *m)
 {
     int64_t first = 0;
-    for (size_t i = 0; i < m->table.count; i++) {
-        const struct svid *s = m->table.heap[i]->svid;
+    const struct live *l;
+    HEAP_FOREACH(l, &m->dues, i) {
+        const struct svid *s = l->svid;
         if (s != NULL && (first == 0 || s->not_after < first))
             first = s->not_after;
     }
@@ -546,10 +603,10 @@ err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct mint
                   struct why *why)
 {
     struct minter *m = mem_alloc(sizeof *m);
-    if (m == NULL || minter_table_init(&m->table) != ERR_OK) {
-        mem_free(m);
+    if (m == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for the minter");
-    }
+    m->lives = (struct map)MAP_OF(struct live, in_lives, live_is);
+    m->dues = (struct heap)HEAP_OF(struct live, in_dues, live_before);
     m->opt = *opt;
     if (m->opt.wall_ms == NULL)
         m->opt.wall_ms = clock_wall_ms;
@@ -563,9 +620,10 @@ err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct mint
 static void minter_free(void *arg)
 {
     struct minter *m = arg;
-    while (m->table.count > 0)
-        live_free(m, m->table.heap[m->table.count - 1]);
-    minter_table_done(&m->table);
+    for (struct live *l; (l = heap_first(&m->dues)) != NULL;)
+        live_free(m, l);
+    map_done(&m->lives);
+    heap_done(&m->dues);
     mem_free(m);
 }
 

@@ -36,5 +36,8 @@ void heap_remove(struct heap *h, void *item);
 void heap_moved(struct heap *h, void *item);
 /* The order of many has changed. */
 void heap_rebuild(struct heap *h);
+/* All, in no order; the body adds none and takes none out. */
+#define HEAP_FOREACH(item, heap, i)                                                                \
+    for (uint32_t i = 0; i < (heap)->count && ((item) = (heap)->items[i]) != NULL; i++)
 
 #endif
