@@ -2,7 +2,6 @@
 #include "agent/share/share_internal.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/mem.h"
-#include "common/base/rand.h"
 #include "common/log/log.h"
 
 #include <assert.h>
@@ -205,8 +204,8 @@ err_t share_open(uv_loop_t *loop, const struct share_options *opt, struct share 
     s->loop = loop;
     s->cache = -1;
     share_out(s, opt->limits.total);
-    rand_bytes(&s->waiting.seed, sizeof s->waiting.seed);
-    rand_bytes(&s->admitted.seed, sizeof s->admitted.seed);
+    crowd_init(&s->waiting);
+    crowd_init(&s->admitted);
     size_t all = s->waiting_max + s->admitted_max; /* shared out here, so the table has one bound */
     struct connection_options connection = {.limits = {.per_user = all, .total = all},
                                             .mode = opt->peer_mode,

@@ -124,7 +124,7 @@ static void make_way(struct guest *g, const char *limit)
  * not the sidecar that has been here all along. */
 static struct guest *own_first(struct crowd_member *oldest, pid_t pid)
 {
-    for (struct crowd_member *m = oldest; m != NULL; m = m->newer) {
+    for (struct crowd_member *m = oldest; m != NULL; m = TAILQ_NEXT(m, in_age)) {
         if (guest_of(m)->pid == pid)
             return guest_of(m);
     }

@@ -4,21 +4,19 @@
 
 #include <assert.h>
 #include <netinet/in.h>
-#include <string.h>
-
-#define BUCKETS_FIRST 16 /* a power of two, as all that follow */
 
 enum source_kind { SOURCE_NONE, SOURCE_IPV4, SOURCE_IPV6, SOURCE_USER };
 
 /* What one source has; there as long as it has something. */
 struct crowd_group {
+    struct map_node in_groups;
+    struct heap_place in_order;
+    uint32_t count;
     struct crowd_source source;
-    struct crowd_group *next; /* in its bucket */
-    struct age {              /* [0]: not answered yet, [1]: answered */
-        struct crowd_member *oldest, *newest;
+    struct age { /* [0]: not answered yet, [1]: answered; the oldest first */
+        TAILQ_HEAD(crowd_age, crowd_member) members;
         size_t count;
     } by_age[2];
-    size_t count, at; /* at: in the heap */
 };
 
 /* --- sources ---------------------------------------------------------------------------------- */
@@ -59,168 +57,92 @@ struct crowd_source crowd_source_of(const struct sockaddr_storage *from, uid_t u
     }
 }
 
-static struct crowd_group **bucket_of(const struct crowd *t, const struct crowd_source *source)
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static uint32_t hash_of(const struct crowd_source *source)
 {
-    uint64_t x = source->value ^ ((uint64_t)source->kind << 56) ^ t->seed;
-    x = (x ^ (x >> 33)) * UINT64_C(0xff51afd7ed558ccd);
-    x = (x ^ (x >> 33) ^ t->seed) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return &t->buckets[(x ^ (x >> 33)) & (t->bucket_count - 1)];
+    return map_hash_more(source->kind, slice_of(&source->value, sizeof source->value));
+}
+
+static bool group_is(const void *group, const void *key)
+{
+    const struct crowd_source *a = &((const struct crowd_group *)group)->source, *b = key;
+    return a->value == b->value && a->kind == b->kind;
 }
 
 static struct crowd_group *find(const struct crowd *t, const struct crowd_source *source)
 {
-    if (t->bucket_count == 0)
-        return NULL;
-    struct crowd_group *g = *bucket_of(t, source);
-    while (g != NULL && (g->source.value != source->value || g->source.kind != source->kind))
-        g = g->next;
-    return g;
+    return map_find(&t->groups, hash_of(source), source);
 }
-
-/* --- the heap: on top who makes room first ---------------------------------------------------- */
 
 static struct crowd_member *first_in(const struct crowd_group *g)
 {
-    return g->by_age[g->by_age[1].count > g->by_age[0].count].oldest;
+    return TAILQ_FIRST(&g->by_age[g->by_age[1].count > g->by_age[0].count].members);
 }
 
-static bool goes_before(const struct crowd_group *a, const struct crowd_group *b)
+static bool goes_before(const void *one, const void *other)
 {
+    const struct crowd_group *a = one, *b = other;
     return a->count > b->count ||
            (a->count == b->count && first_in(a)->number < first_in(b)->number);
-}
-
-static void put(struct crowd *t, struct crowd_group *g, size_t at)
-{
-    t->heap[at] = g;
-    g->at = at;
-}
-
-static void settle(struct crowd *t, struct crowd_group *g)
-{
-    size_t at = g->at;
-    for (; at > 0 && goes_before(g, t->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        put(t, t->heap[(at - 1) / 2], at);
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child + 1 < t->groups && goes_before(t->heap[child + 1], t->heap[child]))
-            child++;
-        if (child >= t->groups || !goes_before(t->heap[child], g))
-            break;
-        put(t, t->heap[child], at);
-        at = child;
-    }
-    put(t, g, at);
-}
-
-/* --- groups ----------------------------------------------------------------------------------- */
-
-/* More buckets make it quicker, nothing else: without memory it goes on as it is. */
-static void spread(struct crowd *t)
-{
-    size_t count = t->bucket_count > 0 ? 2 * t->bucket_count : BUCKETS_FIRST;
-    if (t->groups < t->bucket_count)
-        return;
-    struct crowd_group **buckets = mem_array(count, sizeof(struct crowd_group *));
-    if (buckets == NULL)
-        return;
-    mem_free(t->buckets);
-    t->buckets = buckets;
-    t->bucket_count = count;
-    for (size_t i = 0; i < t->groups; i++) {
-        struct crowd_group **bucket = bucket_of(t, &t->heap[i]->source);
-        t->heap[i]->next = *bucket;
-        *bucket = t->heap[i];
-    }
-}
-
-static bool has_room(struct crowd *t)
-{
-    if (t->groups < t->heap_room)
-        return true;
-    size_t room = t->heap_room > 0 ? 2 * t->heap_room : BUCKETS_FIRST;
-    struct crowd_group **heap = mem_resize(t->heap, room * sizeof(struct crowd_group *));
-    if (heap == NULL)
-        return false;
-    t->heap = heap;
-    t->heap_room = room;
-    return true;
 }
 
 /* Without a newcomer yet, so not in order. */
 static struct crowd_group *group_new(struct crowd *t, const struct crowd_source *source)
 {
-    spread(t);
-    if (t->bucket_count == 0 || !has_room(t))
-        return NULL;
     struct crowd_group *g = mem_alloc(sizeof *g);
     if (g == NULL)
         return NULL;
-    struct crowd_group **bucket = bucket_of(t, source);
     g->source = *source;
-    g->next = *bucket;
-    *bucket = g;
-    put(t, g, t->groups++);
+    TAILQ_INIT(&g->by_age[0].members);
+    TAILQ_INIT(&g->by_age[1].members);
+    if (map_add(&t->groups, g, hash_of(source)) != ERR_OK) {
+        mem_free(g);
+        return NULL;
+    }
+    if (heap_add(&t->order, g) != ERR_OK) {
+        map_remove(&t->groups, g);
+        mem_free(g);
+        return NULL;
+    }
     return g;
-}
-
-static void shrink(struct crowd *t)
-{
-    mem_free(t->buckets);
-    mem_free(t->heap);
-    t->buckets = t->heap = NULL;
-    t->bucket_count = t->heap_room = 0;
 }
 
 static void group_free(struct crowd *t, struct crowd_group *g)
 {
-    struct crowd_group **at = bucket_of(t, &g->source);
-    while (*at != g)
-        at = &(*at)->next;
-    *at = g->next;
-    struct crowd_group *last = t->heap[--t->groups];
-    if (last != g) {
-        put(t, last, g->at);
-        settle(t, last);
-    }
+    map_remove(&t->groups, g);
+    heap_remove(&t->order, g);
     mem_free(g);
-    if (t->groups == 0 && t->bucket_count > BUCKETS_FIRST)
-        shrink(t); /* what a flood took */
 }
 
 /* --- members ---------------------------------------------------------------------------------- */
 
+void crowd_init(struct crowd *t)
+{
+    *t = (struct crowd){.groups = MAP_OF(struct crowd_group, in_groups, group_is),
+                        .order = HEAP_OF(struct crowd_group, in_order, goes_before)};
+}
+
 void crowd_done(struct crowd *t)
 {
     assert(t->count == 0);
-    shrink(t);
+    map_done(&t->groups);
+    heap_done(&t->order);
 }
 
 static void append(struct crowd *t, struct crowd_group *g, struct crowd_member *n, bool answered)
 {
-    struct age *age = &g->by_age[answered];
-    *n = (struct crowd_member){
-        .older = age->newest, .group = g, .number = t->next_number++, .answered = answered};
-    if (age->newest != NULL)
-        age->newest->newer = n;
-    else
-        age->oldest = n;
-    age->newest = n;
-    age->count++;
+    *n = (struct crowd_member){.group = g, .number = t->next_number++, .answered = answered};
+    TAILQ_INSERT_TAIL(&g->by_age[answered].members, n, in_age);
+    g->by_age[answered].count++;
+    heap_moved(&t->order, g);
 }
 
 static void take_out(struct crowd_member *n)
 {
     struct age *age = &n->group->by_age[n->answered];
+    TAILQ_REMOVE(&age->members, n, in_age);
     age->count--;
-    if (n->older != NULL)
-        n->older->newer = n->newer;
-    else
-        age->oldest = n->newer;
-    if (n->newer != NULL)
-        n->newer->older = n->older;
-    else
-        age->newest = n->older;
 }
 
 err_t crowd_add(struct crowd *t, const struct crowd_source *source, struct crowd_member *n)
@@ -234,7 +156,6 @@ err_t crowd_add(struct crowd *t, const struct crowd_source *source, struct crowd
     t->count++;
     g->count++;
     append(t, g, n, false);
-    settle(t, g);
     return ERR_OK;
 }
 
@@ -245,7 +166,6 @@ void crowd_answered(struct crowd *t, struct crowd_member *n)
         return;
     take_out(n);
     append(t, g, n, true);
-    settle(t, g);
 }
 
 void crowd_remove(struct crowd *t, struct crowd_member *n)
@@ -257,7 +177,7 @@ void crowd_remove(struct crowd *t, struct crowd_member *n)
     *n = (struct crowd_member){.group = NULL};
     t->count--;
     if (--g->count > 0)
-        settle(t, g);
+        heap_moved(&t->order, g);
     else
         group_free(t, g);
 }
@@ -276,5 +196,6 @@ struct crowd_member *crowd_first_of(const struct crowd *t, const struct crowd_so
 
 struct crowd_member *crowd_first_to_go(const struct crowd *t)
 {
-    return t->groups > 0 ? first_in(t->heap[0]) : NULL;
+    const struct crowd_group *first = heap_first(&t->order);
+    return first != NULL ? first_in(first) : NULL;
 }

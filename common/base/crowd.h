@@ -10,11 +10,10 @@
 #ifndef SPINDLE_COMMON_BASE_CROWD_H
 #define SPINDLE_COMMON_BASE_CROWD_H
 
-#include "common/base/err.h"
+#include "common/base/heap.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -31,20 +30,20 @@ struct crowd_source crowd_user(uid_t uid);
 struct crowd_group;
 /* Lies in whatever it stands for. Zeroed: in no table. */
 struct crowd_member {
-    struct crowd_member *older, *newer;
+    TAILQ_ENTRY(crowd_member) in_age; /* the next one is younger */
     struct crowd_group *group;
     uint64_t number;
     bool answered;
 };
 
-struct crowd {     /* zeroed, but for the seed: empty */
-    uint64_t seed; /* random: nobody may choose addresses that are slow to find */
-    struct crowd_group **buckets, **heap;
-    size_t bucket_count, heap_room, groups;
+struct crowd {
+    struct map groups; /* owned; one a source */
+    struct heap order; /* the same, who makes room first */
     size_t count;
     uint64_t next_number;
 };
 
+void crowd_init(struct crowd *t);
 /* Nobody may be in it. */
 void crowd_done(struct crowd *t);
 /* The youngest from now on. ERR_NO_MEMORY: it is not in it, all else is as before. */

@@ -1,7 +1,6 @@
 #include "sidecar/worker/admission.h"
 
 #include "common/base/mem.h"
-#include "common/base/rand.h"
 #include "common/loop/unix_socket.h"
 #include "sidecar/telemetry/metrics.h"
 
@@ -12,7 +11,7 @@ err_t admission_open(struct admission *a, size_t routes, struct why *why)
     if (a->newcomers == NULL)
         return why_set(why, ERR_NO_MEMORY, "newcomers");
     for (size_t i = 0; i < routes; i++)
-        rand_bytes(&a->newcomers[i].seed, sizeof a->newcomers[i].seed);
+        crowd_init(&a->newcomers[i]);
     admission_set_limits(a);
     return ERR_OK;
 }

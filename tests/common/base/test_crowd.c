@@ -217,11 +217,11 @@ START_TEST(test_what_a_flood_of_sources_took_is_given_back)
         snprintf(text, sizeof text, "10.1.%u.%u", i / 250, i % 250);
         add(&flood[i], text);
     }
-    ck_assert_uint_eq(t.groups, 5000);
+    ck_assert_uint_eq(t.groups.count, 5000);
     ck_assert_ptr_eq(crowd_first_to_go(&t), &flood[0]);
     for (size_t i = 0; i < 5000; i++)
         crowd_remove(&t, &flood[i]);
-    ck_assert_uint_eq(t.groups + t.bucket_count + t.heap_room, 0);
+    ck_assert_uint_eq(t.groups.count + t.groups.bucket_count + t.order.room, 0);
 }
 END_TEST
 
@@ -249,7 +249,7 @@ END_TEST
 
 static void setup(void)
 {
-    t = (struct crowd){.seed = 42};
+    crowd_init(&t);
 }
 
 static void teardown(void)
