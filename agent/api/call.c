@@ -36,12 +36,9 @@ err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connect
                        .connection = connection,
                        .metrics = metrics,
                        .on_end = on_end,
-                       .next = connection->calls,
                        .method = method,
                        .outcome = ERR_CANCELED};
-    if (c->next != NULL)
-        c->next->prev = c;
-    connection->calls = c;
+    LIST_INSERT_HEAD(&connection->calls, c, in_connection);
     rpc_call_set_user(rpc, c);
     metric_move(metrics, M_STREAMS, method->label, 0, 0, 1);
     return ERR_OK;
@@ -84,7 +81,8 @@ void call_end(struct call *c, err_t err, const char *message)
 
 void call_end_all(struct connection *connection, err_t err, const char *message)
 {
-    for (struct call *c = connection->calls; c != NULL; c = c->next)
+    struct call *c;
+    LIST_FOREACH(c, &connection->calls, in_connection)
         call_end(c, err, message);
 }
 
@@ -119,12 +117,7 @@ void call_sent(struct call *c)
 void call_gone(struct call *c)
 {
     struct connection *connection = c->connection;
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        connection->calls = c->next;
-    if (c->next != NULL)
-        c->next->prev = c->prev;
+    LIST_REMOVE(c, in_connection);
     rpc_message_unref(c->sent);
     rpc_message_unref(c->waiting);
     metric_move(c->metrics, M_STREAMS, c->method->label, 0, 0, -1);

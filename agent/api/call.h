@@ -14,7 +14,7 @@ struct call {
     struct connection *connection;  /* pinned */
     struct metrics *metrics;        /* borrowed, may be NULL */
     void (*on_end)(struct call *c); /* the last thing that happens: frees what embeds it */
-    struct call *prev, *next;       /* the connection's calls */
+    LIST_ENTRY(call) in_connection; /* its calls */
     struct rpc_message *sent;       /* what the client has or is being sent; NULL: nothing yet */
     struct rpc_message *waiting;    /* newer, until `sent` has left */
     const struct method *method;

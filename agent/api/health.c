@@ -6,14 +6,13 @@
 /* One Check or Watch. */
 struct prober {
     struct call call;
-    struct health *health;
-    struct prober *prev, *next;
+    LIST_ENTRY(prober) in_probers;
 };
 
 struct health {
     struct metrics *metrics;
     struct rpc_message *answers[2]; /* by serving */
-    struct prober *probers;
+    LIST_HEAD(, prober) probers;
     bool serving;
 };
 
@@ -54,12 +53,7 @@ static err_t check_request(struct slice request)
 static void on_end(struct call *c)
 {
     struct prober *p = (struct prober *)c; /* its first member */
-    if (p->prev != NULL)
-        p->prev->next = p->next;
-    else
-        p->health->probers = p->next;
-    if (p->next != NULL)
-        p->next->prev = p->prev;
+    LIST_REMOVE(p, in_probers);
     mem_free(p);
 }
 
@@ -80,11 +74,7 @@ static void health_serve(void *self, struct rpc_call *rpc, struct connection *co
                     err == ERR_NOT_FOUND ? "only the empty service name is known" : err_text(err));
         return;
     }
-    p->health = h;
-    p->next = h->probers;
-    if (p->next != NULL)
-        p->next->prev = p;
-    h->probers = p;
+    LIST_INSERT_HEAD(&h->probers, p, in_probers);
     call_offer(&p->call, h->answers[h->serving]);
     if (method->label == METHOD_HEALTH_CHECK)
         call_end(&p->call, ERR_OK, "");
@@ -100,8 +90,9 @@ struct service health_service(struct health *h)
 
 void health_set(struct health *h, bool serving)
 {
+    struct prober *p;
     h->serving = serving;
-    for (struct prober *p = h->probers; p != NULL; p = p->next)
+    LIST_FOREACH(p, &h->probers, in_probers)
         call_offer(&p->call, h->answers[serving]);
 }
 

@@ -1,6 +1,7 @@
 #include "agent/caller/connection.h"
 
 #include "agent/caller/exit_watch.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/loop/closing.h"
 
@@ -9,7 +10,6 @@
 #include <sys/socket.h>
 
 enum {
-    USER_BUCKETS = 256,
     SWEEP_MS = 5000,
     SWEEP_SHARE = 64,       /* full: a sweep looks at all, so refusals share one */
     TRIM_CONNECTIONS = 500, /* gone since the peak: gRPC had some 12 MiB for them */
@@ -17,7 +17,7 @@ enum {
 
 /* What one uid has open; there as long as it has something. */
 struct user {
-    struct user *next;
+    struct map_node in_users;
     uid_t uid;
     size_t connections, streams;
 };
@@ -28,8 +28,8 @@ struct connections {
     size_t slots;
     size_t count, peak;
     size_t sweep_after; /* so many more refusals */
-    struct connection *idle;
-    struct user *users[USER_BUCKETS];
+    LIST_HEAD(, connection) idle;
+    struct map users; /* by uid */
     struct exit_watch *exits;
     uv_timer_t sweep;
     struct closing closing;
@@ -37,60 +37,44 @@ struct connections {
 
 /* --- users ------------------------------------------------------------------------------------ */
 
+static bool user_is(const void *user, const void *uid)
+{
+    return ((const struct user *)user)->uid == *(const uid_t *)uid;
+}
+
 static struct user *user_get(struct connections *t, uid_t uid)
 {
-    struct user **bucket = &t->users[uid % USER_BUCKETS];
-    for (struct user *u = *bucket; u != NULL; u = u->next)
-        if (u->uid == uid)
-            return u;
-    struct user *u = mem_alloc(sizeof *u);
-    if (u != NULL) {
+    uint32_t hash = map_hash(slice_of(&uid, sizeof uid));
+    struct user *u = map_find(&t->users, hash, &uid);
+    if (u != NULL)
+        return u;
+    u = mem_alloc(sizeof *u);
+    if (u != NULL)
         u->uid = uid;
-        u->next = *bucket;
-        *bucket = u;
-    }
-    return u;
+    if (u != NULL && map_add(&t->users, u, hash) == ERR_OK)
+        return u;
+    mem_free(u);
+    return NULL;
 }
 
 static void user_put(struct connections *t, struct user *user)
 {
     if (user->connections > 0 || user->streams > 0)
         return;
-    struct user **at = &t->users[user->uid % USER_BUCKETS];
-    while (*at != user)
-        at = &(*at)->next;
-    *at = user->next;
+    map_remove(&t->users, user);
     mem_free(user);
 }
 
 /* --- idle ones -------------------------------------------------------------------------------- */
-
-static void idle_remove(struct connection *c)
-{
-    if (!c->idle)
-        return;
-    c->idle = false;
-    if (c->idle_prev != NULL)
-        c->idle_prev->idle_next = c->idle_next;
-    else
-        c->table->idle = c->idle_next;
-    if (c->idle_next != NULL)
-        c->idle_next->idle_prev = c->idle_prev;
-    c->idle_prev = c->idle_next = NULL;
-}
 
 static void on_sweep(uv_timer_t *h);
 
 static void idle_add(struct connection *c)
 {
     struct connections *t = c->table;
-    if (c->idle)
+    if (LIST_IS_IN(c, in_idle))
         return;
-    c->idle = true;
-    c->idle_next = t->idle;
-    if (c->idle_next != NULL)
-        c->idle_next->idle_prev = c;
-    t->idle = c;
+    LIST_INSERT_HEAD(&t->idle, c, in_idle);
     if (!t->closing.begun && !uv_is_active((uv_handle_t *)&t->sweep))
         uv_timer_start(&t->sweep, on_sweep, SWEEP_MS, 0);
 }
@@ -116,7 +100,7 @@ static bool is_open(const struct connection *c)
 
 static void drop(struct connections *t, struct connection *c)
 {
-    idle_remove(c);
+    LIST_LEAVE(c, in_idle);
     assert(t->by_fd[c->fd] == c);
     t->by_fd[c->fd] = NULL;
     t->count--;
@@ -125,11 +109,10 @@ static void drop(struct connections *t, struct connection *c)
 
 static void sweep(struct connections *t)
 {
-    for (struct connection *c = t->idle, *next; c != NULL; c = next) {
-        next = c->idle_next;
+    struct connection *c, *next;
+    LIST_FOREACH_SAFE(c, &t->idle, in_idle, next)
         if (!is_open(c))
             drop(t, c);
-    }
 }
 
 static void on_sweep(uv_timer_t *h)
@@ -141,7 +124,7 @@ static void on_sweep(uv_timer_t *h)
         mem_trim();
         t->peak = t->count;
     }
-    if (t->idle != NULL)
+    if (!LIST_EMPTY(&t->idle))
         uv_timer_start(h, on_sweep, SWEEP_MS, 0);
 }
 
@@ -269,7 +252,7 @@ err_t connection_enter(struct connection *c, struct why *why)
     c->user->streams++;
     c->streams++;
     c->pins++;
-    idle_remove(c);
+    LIST_LEAVE(c, in_idle);
     return ERR_OK;
 }
 
@@ -317,6 +300,7 @@ err_t connections_open(uv_loop_t *loop, const struct connection_options *opt,
     if (t == NULL)
         return why_set(why, ERR_NO_MEMORY, "table of connections");
     t->opt = *opt;
+    t->users = (struct map)MAP_OF(struct user, in_users, user_is);
     err_t err = exit_watch_open(loop, on_process_exit, t, &t->exits, why);
     if (err != ERR_OK) {
         mem_free(t);
@@ -333,6 +317,7 @@ err_t connections_open(uv_loop_t *loop, const struct connection_options *opt,
 static void connections_free(void *arg)
 {
     struct connections *t = arg;
+    map_done(&t->users);
     mem_free(t->by_fd);
     mem_free(t);
 }

@@ -7,6 +7,7 @@
 #define SPINDLE_AGENT_CALLER_CONNECTION_H
 
 #include "agent/caller/peer.h"
+#include "common/base/list.h"
 
 #include <uv.h>
 
@@ -16,16 +17,15 @@ struct call;
 struct connection {
     struct connections *table;
     struct peer peer;
-    int fd;             /* the number; ours only while peer.cookie is its cookie */
-    unsigned pins;      /* the table's and the calls' */
-    unsigned streams;   /* live calls */
-    struct call *calls; /* live ones, kept by call.c */
-    struct user *user;  /* how much this uid has */
-    void *owner;        /* of who closes the descriptor itself; for on_exit */
-    bool watched;       /* the process's end is watched for */
-    bool doomed;        /* shut it down when its last call has ended */
-    struct connection *idle_prev, *idle_next; /* without calls: swept */
-    bool idle;
+    int fd;                         /* the number; ours only while peer.cookie is its cookie */
+    unsigned pins;                  /* the table's and the calls' */
+    unsigned streams;               /* live calls */
+    LIST_HEAD(, call) calls;        /* live ones, kept by call.c */
+    struct user *user;              /* how much this uid has */
+    void *owner;                    /* of who closes the descriptor itself; for on_exit */
+    bool watched;                   /* the process's end is watched for */
+    bool doomed;                    /* shut it down when its last call has ended */
+    LIST_ENTRY(connection) in_idle; /* without calls: swept */
 };
 
 struct connection_limits {
