@@ -1,51 +1,51 @@
 #include "agent/api/audience.h"
 
 #include "agent/api/x509_message.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 
 #include <assert.h>
 
-enum { BUCKETS = 1024 };
-
 struct audience {
+    struct map_node in_map;
+    LIST_ENTRY(audience) in_changed; /* on_change is due */
     struct audiences *all;
-    struct audience *next; /* of the bucket */
     struct selector_set selectors;
-    uint64_t hash;
     unsigned refs;
     bool lingers;       /* nobody holds it; kept for the next caller */
     int64_t idle_since; /* when the last one left */
-    void *user;
+    struct subscribers subscribers;
 
     const struct entry **entries; /* owned array of borrowed entries; NULL: none, or no memory */
     struct svid **svids;          /* for each entry, counted, or NULL; NULL: not asked for */
     size_t count;
     struct rpc_message *svid_message, *bundle_message;
     bool svids_stale, bundles_stale; /* encode anew when asked */
-    bool changed;                    /* on_change is due */
 };
 
 struct audiences {
     struct audience_options opt;
     const struct entry_set *entries;
-    struct audience *buckets[BUCKETS];
+    struct map map; /* by selectors */
+    LIST_HEAD(, audience) changed;
     size_t lingering;
     bool reloading; /* changes are told when all is matched */
 };
 
 /* --- pure ------------------------------------------------------------------------------------- */
 
-static uint64_t hash_selectors(const struct selector_set *s)
+static uint32_t hash_selectors(const struct selector_set *s)
 {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    uint32_t hash = 0;
     for (size_t i = 0; i < s->count; i++)
-        for (const char *c = s->items[i];; c++) {
-            h = (h ^ (uint8_t)*c) * 0x100000001b3u;
-            if (*c == '\0')
-                break;
-        }
-    return h;
+        hash = map_hash_more(hash, slice_str(s->items[i]));
+    return hash;
+}
+
+static bool audience_is(const void *audience, const void *selectors)
+{
+    return selector_set_eq(&((const struct audience *)audience)->selectors, selectors);
 }
 
 /* --- what an audience has --------------------------------------------------------------------- */
@@ -128,6 +128,12 @@ static err_t match(struct audience *a, const struct entry ***ret, size_t *ret_co
     return ERR_OK;
 }
 
+static void mark_changed(struct audience *a)
+{
+    if (!LIST_IS_IN(a, in_changed))
+        LIST_INSERT_HEAD(&a->all->changed, a, in_changed);
+}
+
 /* Takes what the current set gives; with SVIDs when it had them. Without memory it has nothing. */
 static void rematch(struct audience *a)
 {
@@ -144,7 +150,7 @@ static void rematch(struct audience *a)
     a->count = count;
     a->svids = svids;
     a->svids_stale = a->bundles_stale = true;
-    a->changed = true;
+    mark_changed(a);
 }
 
 static void warn_too_large(const struct audience *a)
@@ -226,24 +232,17 @@ err_t audience_bundles(struct audience *a, struct rpc_message **ret, struct why 
     return err;
 }
 
-void audience_set_user(struct audience *a, void *user)
+struct subscribers *audience_subscribers(struct audience *a)
 {
-    a->user = user;
-}
-
-void *audience_user(const struct audience *a)
-{
-    return a->user;
+    return &a->subscribers;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void audience_free(struct audience *a)
 {
-    struct audience **at = &a->all->buckets[a->hash % BUCKETS];
-    while (*at != a)
-        at = &(*at)->next;
-    *at = a->next;
+    map_remove(&a->all->map, a);
+    LIST_LEAVE(a, in_changed);
     if (a->refs == 0 && a->lingers)
         a->all->lingering--;
     drop_svids(a);
@@ -257,23 +256,20 @@ static void audience_free(struct audience *a)
 err_t audience_get(struct audiences *all, struct selector_set *selectors, struct audience **ret,
                    struct why *why)
 {
-    uint64_t hash = hash_selectors(selectors);
-    struct audience *a = all->buckets[hash % BUCKETS];
-    while (a != NULL && (a->hash != hash || !selector_set_eq(&a->selectors, selectors)))
-        a = a->next;
+    uint32_t hash = hash_selectors(selectors);
+    struct audience *a = map_find(&all->map, hash, selectors);
     if (a != NULL) {
         selector_set_done(selectors);
     } else {
         a = mem_alloc(sizeof *a);
-        if (a == NULL)
+        if (a == NULL || map_add(&all->map, a, hash) != ERR_OK) {
+            mem_free(a);
             return why_set(why, ERR_NO_MEMORY, "caller");
+        }
         a->all = all;
-        a->hash = hash;
         a->selectors = *selectors;
-        a->next = all->buckets[hash % BUCKETS];
-        all->buckets[hash % BUCKETS] = a;
         rematch(a);
-        a->changed = false;
+        LIST_LEAVE(a, in_changed);
     }
     selector_set_init(selectors);
     if (a->lingers)
@@ -300,23 +296,11 @@ void audience_release(struct audience *a, int64_t now_s)
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
-/* on_change may release and make audiences, so the walk starts over after each. */
-static struct audience *next_changed(struct audiences *all, size_t *bucket)
-{
-    for (; *bucket < BUCKETS; ++*bucket)
-        for (struct audience *a = all->buckets[*bucket]; a != NULL; a = a->next)
-            if (a->changed)
-                return a;
-    return NULL;
-}
-
+/* on_change may release and make audiences. */
 static void tell_changed(struct audiences *all)
 {
-    size_t bucket = 0;
-    if (all->reloading)
-        return;
-    for (struct audience *a; (a = next_changed(all, &bucket)) != NULL;) {
-        a->changed = false;
+    for (struct audience *a; !all->reloading && (a = LIST_FIRST(&all->changed)) != NULL;) {
+        LIST_LEAVE(a, in_changed);
         if (a->refs > 0)
             all->opt.on_change(all->opt.arg, a);
     }
@@ -324,14 +308,14 @@ static void tell_changed(struct audiences *all)
 
 void audiences_set_entries(struct audiences *all, const struct entry_set *entries)
 {
+    struct audience *a;
     all->entries = entries;
     all->reloading = true;
     if (entries != NULL)
         minter_entries_changed(all->opt.minter, entries);
     all->reloading = false;
-    for (size_t b = 0; b < BUCKETS; b++)
-        for (struct audience *a = all->buckets[b]; a != NULL; a = a->next)
-            rematch(a);
+    MAP_FOREACH(a, &all->map)
+        rematch(a);
     tell_changed(all);
 }
 
@@ -343,15 +327,16 @@ static void take_svid(struct audience *a, const char *entry_id, struct svid *svi
         if (a->svids[i] != NULL)
             svid_unref(a->svids[i]);
         a->svids[i] = svid != NULL ? svid_ref(svid) : NULL;
-        a->svids_stale = a->changed = true;
+        a->svids_stale = true;
+        mark_changed(a);
     }
 }
 
 void audiences_svid_changed(struct audiences *all, const char *entry_id, struct svid *svid)
 {
-    for (size_t b = 0; b < BUCKETS; b++)
-        for (struct audience *a = all->buckets[b]; a != NULL; a = a->next)
-            take_svid(a, entry_id, svid);
+    struct audience *a;
+    MAP_FOREACH(a, &all->map)
+        take_svid(a, entry_id, svid);
 }
 
 void audiences_settled(struct audiences *all)
@@ -361,20 +346,22 @@ void audiences_settled(struct audiences *all)
 
 void audiences_bundle_changed(struct audiences *all)
 {
-    for (size_t b = 0; b < BUCKETS; b++)
-        for (struct audience *a = all->buckets[b]; a != NULL; a = a->next)
-            a->svids_stale = a->bundles_stale = a->changed = true;
+    struct audience *a;
+    MAP_FOREACH(a, &all->map) {
+        a->svids_stale = a->bundles_stale = true;
+        mark_changed(a);
+    }
     tell_changed(all);
 }
 
 void audiences_tick(struct audiences *all, int64_t now_s)
 {
-    for (size_t b = 0; b < BUCKETS && all->lingering > 0; b++)
-        for (struct audience *a = all->buckets[b], *next; a != NULL; a = next) {
-            next = a->next;
-            if (a->lingers && now_s - a->idle_since >= AUDIENCE_LINGER_S)
-                audience_free(a);
-        }
+    struct audience *a, *next;
+    if (all->lingering == 0)
+        return;
+    MAP_FOREACH_SAFE(a, &all->map, next)
+        if (a->lingers && now_s - a->idle_since >= AUDIENCE_LINGER_S)
+            audience_free(a);
 }
 
 err_t audiences_new(const struct audience_options *opt, struct audiences **ret, struct why *why)
@@ -383,19 +370,21 @@ err_t audiences_new(const struct audience_options *opt, struct audiences **ret, 
     if (all == NULL)
         return why_set(why, ERR_NO_MEMORY, "audiences");
     all->opt = *opt;
+    all->map = (struct map)MAP_OF(struct audience, in_map, audience_is);
     *ret = all;
     return ERR_OK;
 }
 
 void audiences_free(struct audiences *all)
 {
+    struct audience *a, *next;
     if (all == NULL)
         return;
-    for (size_t b = 0; b < BUCKETS; b++)
-        while (all->buckets[b] != NULL) {
-            assert(all->buckets[b]->refs == 0);
-            audience_free(all->buckets[b]);
-        }
+    MAP_FOREACH_SAFE(a, &all->map, next) {
+        assert(a->refs == 0);
+        audience_free(a);
+    }
+    map_done(&all->map);
     mem_free(all);
 }
 

@@ -6,6 +6,7 @@
 #define SPINDLE_AGENT_API_AUDIENCE_H
 
 #include "agent/svid/minter.h"
+#include "common/base/list.h"
 #include "common/rpc/rpc_message.h"
 
 #define AUDIENCE_ENTRIES_MAX 4096 /* identities of one caller; more are left out and logged */
@@ -49,9 +50,9 @@ void audience_release(struct audience *a, int64_t now_s);
 err_t audience_svids(struct audience *a, struct rpc_message **ret, struct why *why) MUST_CHECK;
 err_t audience_bundles(struct audience *a, struct rpc_message **ret, struct why *why) MUST_CHECK;
 
-/* For the user of audiences: what hangs on this one. */
-void audience_set_user(struct audience *a, void *user);
-void *audience_user(const struct audience *a);
+/* Who holds it; kept by the user of audiences. */
+LIST_HEAD(subscribers, subscriber);
+struct subscribers *audience_subscribers(struct audience *a);
 /* Of its callers; borrowed. */
 const struct selector_set *audience_selectors(const struct audience *a);
 

@@ -13,9 +13,8 @@ enum { LINE_IDENTITY, LINE_CALL }; /* what log lines are limited by */
 struct subscriber {
     struct call call;
     struct workload_api *api;
-    struct audience *audience;      /* counted; NULL until attested */
-    struct subscriber *prev, *next; /* of the audience */
-    struct subscriber *all_prev, *all_next;
+    struct audience *audience; /* counted; NULL until attested */
+    LIST_ENTRY(subscriber) in_audience, in_all;
     uint64_t attest_id;      /* under way, or 0 */
     uint64_t attest_started; /* ns */
     unsigned kinds;          /* SELECTOR_KIND_* it was attested for */
@@ -25,7 +24,7 @@ struct subscriber {
 struct workload_api {
     struct workload_api_options opt;
     struct audiences *audiences;
-    struct subscriber *all;
+    struct subscribers all;
     unsigned kinds; /* of the entries in use */
     bool postponed; /* some streams are to be attested anew when there is room */
     uv_timer_t tick;
@@ -38,23 +37,14 @@ struct workload_api {
 static void join(struct subscriber *s, struct audience *a)
 {
     s->audience = a;
-    s->prev = NULL;
-    s->next = audience_user(a);
-    if (s->next != NULL)
-        s->next->prev = s;
-    audience_set_user(a, s);
+    LIST_INSERT_HEAD(audience_subscribers(a), s, in_audience);
 }
 
 static void leave(struct subscriber *s)
 {
     if (s->audience == NULL)
         return;
-    if (s->prev != NULL)
-        s->prev->next = s->next;
-    else
-        audience_set_user(s->audience, s->next);
-    if (s->next != NULL)
-        s->next->prev = s->prev;
+    LIST_REMOVE(s, in_audience);
     audience_release(s->audience, clock_wall_s());
     s->audience = NULL;
 }
@@ -65,12 +55,7 @@ static void on_end(struct call *c)
     if (s->attest_id != 0)
         attest_unix_cancel(s->api->opt.attest, s->attest_id);
     leave(s);
-    if (s->all_prev != NULL)
-        s->all_prev->all_next = s->all_next;
-    else
-        s->api->all = s->all_next;
-    if (s->all_next != NULL)
-        s->all_next->all_prev = s->all_prev;
+    LIST_REMOVE(s, in_all);
     mem_free(s);
 }
 
@@ -224,10 +209,7 @@ static void workload_api_serve(void *self, struct rpc_call *rpc, struct connecti
         return;
     }
     s->api = w;
-    s->all_next = w->all;
-    if (s->all_next != NULL)
-        s->all_next->all_prev = s;
-    w->all = s;
+    LIST_INSERT_HEAD(&w->all, s, in_all);
     attest(s);
 }
 
@@ -248,8 +230,9 @@ struct service workload_api_service(struct workload_api *w)
 /* push only asks gRPC to send or to end; nothing leaves the list here. */
 static void on_audience_change(void *arg, struct audience *a)
 {
+    struct subscriber *s;
     (void)arg;
-    for (struct subscriber *s = audience_user(a); s != NULL; s = s->next)
+    LIST_FOREACH(s, audience_subscribers(a), in_audience)
         if (is_current(s) || s->postponed)
             push(s);
 }
@@ -257,9 +240,10 @@ static void on_audience_change(void *arg, struct audience *a)
 /* Who was attested for less than the entries now ask for may be entitled to more. */
 static void attest_anew(struct workload_api *w)
 {
+    struct subscriber *s;
     w->postponed = false;
-    for (struct subscriber *s = w->all; s != NULL && !w->postponed; s = s->all_next)
-        if (!is_current(s) && s->attest_id == 0 && !s->call.ended)
+    LIST_FOREACH(s, &w->all, in_all)
+        if (!w->postponed && !is_current(s) && s->attest_id == 0 && !s->call.ended)
             attest(s);
 }
 
@@ -331,7 +315,7 @@ static void api_free(void *arg)
 
 void workload_api_close(struct workload_api *w, void (*done)(void *arg), void *arg)
 {
-    assert(w->all == NULL);
+    assert(LIST_EMPTY(&w->all));
     if (closing_begin(&w->closing, api_free, w, done, arg))
         closing_handle(&w->closing, &w->tick);
 }
