@@ -825,9 +825,9 @@ struct conn_seat *conn_seat(struct conn *c)
     return &c->seat;
 }
 
-struct conn *conn_of_newcomer(struct crowd_member *n)
+struct conn *conn_of_seat(struct conn_seat *seat)
 {
-    return (struct conn *)((char *)n - offsetof(struct conn, seat.newcomer));
+    return (struct conn *)((char *)seat - offsetof(struct conn, seat));
 }
 
 /* --- loop glue -------------------------------------------------------------------------------- */

@@ -48,6 +48,6 @@ const struct route_config *conn_route(const struct conn *c);
 size_t conn_route_index(const struct conn *c);
 /* Of its own, for its home. */
 struct conn_seat *conn_seat(struct conn *c);
-struct conn *conn_of_newcomer(struct crowd_member *n);
+struct conn *conn_of_seat(struct conn_seat *seat);
 
 #endif

@@ -6,6 +6,7 @@
 #define SPINDLE_SIDECAR_CONN_CONN_HOME_H
 
 #include "common/base/crowd.h"
+#include "common/base/list.h"
 #include "common/metric/metric.h"
 #include "common/resolve/resolver.h"
 #include "sidecar/config/config.h"
@@ -50,10 +51,11 @@ struct conn_home {
     uint64_t next_id; /* from 1 */
 };
 
-/* What its owner keeps in a connection; zeroed at first. */
+/* What its owner keeps in a connection; zeroed at first. conn_of_seat tells whose it is. */
 struct conn_seat {
-    struct conn *next, *prev;
+    LIST_ENTRY(conn_seat) link;
     struct crowd_member newcomer;
 };
+LIST_HEAD(conn_list, conn_seat);
 
 #endif

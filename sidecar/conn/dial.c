@@ -1,5 +1,6 @@
 #include "sidecar/conn/dial.h"
 
+#include "common/base/list.h"
 #include "common/base/mem.h"
 #include "sidecar/conn/address_order.h"
 
@@ -17,7 +18,7 @@ struct target {
 
 struct attempt {
     struct dial *dial;
-    struct attempt *next; /* newer */
+    TAILQ_ENTRY(attempt) link;
     uv_poll_t poll;
     struct target to;
     int fd; /* owned */
@@ -32,11 +33,11 @@ struct dial {
     bool has_only;
     struct address_order order; /* of a name */
     struct resolver_ask ask;
-    bool awaits;              /* addresses: all, or more of them */
-    enum name_result result;  /* of the name */
-    uv_timer_t later;         /* the next attempt, or what cannot be said inside dial_start */
-    uint64_t until_ms;        /* the caller's deadline */
-    struct attempt *attempts; /* under way, oldest first */
+    bool awaits;                    /* addresses: all, or more of them */
+    enum name_result result;        /* of the name */
+    uv_timer_t later;               /* the next attempt, or what cannot be said inside dial_start */
+    uint64_t until_ms;              /* the caller's deadline */
+    TAILQ_HEAD(, attempt) attempts; /* under way, oldest first */
     size_t under_way, started;
     int failure; /* errno of the most telling attempt; 0: none failed */
     struct target failed;
@@ -71,10 +72,7 @@ static void on_attempt_closed(uv_handle_t *handle)
 /* Leaves the list; its descriptor is closed unless it was taken out. */
 static void end_attempt(struct attempt *a)
 {
-    struct attempt **at = &a->dial->attempts;
-    while (*at != a)
-        at = &(*at)->next;
-    *at = a->next;
+    TAILQ_REMOVE(&a->dial->attempts, a, link);
     a->dial->under_way--;
     uv_close((uv_handle_t *)&a->poll, on_attempt_closed);
     if (a->fd >= 0)
@@ -87,8 +85,9 @@ static void finish(struct dial *d, int fd, const struct why *why)
     dial_done done = d->done;
     d->done = NULL;
     resolver_forget(&d->ask);
-    while (d->attempts != NULL)
-        end_attempt(d->attempts);
+    struct attempt *a, *next;
+    TAILQ_FOREACH_SAFE(a, &d->attempts, link, next)
+        end_attempt(a);
     uv_close((uv_handle_t *)&d->later, on_later_closed);
     if (done != NULL)
         done(d->arg, fd, why);
@@ -189,15 +188,6 @@ static int open_socket(int family)
     return fd;
 }
 
-static void put_last(struct dial *d, struct attempt *a)
-{
-    struct attempt **at = &d->attempts;
-    while (*at != NULL)
-        at = &(*at)->next;
-    *at = a;
-    d->under_way++;
-}
-
 /* 0, or the errno of what failed at once. */
 static int connect_to(struct dial *d, const struct target *to)
 {
@@ -218,7 +208,8 @@ static int connect_to(struct dial *d, const struct target *to)
     }
     a->poll.data = a;
     d->busy++;
-    put_last(d, a);
+    d->under_way++;
+    TAILQ_INSERT_TAIL(&d->attempts, a, link);
     if (connect(a->fd, (const struct sockaddr *)&to->sa, to->len) != 0 && errno != EINPROGRESS)
         error = errno;
     else if (uv_poll_start(&a->poll, UV_WRITABLE, on_writable) != 0)
@@ -242,8 +233,9 @@ static bool attempt(struct dial *d)
     if (!d->has_only)
         ip_sockaddr(address_order_next(&d->order), d->to.port, &to.sa, &to.len);
     if (d->under_way == DIAL_ATTEMPTS_MAX) {
-        note_failure(d, &d->attempts->to, ETIMEDOUT);
-        end_attempt(d->attempts);
+        struct attempt *oldest = TAILQ_FIRST(&d->attempts);
+        note_failure(d, &oldest->to, ETIMEDOUT);
+        end_attempt(oldest);
     }
     d->started++;
     int error = connect_to(d, &to);
@@ -335,6 +327,7 @@ err_t dial_start(const struct dial_from *from, const struct address *to, dial_do
     d->done = done;
     d->arg = arg;
     d->until_ms = uv_now(from->loop) + from->timeout_ms;
+    TAILQ_INIT(&d->attempts);
     uv_timer_init(d->loop, &d->later);
     d->later.data = d;
     d->busy = 1;

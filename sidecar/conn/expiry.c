@@ -1,67 +1,25 @@
 #include "sidecar/conn/expiry.h"
 
 #include "common/base/clock.h"
-#include "common/base/mem.h"
 
 #define LOOK_AGAIN_MS 60000
 #define TURN_NS 2000000u
 
-/* --- the heap: the earliest is first ---------------------------------------------------------- */
-
-static void put(struct expiry *e, uint32_t place, struct expiry_item *item)
+static bool is_earlier(const void *a, const void *b)
 {
-    e->heap[place - 1] = item;
-    item->place = place;
+    return ((const struct expiry_item *)a)->due_ms < ((const struct expiry_item *)b)->due_ms;
 }
-
-static struct expiry_item *at(const struct expiry *e, uint32_t place)
-{
-    return e->heap[place - 1];
-}
-
-static void rise(struct expiry *e, struct expiry_item *item, uint32_t place)
-{
-    for (; place > 1 && at(e, place / 2)->due_ms > item->due_ms; place /= 2)
-        put(e, place, at(e, place / 2));
-    put(e, place, item);
-}
-
-static void sink(struct expiry *e, struct expiry_item *item, uint32_t place)
-{
-    for (uint32_t child; (child = place * 2) <= e->count; place = child) {
-        if (child < e->count && at(e, child + 1)->due_ms < at(e, child)->due_ms)
-            child++;
-        if (at(e, child)->due_ms >= item->due_ms)
-            break;
-        put(e, place, at(e, child));
-    }
-    put(e, place, item);
-}
-
-static void take_out(struct expiry *e, struct expiry_item *item)
-{
-    uint32_t place = item->place;
-    struct expiry_item *last = at(e, e->count--);
-    item->place = 0;
-    if (last == item)
-        return;
-    if (last->due_ms < item->due_ms)
-        rise(e, last, place);
-    else
-        sink(e, last, place);
-}
-
-/* --- the timer -------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer);
 
 static void arm(struct expiry *e)
 {
-    if (e->count == 0) {
+    const struct expiry_item *first = heap_first(&e->heap);
+    if (first == NULL) {
         uv_timer_stop(&e->timer);
         return;
     }
-    int64_t wait = at(e, 1)->due_ms - clock_wall_ms();
+    int64_t wait = first->due_ms - clock_wall_ms();
     wait = wait < 0 ? 0 : wait > LOOK_AGAIN_MS ? LOOK_AGAIN_MS : wait;
     uv_update_time(e->timer.loop);
     uv_timer_start(&e->timer, on_timer, (uint64_t)wait, 0);
@@ -72,19 +30,17 @@ static void on_timer(uv_timer_t *timer)
     struct expiry *e = timer->data;
     uint64_t end = clock_mono_ns() + TURN_NS;
     int64_t now = clock_wall_ms();
-    while (e->count > 0 && at(e, 1)->due_ms <= now && clock_mono_ns() < end) {
-        struct expiry_item *item = at(e, 1);
-        take_out(e, item);
+    struct expiry_item *item;
+    while ((item = heap_first(&e->heap)) != NULL && item->due_ms <= now && clock_mono_ns() < end) {
+        heap_remove(&e->heap, item);
         e->on_due(item);
     }
     arm(e);
 }
 
-/* --- outside ---------------------------------------------------------------------------------- */
-
 void expiry_open(struct expiry *e, uv_loop_t *loop, void (*on_due)(struct expiry_item *item))
 {
-    *e = (struct expiry){.on_due = on_due};
+    *e = (struct expiry){.heap = HEAP_OF(struct expiry_item, place, is_earlier), .on_due = on_due};
     uv_timer_init(loop, &e->timer);
     e->timer.data = e;
 }
@@ -96,38 +52,23 @@ void expiry_close(struct expiry *e)
 
 void expiry_done(struct expiry *e)
 {
-    mem_free(e->heap);
-    e->heap = NULL;
-}
-
-static err_t make_room(struct expiry *e)
-{
-    if (e->count < e->room)
-        return ERR_OK;
-    uint32_t room = e->room == 0 ? 64 : e->room * 2;
-    struct expiry_item **heap = mem_resize(e->heap, room * sizeof *heap);
-    if (heap == NULL)
-        return ERR_NO_MEMORY;
-    e->heap = heap;
-    e->room = room;
-    return ERR_OK;
+    heap_done(&e->heap);
 }
 
 err_t expiry_set(struct expiry *e, struct expiry_item *item, int64_t due_ms)
 {
-    expiry_remove(e, item);
-    err_t err = make_room(e);
-    if (err != ERR_OK)
-        return err;
+    err_t err = ERR_OK;
     item->due_ms = due_ms;
-    rise(e, item, ++e->count);
-    if (item->place == 1)
+    if (item->place.at != 0)
+        heap_moved(&e->heap, item);
+    else
+        err = heap_add(&e->heap, item);
+    if (err == ERR_OK && heap_first(&e->heap) == item)
         arm(e);
-    return ERR_OK;
+    return err;
 }
 
 void expiry_remove(struct expiry *e, struct expiry_item *item)
 {
-    if (item->place != 0)
-        take_out(e, item);
+    heap_remove(&e->heap, item);
 }

@@ -4,19 +4,19 @@
 #ifndef SPINDLE_SIDECAR_CONN_EXPIRY_H
 #define SPINDLE_SIDECAR_CONN_EXPIRY_H
 
+#include "common/base/heap.h"
 #include "common/base/why.h"
 
 #include <uv.h>
 
 struct expiry_item {
     int64_t due_ms; /* Unix time */
-    uint32_t place; /* in the heap, from 1; 0: not there */
+    struct heap_place place;
 };
 
 struct expiry {
     uv_timer_t timer;
-    struct expiry_item **heap; /* owned; the items are borrowed */
-    uint32_t count, room;
+    struct heap heap; /* of items, the earliest first */
     void (*on_due)(struct expiry_item *item);
 };
 

@@ -9,14 +9,9 @@
 
 static void on_turn(uv_idle_t *turn);
 
-static struct conn *next_of(struct conn *c)
+void recheck_open(struct recheck *r, const struct conn_home *h, const struct conn_list *conns)
 {
-    return conn_seat(c)->next;
-}
-
-void recheck_open(struct recheck *r, const struct conn_home *h, struct conn *const *first)
-{
-    *r = (struct recheck){.home = h, .first = first};
+    *r = (struct recheck){.home = h, .conns = conns};
     uv_idle_init(h->loop, &r->turn);
     r->turn.data = r;
     uv_timer_init(h->loop, &r->watch);
@@ -36,7 +31,7 @@ static void begin(struct recheck *r, unsigned what)
     r->what = what;
     r->again = 0;
     r->cutting = false;
-    r->at = *r->first;
+    r->at = LIST_FIRST(r->conns);
     r->kept = r->doomed = 0;
     if ((what & RECHECK_REVOCATION) != 0)
         r->generation = revocation_view_generation(r->home->view);
@@ -77,8 +72,8 @@ void recheck_cache(struct recheck *r)
 
 void recheck_forget(struct recheck *r, struct conn *c)
 {
-    if (r->at == c)
-        r->at = next_of(c);
+    if (r->at == conn_seat(c))
+        r->at = LIST_NEXT(r->at, link);
 }
 
 bool recheck_cut(struct recheck *r, struct conn *c)
@@ -118,14 +113,14 @@ static void on_turn(uv_idle_t *turn)
     uint64_t end = clock_mono_ns() + TURN_NS;
     int64_t now = clock_wall_s();
     while (r->at != NULL && clock_mono_ns() < end) {
-        struct conn *c = r->at;
-        r->at = next_of(c);
+        struct conn *c = conn_of_seat(r->at);
+        r->at = LIST_NEXT(r->at, link);
         look_at(r, c, now);
     }
     if (r->at == NULL && !r->cutting) {
         r->cutting = true;
         r->judged_ns = clock_mono_ns();
-        r->at = r->doomed > 0 ? *r->first : NULL;
+        r->at = r->doomed > 0 ? LIST_FIRST(r->conns) : NULL;
     } else if (r->cutting && r->again != 0) { /* judging goes before cutting */
         begin(r, r->again);
     } else if (r->at == NULL) {

@@ -11,19 +11,19 @@
 
 struct recheck {
     uv_idle_t turn;
-    uv_timer_t watch;             /* while there is a cache */
-    const struct conn_home *home; /* borrowed */
-    struct conn *const *first;    /* borrowed: the first of them, linked by their seats */
-    struct conn *at;              /* the next to look at */
-    unsigned what;                /* enum recheck_what of this walk; 0: none is under way */
-    unsigned again;               /* of the walk behind it */
-    bool cutting;                 /* all have been judged */
+    uv_timer_t watch;              /* while there is a cache */
+    const struct conn_home *home;  /* borrowed */
+    const struct conn_list *conns; /* borrowed: all of them */
+    struct conn_seat *at;          /* the next to look at */
+    unsigned what;                 /* enum recheck_what of this walk; 0: none is under way */
+    unsigned again;                /* of the walk behind it */
+    bool cutting;                  /* all have been judged */
     uint64_t generation; /* of the revocation cache, as it was before the last look at it */
     uint64_t started_ns, judged_ns;
     size_t kept, doomed, cut, told; /* told: log lines */
 };
 
-void recheck_open(struct recheck *r, const struct conn_home *h, struct conn *const *first);
+void recheck_open(struct recheck *r, const struct conn_home *h, const struct conn_list *conns);
 void recheck_close(struct recheck *r); /* the loop frees its handles */
 void recheck_start(struct recheck *r, unsigned what);
 /* The cache says that it changed: a walk, unless one has begun since. */

@@ -4,6 +4,8 @@
 #include "common/loop/unix_socket.h"
 #include "sidecar/telemetry/metrics.h"
 
+#include <stddef.h>
+
 err_t admission_open(struct admission *a, size_t routes, struct why *why)
 {
     a->route_count = routes;
@@ -59,8 +61,11 @@ static const char *const bound_texts[] = {
 static bool let_go(struct admission *a, struct crowd_member *n, enum metric_bound bound)
 {
     struct why why = {.err = ERR_OK};
-    struct conn *c = n != NULL ? conn_of_newcomer(n) : NULL;
-    if (c == NULL || ((bound == BOUND_LISTENER || bound == BOUND_TOTAL) && conn_is_at_work(c)))
+    if (n == NULL)
+        return false;
+    size_t at = offsetof(struct conn_seat, newcomer);
+    struct conn *c = conn_of_seat((struct conn_seat *)((char *)n - at));
+    if ((bound == BOUND_LISTENER || bound == BOUND_TOTAL) && conn_is_at_work(c))
         return false;
     why_set(&why, ERR_LIMIT, "made room for a newer connection: %s reached", bound_texts[bound]);
     metric_add(a->home->metrics, M_UNAUTHENTICATED_CUT, bound, 0, 0, 1);
@@ -83,12 +88,15 @@ static err_t no_place(struct admission *a, const char *option, size_t limit, str
 static bool end_one(struct admission *a, long route)
 {
     unsigned looks = 0;
-    for (struct conn *c = *a->conns; c != NULL && looks < ENDING_LOOKS; c = conn_seat(c)->next) {
+    struct conn_seat *seat;
+    LIST_FOREACH(seat, a->conns, link) {
+        struct conn *c = conn_of_seat(seat);
         if (!conn_is_ending(c) || (route >= 0 && conn_route_index(c) != (size_t)route))
             continue;
-        looks++;
         if (conn_ending_yield(c))
             return true;
+        if (++looks == ENDING_LOOKS)
+            break;
     }
     return false;
 }

@@ -7,11 +7,11 @@
 #include "sidecar/conn/conn.h"
 
 struct admission {
-    const struct conn_home *home; /* borrowed, as all but the newcomers */
-    struct conn *const *conns;    /* the first of the home's, linked by their seats */
-    struct places *places;        /* the process's */
-    struct place_limits limits;   /* of the configuration of now */
-    struct crowd *newcomers;      /* owned; one a route, of inbound ones */
+    const struct conn_home *home;  /* borrowed, as all but the newcomers */
+    const struct conn_list *conns; /* all of the home's */
+    struct places *places;         /* the process's */
+    struct place_limits limits;    /* of the configuration of now */
+    struct crowd *newcomers;       /* owned; one a route, of inbound ones */
     size_t route_count;
     size_t newcomer_count; /* in all of them */
 };

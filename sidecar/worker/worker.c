@@ -32,16 +32,10 @@ static void on_known(struct conn_home *h, struct conn *c)
 static void on_gone(struct conn_home *h, struct conn *c)
 {
     struct worker *w = worker_of(h);
-    struct conn_seat *seat = conn_seat(c);
     recheck_forget(&w->recheck, c);
     admission_remove(&w->admission, c);
     pthread_mutex_lock(&w->lock);
-    if (seat->prev != NULL)
-        conn_seat(seat->prev)->next = seat->next;
-    else
-        w->conns = seat->next;
-    if (seat->next != NULL)
-        conn_seat(seat->next)->prev = seat->prev;
+    LIST_REMOVE(conn_seat(c), link);
     pthread_mutex_unlock(&w->lock);
     w->conn_count--;
 }
@@ -58,9 +52,12 @@ void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struc
                  void *arg)
 {
     struct conn_view view;
+    struct conn_seat *seat;
     pthread_mutex_lock(&w->lock);
-    for (struct conn *c = w->conns; c != NULL && max > 0; c = conn_seat(c)->next, max--) {
-        conn_describe(c, &view);
+    LIST_FOREACH(seat, &w->conns, link) {
+        if (max-- == 0)
+            break;
+        conn_describe(conn_of_seat(seat), &view);
         fn(arg, &view);
     }
     pthread_mutex_unlock(&w->lock);
@@ -71,10 +68,7 @@ void worker_each(struct worker *w, size_t max, void (*fn)(void *arg, const struc
 static void take_in(struct worker *w, struct conn *c, const struct crowd_source *source)
 {
     pthread_mutex_lock(&w->lock);
-    conn_seat(c)->next = w->conns;
-    if (w->conns != NULL)
-        conn_seat(w->conns)->prev = c;
-    w->conns = c;
+    LIST_INSERT_HEAD(&w->conns, conn_seat(c), link);
     pthread_mutex_unlock(&w->lock);
     w->conn_count++;
     admission_add(&w->admission, c, source);
@@ -150,10 +144,9 @@ static void drop_contexts(struct worker *w)
 
 static void go_on(struct worker *w)
 {
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = conn_seat(c)->next;
-        conn_identity_ready(c);
-    }
+    struct conn_seat *seat, *next;
+    LIST_FOREACH_SAFE(seat, &w->conns, link, next)
+        conn_identity_ready(conn_of_seat(seat));
 }
 
 static void take_hold(struct worker *w, bool hold)
@@ -264,15 +257,14 @@ static void close_all(struct worker *w)
 {
     if (w->closing)
         return;
+    struct conn_seat *seat, *next;
     struct why why = {0};
     w->closing = true;
     why_set(&why, ERR_DRAINING, "%s", err_text(ERR_DRAINING));
     stop_accepting(w);
     recheck_close(&w->recheck);
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = conn_seat(c)->next;
-        conn_cut(c, &why, CONN_CUT_LEAVE);
-    }
+    LIST_FOREACH_SAFE(seat, &w->conns, link, next)
+        conn_cut(conn_of_seat(seat), &why, CONN_CUT_LEAVE);
     expiry_close(&w->home.expiry);
     resolver_desk_close(&w->home.desk);
     uv_close((uv_handle_t *)&w->box.bell, NULL);

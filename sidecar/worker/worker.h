@@ -27,8 +27,8 @@ struct worker {
     size_t route_count;
     struct admission admission;
     bool closing;
-    pthread_mutex_t lock; /* guards `refused` and the list for other threads */
-    struct conn *conns;   /* newest first, linked by their seats */
+    pthread_mutex_t lock;   /* guards `refused` and the list for other threads */
+    struct conn_list conns; /* newest first */
     _Atomic size_t conn_count;
     struct why refused; /* why the newest identity cannot be used; ERR_OK: it can */
     bool serves;        /* with the one before, then */

@@ -282,7 +282,7 @@ void must_be_refused(const struct cert *leaf, err_t reason)
     while (worker.conn_count > 0)
         step();
     ck_assert_int_lt(app, 0);
-    ck_assert_uint_eq(worker.home.expiry.count, 0);
+    ck_assert_uint_eq(worker.home.expiry.heap.count, 0);
 }
 
 /* Until the worker has no connection any more; the peer saw a reset, or an orderly end. */
@@ -292,7 +292,7 @@ void must_be_cut(err_t reason, bool with_reset)
         step();
     ck_assert_uint_eq(cuts(reason), 1);
     ck_assert(peer_reset == with_reset && peer_notified == !with_reset);
-    ck_assert_uint_eq(worker.home.expiry.count, 0);
+    ck_assert_uint_eq(worker.home.expiry.heap.count, 0);
 }
 
 void must_live(void)

@@ -16,8 +16,9 @@ START_TEST(test_a_connection_is_closed_when_its_peers_certificate_ends)
     struct cert *brief = leaf_of(A, 1);
     open_worker(config_of("allow: ['spiffe://example.org/a'], peer_expiry: close", ""));
     must_be_admitted(brief);
-    ck_assert_uint_eq(worker.home.expiry.count, 1);
-    ck_assert_int_eq(worker.conns->expiry.due_ms, (brief->x509.not_after + 1) * 1000);
+    ck_assert_uint_eq(worker.home.expiry.heap.count, 1);
+    ck_assert_int_eq(conn_of_seat(LIST_FIRST(&worker.conns))->expiry.due_ms,
+                     (brief->x509.not_after + 1) * 1000);
     must_be_cut(ERR_CERT_EXPIRED, true);
     ck_assert_int_ge(clock_wall_ms(), (brief->x509.not_after + 1) * 1000);
     cert_free(brief);
@@ -31,13 +32,13 @@ START_TEST(test_a_connection_that_ends_before_its_peers_certificate_is_forgotten
                                   : "allow: ['spiffe://example.org/a'], peer_expiry: drain",
                           ""));
     must_be_admitted(leafs[A]);
-    ck_assert_uint_eq(worker.home.expiry.count, 1);
+    ck_assert_uint_eq(worker.home.expiry.heap.count, 1);
     close(peer);
     close(app);
     peer = app = -1;
     while (worker.conn_count > 0)
         step();
-    ck_assert_uint_eq(worker.home.expiry.count, 0);
+    ck_assert_uint_eq(worker.home.expiry.heap.count, 0);
     ck_assert_uint_eq(cuts(ERR_CERT_EXPIRED), 0);
 }
 END_TEST
@@ -143,12 +144,12 @@ START_TEST(test_a_reload_changes_what_a_peers_expiry_means)
         config_of("allow: ['spiffe://example.org/a'], peer_expiry: close", "");
     open_worker(config_of("allow: ['spiffe://example.org/a'], peer_expiry: keep", ""));
     must_be_admitted(leafs[A]);
-    ck_assert_uint_eq(worker.home.expiry.count, 0);
+    ck_assert_uint_eq(worker.home.expiry.heap.count, 0);
     worker_post_config(&worker, close_it);
-    while (worker.home.expiry.count == 0)
+    while (worker.home.expiry.heap.count == 0)
         step();
     worker_post_config(&worker, keep);
-    while (worker.home.expiry.count > 0)
+    while (worker.home.expiry.heap.count > 0)
         step();
     must_live();
     sidecar_config_unref(keep);

@@ -16,7 +16,7 @@ static struct expiry_item *also_remove;
 
 static void on_due(struct expiry_item *item)
 {
-    ck_assert_uint_eq(item->place, 0);
+    ck_assert_uint_eq(item->place.at, 0);
     told[told_count++] = item;
     if (also_remove != NULL)
         expiry_remove(&expiry, also_remove);
@@ -72,7 +72,7 @@ START_TEST(test_what_is_not_due_yet_waits)
     ck_assert_ptr_eq(told[0], &items[2]);
     ck_assert_ptr_eq(told[1], &items[1]);
     ck_assert_int_ge(clock_wall_ms(), now + 30);
-    ck_assert_uint_ne(items[0].place, 0);
+    ck_assert_uint_ne(items[0].place.at, 0);
     ck_assert(uv_is_active((uv_handle_t *)&expiry.timer));
     ck_assert_uint_le(uv_timer_get_due_in(&expiry.timer), 60000); /* the clock may be set */
     expiry_remove(&expiry, &items[0]);
@@ -96,7 +96,7 @@ START_TEST(test_without_memory_an_item_is_not_in)
     mem_fail_after(0);
     ck_assert_int_eq(expiry_set(&expiry, &items[0], 1), ERR_NO_MEMORY);
     mem_fail_after(-1);
-    ck_assert_uint_eq(items[0].place, 0);
+    ck_assert_uint_eq(items[0].place.at, 0);
     ck_assert(!uv_is_active((uv_handle_t *)&expiry.timer));
 }
 END_TEST

@@ -409,8 +409,9 @@ static _Atomic size_t doomed_count;
 
 static void doom_all(void)
 {
-    for (struct conn *c = workers[0].conns; c != NULL; c = conn_seat(c)->next)
-        doomed_count += conn_recheck(c, RECHECK_REVOCATION, clock_wall_s());
+    struct conn_seat *seat;
+    LIST_FOREACH(seat, &workers[0].conns, link)
+        doomed_count += conn_recheck(conn_of_seat(seat), RECHECK_REVOCATION, clock_wall_s());
 }
 
 /* Closing thousands takes the kernel a while: those that wait for it carry nothing. */
