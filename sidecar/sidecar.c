@@ -1,13 +1,23 @@
-#include "sidecar/sidecar_internal.h"
+#include "sidecar/sidecar.h"
 
 #include "common/base/mem.h"
+#include "common/http/probes.h"
 #include "common/log/report.h"
 #include "common/loop/descriptors.h"
+#include "common/metric/metric_page.h"
 #include "sidecar/admin/admin.h"
 #include "sidecar/admin/readiness.h"
+#include "sidecar/config/config_watch.h"
+#include "sidecar/identity/identity_source.h"
+#include "sidecar/identity/share_link.h"
+#include "sidecar/last_call.h"
 #include "sidecar/privileges.h"
+#include "sidecar/telemetry/gauges.h"
 #include "sidecar/telemetry/metrics.h"
+#include "sidecar/telemetry/name_notes.h"
+#include "sidecar/telemetry/notes.h"
 #include "sidecar/worker/sockets.h"
+#include "sidecar/worker/worker.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -16,6 +26,39 @@
 
 #define DRAIN_LOOK_MS 20 /* between looks at what is left */
 
+enum phase { PHASE_RUNNING, PHASE_LEAVING, PHASE_DRAINING, PHASE_CLOSING };
+
+struct sidecar {
+    uv_loop_t loop;
+    struct sidecar_config *config; /* shared */
+    struct metrics *metrics;
+    struct gauges *gauges;
+    struct notes notes;       /* owns what is in it */
+    struct name_notes *names; /* owns the resolver */
+    struct worker *workers;
+    struct places places;  /* the workers count in it */
+    unsigned worker_count; /* opened */
+    struct identity_source *source;
+    struct sidecar_config *source_config; /* shared; whose strings source and share borrow */
+    struct identity *identity;            /* shared; NULL: none now */
+    struct why identity_problem;          /* why there is none, when somebody said */
+    bool ever_had_identity;
+    struct share_link *share;     /* NULL: there can be none */
+    bool awaits_share;            /* the first newcomers wait for what is revoked */
+    bool share_denied;            /* the agent is there and does not tell it */
+    struct revocation_view *view; /* counted; NULL before the first */
+    struct probes *probes;
+    struct http_server *admin;
+    struct admin_source asked; /* by admin */
+    struct config_watch *watch;
+    uv_signal_t signals[3];
+    uv_timer_t drain;
+    bool loop_handles; /* signals and timer are initialised */
+    enum phase phase;
+    uint64_t drain_until_ms; /* loop time at which patience ends */
+    struct last_call last_call;
+};
+
 /* --- identity --------------------------------------------------------------------------------- */
 
 static void on_identity(void *arg, struct identity *id, const struct why *why)
@@ -23,7 +66,8 @@ static void on_identity(void *arg, struct identity *id, const struct why *why)
     struct sidecar *s = arg;
     identity_unref(s->identity);
     s->identity = id != NULL ? identity_ref(id) : NULL;
-    sidecar_post_identity(s);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_identity(&s->workers[i], s->identity);
     if (s->share != NULL)
         share_link_set_identity(s->share, id != NULL ? identity_id(id)->text : slice_of(NULL, 0));
     if (id == NULL) {
@@ -76,6 +120,123 @@ static err_t open_identity(struct sidecar *s, struct why *why)
     return identity_source_open(&s->loop, &options, &s->source, why);
 }
 
+/* --- what the agent shares -------------------------------------------------------------------- */
+
+static void on_share_connected(void *arg, bool connected)
+{
+    struct sidecar *s = arg;
+    metric_set(s->metrics, M_SHARE_CONNECTED, 0, 0, 0, connected);
+    if (connected)
+        metric_add(s->metrics, M_SHARE_CONNECTS, 0, 0, 0, 1);
+}
+
+static void on_share_welcome(void *arg, int64_t longest_life_s)
+{
+    struct sidecar *s = arg;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_life_limit(&s->workers[i], longest_life_s);
+    log_debug("longest_life_told", log_int("seconds", longest_life_s));
+}
+
+static void on_share_cache(void *arg, struct revocation_view *view)
+{
+    struct sidecar *s = arg;
+    revocation_view_unref(s->view);
+    s->view = revocation_view_ref(view);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_view(&s->workers[i], view);
+    log_debug("revocation_cache_taken", log_int("generation", revocation_view_generation(view)));
+}
+
+static void on_share_changed(void *arg, uint64_t generation)
+{
+    struct sidecar *s = arg;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_changed(&s->workers[i]);
+    log_debug("revocation_cache_changed", log_int("generation", generation));
+}
+
+static void on_share_page(void *arg, int fd)
+{
+    struct sidecar *s = arg;
+    struct why why = {0};
+    if (metrics_adopt_page(s->metrics, fd, &why) != ERR_OK) {
+        close(fd);
+        log_warn("metrics_page_refused", log_err("reason", why.err),
+                 log_str("cause", why_text(&why)));
+    }
+    metrics_scrape(s->metrics); /* what is due now, not at the next tick */
+    share_link_set_page(s->share, metrics_page_fd(s->metrics));
+}
+
+static void on_share_scrape(void *arg)
+{
+    const struct sidecar *s = arg;
+    metric_set(s->metrics, M_REVOCATION_ALIVE, 0, 0, 0, (double)revocation_view_alive_at(s->view));
+}
+
+/* Do newcomers wait for what is revoked? Also after the configuration changed. */
+static void apply_hold(struct sidecar *s)
+{
+    bool hold = (s->awaits_share || s->share_denied) && s->config->revocation != REVOCATION_OFF;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_hold(&s->workers[i], hold);
+    metric_set(s->metrics, M_NEWCOMERS_HELD, 0, 0, 0, hold && s->share_denied);
+}
+
+static void on_share_settled(void *arg)
+{
+    struct sidecar *s = arg;
+    s->awaits_share = false;
+    apply_hold(s);
+}
+
+/* Soft means: go on where nobody can know. Here somebody knows. */
+static void on_share_denied(void *arg, const struct why *why)
+{
+    struct sidecar *s = arg;
+    s->share_denied = why != NULL;
+    if (why == NULL)
+        log_info("newcomers_go_on");
+    else if (s->config->revocation != REVOCATION_OFF)
+        log_warn("newcomers_held", log_err("reason", why->err), log_str("cause", why_text(why)),
+                 log_str("next", "new connections wait up to timeouts.connect for the agent to say "
+                                 "what is revoked; live ones go on"));
+    apply_hold(s);
+}
+
+/* Beside a Workload API of this machine; identities from elsewhere have no agent here. */
+static err_t open_share(struct sidecar *s, struct why *why)
+{
+    struct address endpoint;
+    if (s->config->workload_api == NULL)
+        return ERR_OK;
+    err_t err = address_parse_endpoint(slice_str(s->config->workload_api), &endpoint, why);
+    if (err != ERR_OK || endpoint.kind != ADDRESS_UNIX)
+        return err;
+    struct share_link_options options = {
+        .api_socket = endpoint.host,
+        .name = s->config->name,
+        .on_connected = on_share_connected,
+        .on_welcome = on_share_welcome,
+        .on_cache = on_share_cache,
+        .on_changed = on_share_changed,
+        .on_page = on_share_page,
+        .on_settled = on_share_settled,
+        .on_denied = on_share_denied,
+        .arg = s,
+    };
+    struct why no = {0};
+    err = share_link_open(&s->loop, &options, &s->share, &no);
+    if (err == ERR_CONFIG) { /* another agent's socket may have any path */
+        log_info("share_absent", log_err("reason", err), log_str("cause", why_text(&no)));
+        return ERR_OK;
+    }
+    s->awaits_share = err == ERR_OK;
+    apply_hold(s);
+    return err == ERR_OK ? err : why_set(why, err, "%s", why_text(&no));
+}
+
 /* --- drain and close -------------------------------------------------------------------------- */
 
 static size_t connections_left(const struct sidecar *s)
@@ -104,7 +265,7 @@ static void close_parts(struct sidecar *s)
     if (s->admin != NULL)
         http_server_close(s->admin, NULL, NULL);
     if (s->watch != NULL)
-        file_watch_close(s->watch, NULL, NULL);
+        config_watch_close(s->watch, NULL, NULL);
     if (s->loop_handles) {
         for (size_t i = 0; i < sizeof s->signals / sizeof s->signals[0]; i++)
             uv_close((uv_handle_t *)&s->signals[i], NULL);
@@ -145,8 +306,9 @@ static void on_drain_tick(uv_timer_t *timer)
     uv_timer_start(timer, on_drain_tick, DRAIN_LOOK_MS, 0);
 }
 
-void sidecar_drain(struct sidecar *s, const struct audit_order *order)
+static void sidecar_drain(void *arg, const struct audit_order *order)
 {
+    struct sidecar *s = arg;
     if (s->phase != PHASE_RUNNING)
         return;
     s->phase = PHASE_LEAVING;
@@ -161,8 +323,9 @@ static void on_quit_tick(uv_timer_t *timer)
     leave(timer->data);
 }
 
-void sidecar_quit(struct sidecar *s, const struct audit_order *order)
+static void sidecar_quit(void *arg, const struct audit_order *order)
 {
+    struct sidecar *s = arg;
     if (s->phase == PHASE_CLOSING)
         return;
     log_info("quitting", log_int("connections", connections_left(s)));
@@ -170,20 +333,21 @@ void sidecar_quit(struct sidecar *s, const struct audit_order *order)
     uv_timer_start(&s->drain, on_quit_tick, DRAIN_LOOK_MS, 0); /* the answer leaves first */
 }
 
-void sidecar_each_conn(struct sidecar *s, size_t max,
-                       void (*fn)(void *arg, const struct conn_view *view), void *arg)
+static void each_conn(void *arg, size_t max, void (*fn)(void *fn_arg, const struct conn_view *view),
+                      void *fn_arg)
 {
+    struct sidecar *s = arg;
     for (unsigned i = 0; i < s->worker_count; i++)
-        worker_each(&s->workers[i], max, fn, arg);
+        worker_each(&s->workers[i], max, fn, fn_arg);
 }
 
-struct sidecar_facts sidecar_facts(const struct sidecar *s)
+static struct admin_facts facts(const void *arg)
 {
-    return (struct sidecar_facts){.config = s->config,
-                                  .identity = s->identity,
-                                  .view = s->view,
-                                  .refusals = s->notes.refusals,
-                                  .metrics = s->metrics};
+    const struct sidecar *s = arg;
+    return (struct admin_facts){.config = s->config,
+                                .identity = s->identity,
+                                .view = s->view,
+                                .refusals = s->notes.refusals};
 }
 
 /* --- reload ----------------------------------------------------------------------------------- */
@@ -194,46 +358,29 @@ static void show_limit(struct sidecar *s)
     metric_set(s->metrics, M_CONNECTIONS_LIMIT, 0, 0, 0, (double)limits.total);
 }
 
-/* All or nothing: a configuration with an error, or with a change that needs a restart, changes
- * nothing. */
-static void reload(struct sidecar *s)
-{
-    struct sidecar_config *next = NULL;
-    struct why why = {0};
-    struct buf report;
-    buf_init(&report, 1u << 16);
-    err_t err = sidecar_config_load(s->config_path, s->sets, &report, &next, &why);
-    if (err == ERR_OK)
-        err = sidecar_config_check_reload(s->config, next, &report, &why);
-    if (err != ERR_OK) {
-        report_log_as(buf_slice(&report), LOG_ERROR, "config_error");
-        log_error("reload_failed",
-                  log_str("detail", report.len > 0 ? "see config_error" : why_text(&why)),
-                  log_str("next", "keeping the configuration in use"));
-        struct slice lines = buf_slice(&report);
-        struct slice first = report_next_line(&lines);
-        audit_reload_failed(s->notes.audit, first.len > 0 ? first : slice_str(why_text(&why)));
-    } else {
-        log_setup(next->log_level, next->log_format);
-        for (unsigned i = 0; i < s->worker_count; i++)
-            worker_post_config(&s->workers[i], next);
-        sidecar_config_unref(s->config);
-        s->config = sidecar_config_ref(next);
-        show_limit(s);
-        sidecar_apply_hold(s);
-        log_info("reloaded");
-        audit_reloaded(s->notes.audit);
-    }
-    metric_set(s->metrics, M_CONFIG_RELOADED, 0, 0, 0, err == ERR_OK);
-    sidecar_config_unref(next);
-    buf_done(&report);
-}
-
-static void on_config_hint(void *arg)
+static void on_config_read(void *arg, const struct config_read *read)
 {
     struct sidecar *s = arg;
-    if (file_stamp_renew(&s->stamp, s->config_path))
-        reload(s);
+    metric_set(s->metrics, M_CONFIG_RELOADED, 0, 0, 0, read->err == ERR_OK);
+    if (read->err != ERR_OK) {
+        struct slice lines = read->report;
+        report_log_as(lines, LOG_ERROR, "config_error");
+        log_error("reload_failed",
+                  log_str("detail", lines.len > 0 ? "see config_error" : why_text(read->why)),
+                  log_str("next", "keeping the configuration in use"));
+        struct slice first = report_next_line(&lines);
+        audit_reload_failed(s->notes.audit, first.len > 0 ? first : slice_str(why_text(read->why)));
+        return;
+    }
+    log_setup(read->config->log_level, read->config->log_format);
+    for (unsigned i = 0; i < s->worker_count; i++)
+        worker_post_config(&s->workers[i], read->config);
+    sidecar_config_unref(s->config);
+    s->config = sidecar_config_ref(read->config);
+    show_limit(s);
+    apply_hold(s);
+    log_info("reloaded");
+    audit_reloaded(s->notes.audit);
 }
 
 /* --- loop glue -------------------------------------------------------------------------------- */
@@ -244,7 +391,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct audit_order order = {.signal = number == SIGINT ? "SIGINT" : "SIGTERM"};
     if (number == SIGHUP) {
         audit_reopen(s->notes.audit); /* logrotate may have moved it */
-        reload(s);
+        config_watch_read(s->watch);
         if (s->source != NULL) /* not while a failed start winds down */
             identity_source_reload(s->source);
     } else if (s->phase == PHASE_RUNNING) {
@@ -296,11 +443,11 @@ static err_t open_places(struct sidecar *s, struct why *why)
 }
 
 /* Everything that may need a privilege is open; from here on there is none. Threads come after. */
-static err_t enter_sandbox(struct sidecar *s, struct why *why)
+static err_t enter_sandbox(struct sidecar *s, const char *config_path, struct why *why)
 {
     struct buf notes;
     buf_init(&notes, 1u << 14);
-    err_t err = sidecar_privileges_enter(s->config, s->config_path, &notes, why);
+    err_t err = sidecar_privileges_enter(s->config, config_path, &notes, why);
     report_log_as(buf_slice(&notes), LOG_WARN, "sandbox");
     buf_done(&notes);
     return err;
@@ -347,7 +494,7 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
                             &s->metrics, why);
     if (err == ERR_OK)
         err = gauges_open(&s->loop, s->metrics, &s->gauges, why);
-    if (err == ERR_OK && metrics_on_scrape(s->metrics, sidecar_on_share_scrape, s) != ERR_OK)
+    if (err == ERR_OK && metrics_on_scrape(s->metrics, on_share_scrape, s) != ERR_OK)
         err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
     if (err == ERR_OK && s->config->metrics_peers)
         err = peer_tally_new(s->metrics, &s->notes.peers, why);
@@ -372,7 +519,20 @@ static err_t open_audit(struct sidecar *s, struct why *why)
     return option_blame(s->config->origins, "audit.file", err, why);
 }
 
-static err_t start(struct sidecar *s, struct why *why)
+static err_t open_admin(struct sidecar *s, struct why *why)
+{
+    s->asked = (struct admin_source){.facts = facts,
+                                     .each_conn = each_conn,
+                                     .drain = sidecar_drain,
+                                     .quit = sidecar_quit,
+                                     .arg = s};
+    err_t err = sidecar_admin_open(&s->loop, s->config->admin_socket,
+                                   descriptors_http_places(s->places.descriptors), &s->asked,
+                                   s->metrics, &s->admin, why);
+    return option_blame(s->config->origins, "admin.socket", err, why);
+}
+
+static err_t start(struct sidecar *s, const struct config_watch_options *watch, struct why *why)
 {
     struct sockets sockets = {.fds = NULL};
     open_loop_handles(s);
@@ -383,17 +543,12 @@ static err_t start(struct sidecar *s, struct why *why)
         err = open_audit(s, why);
     if (err == ERR_OK)
         err = sockets_open(s->config, &sockets, why);
-    if (err == ERR_OK && s->config->admin_socket != NULL) {
-        err = sidecar_admin_open(&s->loop, s->config->admin_socket,
-                                 descriptors_http_places(s->places.descriptors), s, &s->admin, why);
-        err = option_blame(s->config->origins, "admin.socket", err, why);
-    }
-    if (err == ERR_OK && s->config_path != NULL) {
-        (void)file_stamp_renew(&s->stamp, s->config_path);
-        err = file_watch_open(&s->loop, &s->config_path, 1, on_config_hint, s, &s->watch, why);
-    }
+    if (err == ERR_OK && s->config->admin_socket != NULL)
+        err = open_admin(s, why);
     if (err == ERR_OK)
-        err = enter_sandbox(s, why);
+        err = config_watch_open(&s->loop, watch, &s->watch, why);
+    if (err == ERR_OK)
+        err = enter_sandbox(s, watch->path, why);
     if (err == ERR_OK && s->notes.audit != NULL)
         err = audit_start(s->notes.audit, why);
     if (err == ERR_OK)
@@ -404,7 +559,7 @@ static err_t start(struct sidecar *s, struct why *why)
         show_limit(s);
     s->source_config = sidecar_config_ref(s->config);
     if (err == ERR_OK)
-        err = sidecar_open_share(s, why);
+        err = open_share(s, why);
     if (err == ERR_OK)
         err = open_identity(s, why);
     sockets_done(&sockets);
@@ -438,7 +593,7 @@ static void finish(struct sidecar *s)
 
 err_t sidecar_run(const char *config_path, const char *const *sets, struct why *why)
 {
-    struct sidecar s = {.config_path = config_path, .sets = sets};
+    struct sidecar s = {.phase = PHASE_RUNNING};
     struct buf report;
     buf_init(&report, 1u << 16);
     err_t err = sidecar_config_load(config_path, sets, &report, &s.config, why);
@@ -458,7 +613,9 @@ err_t sidecar_run(const char *config_path, const char *const *sets, struct why *
         sidecar_config_unref(s.config);
         return why_set(why, ERR_NO_MEMORY, "event loop");
     }
-    err = start(&s, why);
+    struct config_watch_options watch = {
+        .path = config_path, .sets = sets, .now = s.config, .on_read = on_config_read, .arg = &s};
+    err = start(&s, &watch, why);
     if (err == ERR_OK) {
         log_info("started", log_str("version", SPINDLE_VERSION), log_str("name", s.config->name),
                  log_int("workers", s.worker_count));
