@@ -3,6 +3,7 @@
 #include "agent/attest/exe_hash.h"
 #include "agent/attest/name_cache.h"
 #include "agent/attest/proc.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 #include "common/loop/closing.h"
@@ -31,7 +32,7 @@ struct program {
 };
 
 struct job {
-    struct job *prev, *next;
+    struct map_node in_jobs;
     struct attest_unix *owner;
     uint64_t id;
     struct attest_subject who;
@@ -54,8 +55,7 @@ struct attest_unix {
     uv_loop_t *loop;
     struct name_cache *names;
     struct exe_hash *hashes;
-    struct job *jobs;
-    size_t job_count;
+    struct map jobs; /* by id */
     uint64_t last_id;
     struct closing closing; /* held by the thread pool's works */
 };
@@ -69,17 +69,6 @@ static void program_free(struct program *p)
     mem_free(p);
 }
 
-static void job_unlink(struct job *j)
-{
-    if (j->prev != NULL)
-        j->prev->next = j->next;
-    else
-        j->owner->jobs = j->next;
-    if (j->next != NULL)
-        j->next->prev = j->prev;
-    j->owner->job_count--;
-}
-
 static void job_free(struct job *j)
 {
     selector_set_done(&j->selectors);
@@ -91,7 +80,7 @@ static void job_free(struct job *j)
 /* Ends the job. Out of the list first: done may cancel others or close the attestor. */
 static void finish(struct job *j, err_t err, const struct why *why)
 {
-    job_unlink(j);
+    map_remove(&j->owner->jobs, j);
     j->done(j->arg, err, err == ERR_OK ? &j->selectors : NULL, why);
     job_free(j);
 }
@@ -339,27 +328,31 @@ static void advance(struct job *j)
     finish(j, err, &why);
 }
 
+static bool job_is(const void *job, const void *id)
+{
+    return ((const struct job *)job)->id == *(const uint64_t *)id;
+}
+
+static uint32_t job_hash(uint64_t id)
+{
+    return map_hash(slice_of(&id, sizeof id));
+}
+
 static struct job *job_new(struct attest_unix *a)
 {
     struct job *j = mem_alloc(sizeof *j);
-    if (j == NULL)
+    if (j == NULL || map_add(&a->jobs, j, job_hash(a->last_id + 1)) != ERR_OK) {
+        mem_free(j);
         return NULL;
+    }
     j->owner = a;
     j->id = ++a->last_id;
-    j->next = a->jobs;
-    if (a->jobs != NULL)
-        a->jobs->prev = j;
-    a->jobs = j;
-    a->job_count++;
     return j;
 }
 
 static struct job *job_find(const struct attest_unix *a, uint64_t id)
 {
-    struct job *j = a->jobs;
-    while (j != NULL && j->id != id)
-        j = j->next;
-    return j;
+    return map_find(&a->jobs, job_hash(id), &id);
 }
 
 uint64_t attest_unix_start(struct attest_unix *a, const struct attest_subject *who, unsigned kinds,
@@ -369,8 +362,8 @@ uint64_t attest_unix_start(struct attest_unix *a, const struct attest_subject *w
 {
     assert(!a->closing.begun);
     struct why why = {0};
-    if (a->job_count >= ATTEST_JOBS_MAX) {
-        why_set(&why, ERR_LIMIT, "%zu callers are being attested", a->job_count);
+    if (a->jobs.count >= ATTEST_JOBS_MAX) {
+        why_set(&why, ERR_LIMIT, "%u callers are being attested", a->jobs.count);
         done(arg, ERR_LIMIT, NULL, &why);
         return 0;
     }
@@ -394,12 +387,12 @@ static void cancel(struct job *j)
     if (j->stage == STAGE_NAMES)
         name_cache_cancel(j->owner->names, &j->name_waiter);
     if (j->stage == STAGE_HASH)
-        exe_hash_cancel(j->owner->hashes, &j->hash_waiter);
+        exe_hash_cancel(&j->hash_waiter);
     if (j->program != NULL) {
         j->program->job = NULL;
         uv_cancel((uv_req_t *)&j->program->work);
     }
-    job_unlink(j);
+    map_remove(&j->owner->jobs, j);
     job_free(j);
 }
 
@@ -421,6 +414,7 @@ err_t attest_unix_open(uv_loop_t *loop, off_t exe_max, struct attest_unix **ret,
     if (a == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for the attestor");
     a->loop = loop;
+    a->jobs = (struct map)MAP_OF(struct job, in_jobs, job_is);
     err_t err = name_cache_open(loop, &a->names);
     if (err == ERR_OK)
         err = exe_hash_open(loop, exe_max > 0 ? exe_max : EXE_HASH_FILE_MAX, &a->hashes);
@@ -439,8 +433,10 @@ void attest_unix_close(struct attest_unix *a, void (*done)(void *arg), void *arg
 {
     if (!closing_begin(&a->closing, mem_free, a, done, arg))
         return;
-    while (a->jobs != NULL)
-        cancel(a->jobs);
+    struct job *j, *next;
+    MAP_FOREACH_SAFE(j, &a->jobs, next)
+        cancel(j);
+    map_done(&a->jobs);
     closing_handle(&a->closing, &a->closer);
     name_cache_close(a->names, closing_drop, closing_hold(&a->closing));
     exe_hash_close(a->hashes, closing_drop, closing_hold(&a->closing));

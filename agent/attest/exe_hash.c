@@ -18,12 +18,12 @@ struct result {
 };
 
 struct job {
-    struct job *next;
+    STAILQ_ENTRY(job) in_jobs;
     uv_work_t work;
     struct exe_hash *owner;
     int fd; /* owned */
     struct file_id id;
-    struct exe_hash_waiter *waiters;
+    LIST_HEAD(, exe_hash_waiter) waiters;
     char hex[EXE_HASH_TEXT_LEN];
     err_t err;
     struct why why;
@@ -35,10 +35,9 @@ struct exe_hash {
     struct result *kept; /* owned, EXE_HASH_KEPT_MAX of them once one is there */
     size_t kept_count;
     uint64_t turn, files_read;
-    struct job *jobs; /* the first is under way */
+    STAILQ_HEAD(, job) jobs; /* the first is under way */
     size_t job_count;
     bool is_running;
-    struct job *told;       /* its waiters are being called; they may cancel each other, or close */
     atomic_bool stop;       /* the thread pool looks at it between chunks */
     struct closing closing; /* held by a work, and while waiters are called */
 };
@@ -136,10 +135,18 @@ static void keep(struct exe_hash *h, const struct job *j)
 
 /* Jobs. */
 
+static struct job *job_take_first(struct exe_hash *h)
+{
+    struct job *j = STAILQ_FIRST(&h->jobs);
+    if (j == NULL)
+        return NULL;
+    STAILQ_REMOVE_HEAD(&h->jobs, in_jobs);
+    h->job_count--;
+    return j;
+}
+
 static void job_free(struct job *j)
 {
-    if (j == NULL)
-        return;
     close(j->fd);
     mem_free(j);
 }
@@ -147,24 +154,19 @@ static void job_free(struct job *j)
 static void hasher_free(void *arg)
 {
     struct exe_hash *h = arg;
-    while (h->jobs != NULL) {
-        struct job *next = h->jobs->next;
-        job_free(h->jobs);
-        h->jobs = next;
-    }
+    for (struct job *j; (j = job_take_first(h)) != NULL;)
+        job_free(j);
     mem_free(h->kept);
     mem_free(h);
 }
 
+/* They may cancel each other, or close. */
 static void tell(struct job *j)
 {
-    j->owner->told = j;
-    while (j->waiters != NULL) {
-        struct exe_hash_waiter *w = j->waiters;
-        j->waiters = w->next;
+    for (struct exe_hash_waiter *w; (w = LIST_FIRST(&j->waiters)) != NULL;) {
+        LIST_LEAVE(w, link);
         w->done(w->arg, j->err, j->err == ERR_OK ? j->hex : NULL, &j->why);
     }
-    j->owner->told = NULL;
 }
 
 static void after_work(uv_work_t *work, int status);
@@ -172,9 +174,8 @@ static void after_work(uv_work_t *work, int status);
 /* Files that nobody waits for any more are passed over. */
 static void start_next(struct exe_hash *h)
 {
-    while (h->jobs != NULL && !h->is_running) {
-        struct job *j = h->jobs;
-        if (j->waiters != NULL) {
+    for (struct job *j; !h->is_running && (j = STAILQ_FIRST(&h->jobs)) != NULL;) {
+        if (!LIST_EMPTY(&j->waiters)) {
             int code = uv_queue_work(h->loop, &j->work, on_work, after_work);
             assert(code == 0);
             (void)code; /* fails without a callback only */
@@ -183,9 +184,7 @@ static void start_next(struct exe_hash *h)
             h->files_read++;
             return;
         }
-        h->jobs = j->next;
-        h->job_count--;
-        job_free(j);
+        job_free(job_take_first(h));
     }
 }
 
@@ -197,8 +196,7 @@ static void after_work(uv_work_t *work, int status)
     if (!h->closing.begun) {
         assert(status == 0);
         (void)status; /* only a close cancels */
-        h->jobs = j->next;
-        h->job_count--;
+        job_take_first(h);
         if (j->err == ERR_OK)
             keep(h, j);
         tell(j);
@@ -209,20 +207,12 @@ static void after_work(uv_work_t *work, int status)
     closing_drop(&h->closing);
 }
 
-static void append(struct exe_hash *h, struct job *j)
-{
-    struct job **tail = &h->jobs;
-    while (*tail != NULL)
-        tail = &(*tail)->next;
-    *tail = j;
-    h->job_count++;
-}
-
 static struct job *job_for(const struct exe_hash *h, const struct file_id *id)
 {
-    struct job *j = h->jobs;
-    while (j != NULL && !file_id_eq(&j->id, id))
-        j = j->next;
+    struct job *j;
+    STAILQ_FOREACH(j, &h->jobs, in_jobs)
+        if (file_id_eq(&j->id, id))
+            break;
     return j;
 }
 
@@ -241,8 +231,9 @@ static err_t enqueue(struct exe_hash *h, int fd, const struct file_id *id,
     j->owner = h;
     j->fd = fd;
     j->id = *id;
-    j->waiters = w;
-    append(h, j);
+    LIST_INSERT_HEAD(&j->waiters, w, link);
+    STAILQ_INSERT_TAIL(&h->jobs, j, in_jobs);
+    h->job_count++;
     start_next(h);
     return ERR_OK;
 }
@@ -250,7 +241,7 @@ static err_t enqueue(struct exe_hash *h, int fd, const struct file_id *id,
 void exe_hash_start(struct exe_hash *h, int fd, const struct file_id *id, struct exe_hash_waiter *w)
 {
     struct why why = {0};
-    w->next = NULL;
+    w->link.le_prev = NULL;
     struct result *r = known(h, id);
     if (r != NULL) {
         r->used = ++h->turn;
@@ -261,8 +252,7 @@ void exe_hash_start(struct exe_hash *h, int fd, const struct file_id *id, struct
     struct job *j = job_for(h, id);
     if (j != NULL) {
         close(fd);
-        w->next = j->waiters;
-        j->waiters = w;
+        LIST_INSERT_HEAD(&j->waiters, w, link);
         return;
     }
     err_t err = enqueue(h, fd, id, w, &why);
@@ -272,24 +262,9 @@ void exe_hash_start(struct exe_hash *h, int fd, const struct file_id *id, struct
     w->done(w->arg, err, NULL, &why);
 }
 
-static bool unlink_from(struct exe_hash_waiter **list, const struct exe_hash_waiter *w)
+void exe_hash_cancel(struct exe_hash_waiter *w)
 {
-    for (; *list != NULL; list = &(*list)->next) {
-        if (*list == w) {
-            *list = w->next;
-            return true;
-        }
-    }
-    return false;
-}
-
-void exe_hash_cancel(struct exe_hash *h, struct exe_hash_waiter *w)
-{
-    if (h->told != NULL && unlink_from(&h->told->waiters, w))
-        return;
-    for (struct job *j = h->jobs; j != NULL; j = j->next)
-        if (unlink_from(&j->waiters, w))
-            return;
+    LIST_LEAVE(w, link);
 }
 
 uint64_t exe_hash_files_read(const struct exe_hash *h)
@@ -304,6 +279,7 @@ err_t exe_hash_open(uv_loop_t *loop, off_t file_max, struct exe_hash **ret)
         return ERR_NO_MEMORY;
     h->loop = loop;
     h->file_max = file_max;
+    STAILQ_INIT(&h->jobs);
     atomic_init(&h->stop, false);
     *ret = h;
     return ERR_OK;
@@ -316,6 +292,6 @@ void exe_hash_close(struct exe_hash *h, void (*done)(void *arg), void *arg)
     closing_hold(&h->closing);
     atomic_store(&h->stop, true);
     if (h->is_running)
-        uv_cancel((uv_req_t *)&h->jobs->work);
+        uv_cancel((uv_req_t *)&STAILQ_FIRST(&h->jobs)->work);
     closing_drop(&h->closing);
 }

@@ -6,6 +6,7 @@
 #define SPINDLE_AGENT_ATTEST_EXE_HASH_H
 
 #include "agent/attest/proc.h"
+#include "common/base/list.h"
 
 #include <uv.h>
 
@@ -17,7 +18,7 @@
 struct exe_hash; /* opaque */
 /* Embedded by the one who waits; untouched by others from exe_hash_start to done. */
 struct exe_hash_waiter {
-    struct exe_hash_waiter *next;
+    LIST_ENTRY(exe_hash_waiter) link;
     /* err: ERR_TOO_LARGE past file_max, ERR_IO, ERR_LIMIT, ERR_NO_MEMORY. hex is borrowed. */
     void (*done)(void *arg, err_t err, const char *hex, const struct why *why);
     void *arg;
@@ -33,7 +34,7 @@ void exe_hash_close(struct exe_hash *h, void (*done)(void *arg), void *arg);
 void exe_hash_start(struct exe_hash *h, int fd, const struct file_id *id,
                     struct exe_hash_waiter *w);
 /* done is not called any more. */
-void exe_hash_cancel(struct exe_hash *h, struct exe_hash_waiter *w);
+void exe_hash_cancel(struct exe_hash_waiter *w);
 /* Files read so far, for tests and metrics. */
 uint64_t exe_hash_files_read(const struct exe_hash *h);
 

@@ -1,5 +1,6 @@
 #include "agent/attest/name_cache.h"
 
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/loop/closing.h"
 
@@ -11,7 +12,6 @@
 #include <string.h>
 
 enum {
-    BUCKETS = 256,
     KEPT_MS = 60 * 1000,
     KEPT_AFTER_FAILURE_MS = 5 * 1000,
     RECORD_FIRST = 4 * 1024,
@@ -20,7 +20,7 @@ enum {
 };
 
 struct name {
-    struct name *next;
+    struct map_node in_names;
     struct name_id id;
     uint64_t until;
     char *text; /* owned; NULL: has none */
@@ -39,12 +39,13 @@ struct batch {
     size_t count;
 };
 
+TAILQ_HEAD(name_waiters, name_waiter);
+
 struct name_cache {
     uv_loop_t *loop;
-    struct name *buckets[BUCKETS];
-    size_t count;
-    struct name_waiter *waiting; /* for a later batch, oldest first */
-    struct name_waiter *served;  /* by the batch under way */
+    struct map names;            /* owned; by id */
+    struct name_waiters waiting; /* for a later batch, oldest first */
+    struct name_waiters served;  /* by the batch under way */
     struct batch *batch;
     struct closing closing; /* held by a work, and while waiters are called */
 };
@@ -91,9 +92,9 @@ static void on_work(uv_work_t *work)
 
 /* The cache. */
 
-static size_t bucket_of(struct name_id id)
+static uint32_t hash_of(struct name_id id)
 {
-    return (id.id * 2654435761u + (id.is_group ? 97u : 0u)) % BUCKETS;
+    return map_hash_more(id.is_group, slice_of(&id.id, sizeof id.id));
 }
 
 static bool same(struct name_id a, struct name_id b)
@@ -101,41 +102,38 @@ static bool same(struct name_id a, struct name_id b)
     return a.id == b.id && a.is_group == b.is_group;
 }
 
+static bool name_is(const void *name, const void *id)
+{
+    return same(((const struct name *)name)->id, *(const struct name_id *)id);
+}
+
 static struct name *lookup(const struct name_cache *c, struct name_id id)
 {
-    struct name *n = c->buckets[bucket_of(id)];
-    while (n != NULL && !same(n->id, id))
-        n = n->next;
-    return n;
+    return map_find(&c->names, hash_of(id), &id);
 }
 
 static void forget_all(struct name_cache *c)
 {
-    for (size_t i = 0; i < BUCKETS; i++) {
-        struct name *n = c->buckets[i];
-        while (n != NULL) {
-            struct name *next = n->next;
-            mem_free(n->text);
-            mem_free(n);
-            n = next;
-        }
-        c->buckets[i] = NULL;
+    struct name *n, *next;
+    MAP_FOREACH_SAFE(n, &c->names, next) {
+        mem_free(n->text);
+        mem_free(n);
     }
-    c->count = 0;
+    map_done(&c->names);
 }
 
 static struct name *add(struct name_cache *c, struct name_id id)
 {
-    if (c->count >= NAME_CACHE_MAX)
+    if (c->names.count >= NAME_CACHE_MAX)
         forget_all(c);
     struct name *n = mem_alloc(sizeof *n);
     if (n == NULL)
         return NULL;
     n->id = id;
-    n->next = c->buckets[bucket_of(id)];
-    c->buckets[bucket_of(id)] = n;
-    c->count++;
-    return n;
+    if (map_add(&c->names, n, hash_of(id)) == ERR_OK)
+        return n;
+    mem_free(n);
+    return NULL;
 }
 
 /* Takes the answer's text. */
@@ -181,10 +179,11 @@ static int by_id(const void *a, const void *b)
     return x->id.id < y->id.id ? -1 : x->id.id > y->id.id;
 }
 
-static void gather(struct batch *b, const struct name_waiter *waiters)
+static void gather(struct batch *b)
 {
     const char *known;
-    for (const struct name_waiter *w = waiters; w != NULL; w = w->next)
+    const struct name_waiter *w;
+    TAILQ_FOREACH(w, &b->cache->served, link)
         for (size_t i = 0; i < w->count; i++)
             if (!name_cache_find(b->cache, w->ids[i], &known))
                 b->answers[b->count++].id = w->ids[i];
@@ -196,10 +195,12 @@ static void gather(struct batch *b, const struct name_waiter *waiters)
     b->count = unique;
 }
 
-static struct batch *batch_new(struct name_cache *c, const struct name_waiter *waiters)
+/* For those that are served. */
+static struct batch *batch_new(struct name_cache *c)
 {
     size_t count = 0;
-    for (const struct name_waiter *w = waiters; w != NULL; w = w->next)
+    const struct name_waiter *w;
+    TAILQ_FOREACH(w, &c->served, link)
         count += w->count;
     struct batch *b = mem_alloc(sizeof *b);
     if (b == NULL)
@@ -211,16 +212,15 @@ static struct batch *batch_new(struct name_cache *c, const struct name_waiter *w
         mem_free(b);
         return NULL;
     }
-    gather(b, waiters);
+    gather(b);
     return b;
 }
 
 /* Each done may wait anew or cancel others, so the list is taken one by one. */
 static void tell_served(struct name_cache *c, err_t err)
 {
-    while (c->served != NULL) {
-        struct name_waiter *w = c->served;
-        c->served = w->next;
+    for (struct name_waiter *w; (w = TAILQ_FIRST(&c->served)) != NULL;) {
+        TAILQ_LEAVE(&c->served, w, link);
         w->done(w->arg, err);
     }
 }
@@ -234,14 +234,12 @@ static void cache_free(void *arg)
 /* Moves the oldest waiters over, as many as one batch may have. */
 static void serve_oldest(struct name_cache *c)
 {
-    struct name_waiter **tail = &c->served;
-    for (size_t count = 0; c->waiting != NULL && count < BATCH_MAX;) {
-        struct name_waiter *w = c->waiting;
-        c->waiting = w->next;
+    struct name_waiter *w;
+    for (size_t count = 0; count < BATCH_MAX && (w = TAILQ_FIRST(&c->waiting)) != NULL;) {
         count += w->count;
-        w->next = NULL;
-        *tail = w;
-        tail = &w->next;
+        TAILQ_REMOVE(&c->waiting, w, link);
+        TAILQ_INSERT_TAIL(&c->served, w, link);
+        w->is_served = true;
     }
 }
 
@@ -251,9 +249,9 @@ static void after_work(uv_work_t *work, int status);
 static void start(struct name_cache *c)
 {
     closing_hold(&c->closing);
-    while (c->batch == NULL && c->waiting != NULL && c->served == NULL) {
+    while (c->batch == NULL && !TAILQ_EMPTY(&c->waiting) && TAILQ_EMPTY(&c->served)) {
         serve_oldest(c);
-        c->batch = batch_new(c, c->served);
+        c->batch = batch_new(c);
         if (c->batch != NULL) {
             int code = uv_queue_work(c->loop, &c->batch->work, on_work, after_work);
             assert(code == 0);
@@ -280,29 +278,14 @@ static void batch_ended(struct name_cache *c)
 void name_cache_wait(struct name_cache *c, struct name_waiter *w)
 {
     assert(!c->closing.begun);
-    w->next = NULL;
-    struct name_waiter **tail = &c->waiting;
-    while (*tail != NULL)
-        tail = &(*tail)->next;
-    *tail = w;
+    w->is_served = false;
+    TAILQ_INSERT_TAIL(&c->waiting, w, link);
     start(c);
-}
-
-static bool unlink_from(struct name_waiter **list, struct name_waiter *w)
-{
-    for (; *list != NULL; list = &(*list)->next) {
-        if (*list == w) {
-            *list = w->next;
-            return true;
-        }
-    }
-    return false;
 }
 
 void name_cache_cancel(struct name_cache *c, struct name_waiter *w)
 {
-    if (!unlink_from(&c->served, w))
-        unlink_from(&c->waiting, w);
+    TAILQ_LEAVE(w->is_served ? &c->served : &c->waiting, w, link);
 }
 
 err_t name_cache_open(uv_loop_t *loop, struct name_cache **ret)
@@ -311,13 +294,16 @@ err_t name_cache_open(uv_loop_t *loop, struct name_cache **ret)
     if (c == NULL)
         return ERR_NO_MEMORY;
     c->loop = loop;
+    c->names = (struct map)MAP_OF(struct name, in_names, name_is);
+    TAILQ_INIT(&c->waiting);
+    TAILQ_INIT(&c->served);
     *ret = c;
     return ERR_OK;
 }
 
 void name_cache_close(struct name_cache *c, void (*done)(void *arg), void *arg)
 {
-    assert(c->waiting == NULL && c->served == NULL);
+    assert(TAILQ_EMPTY(&c->waiting) && TAILQ_EMPTY(&c->served));
     if (!closing_begin(&c->closing, cache_free, c, done, arg))
         return;
     if (c->batch != NULL)

@@ -5,6 +5,7 @@
 #define SPINDLE_AGENT_ATTEST_NAME_CACHE_H
 
 #include "common/base/err.h"
+#include "common/base/list.h"
 
 #include <stdint.h>
 #include <uv.h>
@@ -18,7 +19,8 @@ struct name_id {
 };
 /* Embedded by the one who waits; untouched by others from name_cache_wait to done. */
 struct name_waiter {
-    struct name_waiter *next;
+    TAILQ_ENTRY(name_waiter) link;
+    bool is_served;            /* by the batch under way, or told */
     const struct name_id *ids; /* borrowed until done */
     size_t count;
     void (*done)(void *arg, err_t err);
