@@ -6,6 +6,7 @@
 #include "agent/caller/peer.h"
 #include "agent/entry/explain.h"
 #include "common/base/clock.h"
+#include "common/base/list.h"
 #include "common/base/mem.h"
 #include "common/encode/query.h"
 #include "common/x509/x509.h"
@@ -23,11 +24,11 @@ enum {
 
 struct explain_jobs {
     struct attest_unix *attest;
-    struct job *first;
+    LIST_HEAD(, job) jobs;
 };
 
 struct job {
-    struct job *prev, *next;
+    LIST_ENTRY(job) in_jobs;
     const struct admin_sources *src;
     struct http_deferred *deferred;
     struct peer peer;
@@ -45,13 +46,7 @@ struct explain_jobs *explain_jobs_new(struct attest_unix *attest)
 
 static void job_free(struct job *j)
 {
-    struct explain_jobs *all = j->src->explain;
-    if (j->prev != NULL)
-        j->prev->next = j->next;
-    else
-        all->first = j->next;
-    if (j->next != NULL)
-        j->next->prev = j->prev;
+    LIST_REMOVE(j, in_jobs);
     peer_done(&j->peer);
     json_decref(j->problems);
     mem_free(j);
@@ -59,8 +54,8 @@ static void job_free(struct job *j)
 
 void explain_jobs_free(struct explain_jobs *all)
 {
-    while (all->first != NULL) {
-        struct job *j = all->first;
+    struct job *j, *next;
+    LIST_FOREACH_SAFE(j, &all->jobs, in_jobs, next) {
         attest_unix_cancel(all->attest, j->attest_id);
         http_deferred_response(j->deferred)->status = 503;
         http_deferred_finish(j->deferred);
@@ -288,10 +283,8 @@ static struct job *job_new(const struct admin_sources *src, struct http_response
     struct job *j = mem_alloc(sizeof *j);
     if (j == NULL)
         return NULL;
-    *j = (struct job){.src = src, .next = src->explain->first, .peer.pidfd = -1};
-    if (j->next != NULL)
-        j->next->prev = j;
-    src->explain->first = j;
+    *j = (struct job){.src = src, .peer.pidfd = -1};
+    LIST_INSERT_HEAD(&src->explain->jobs, j, in_jobs);
     j->problems = json_array();
     j->deferred = j->problems != NULL ? http_defer(res) : NULL;
     if (j->deferred == NULL) {

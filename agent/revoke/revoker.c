@@ -45,7 +45,7 @@ static bool is_held(const struct revoker *r, const char *spiffe_id, const char *
 /* Its certificates have been counted, so no more may come. */
 static bool is_being_revoked(const struct revoker *r, const char *spiffe_id, const char *entry_id)
 {
-    const struct revoker_op *op = r->is_working && !r->is_rewriting ? r->first : NULL;
+    const struct revoker_op *op = r->is_working && !r->is_rewriting ? STAILQ_FIRST(&r->ops) : NULL;
     if (op == NULL || op->lift || op->kind == REVOKE_SERIAL)
         return false;
     return strcmp(op->target, op->kind == REVOKE_ID ? spiffe_id : entry_id) == 0;
@@ -60,7 +60,7 @@ err_t revoker_may_issue(const struct revoker *r, const char *spiffe_id, const ch
                        hold.kind == REVOKE_ID ? "SPIFFE ID" : "entry", hold.target,
                        revocation_reason_name(hold.reason));
     if (is_being_revoked(r, spiffe_id, entry_id))
-        return why_set(why, ERR_CANCELED, "%s is being revoked", r->first->target);
+        return why_set(why, ERR_CANCELED, "%s is being revoked", STAILQ_FIRST(&r->ops)->target);
     return ERR_OK;
 }
 
@@ -163,7 +163,7 @@ static void count_end(struct revoker *r, const struct revoker_op *op, err_t err,
 /* The first one leaves the queue. */
 static void finish(struct revoker *r, err_t err, const struct why *why)
 {
-    struct revoker_op *op = r->first;
+    struct revoker_op *op = STAILQ_FIRST(&r->ops);
     struct revoker_result res = {.kind = op->kind,
                                  .target = op->text,
                                  .lift = op->lift,
@@ -173,7 +173,7 @@ static void finish(struct revoker *r, err_t err, const struct why *why)
                                  .generation = revocation_feed_generation(r->feed),
                                  .sidecars = r->opt.sidecars(r->opt.arg),
                                  .note = op->note};
-    r->first = op->next;
+    STAILQ_REMOVE_HEAD(&r->ops, in_ops);
     r->waiting--;
     log_end(op, err, &res, why);
     audit_end(r, op, err, &res, why);
@@ -191,7 +191,8 @@ static void on_pool(uv_work_t *work)
     struct buf all;
     r->work_why = (struct why){.err = ERR_OK};
     if (!r->is_rewriting) {
-        r->work_err = revocation_file_append(r->file, buf_slice(&r->first->row), &r->work_why);
+        r->work_err =
+            revocation_file_append(r->file, buf_slice(&STAILQ_FIRST(&r->ops)->row), &r->work_why);
         return;
     }
     buf_init(&all, REVOCATION_JOURNAL_MAX); /* the set does not change meanwhile */
@@ -208,7 +209,7 @@ static void journal_failed(const struct revoker *r)
 
 static void appended(struct revoker *r)
 {
-    struct revoker_op *op = r->first;
+    struct revoker_op *op = STAILQ_FIRST(&r->ops);
     struct revocation_change change;
     struct why why = {.err = ERR_OK};
     if (r->work_err != ERR_OK) {
@@ -278,10 +279,10 @@ static bool wants_rewrite(const struct revoker *r)
 
 static void start_next(struct revoker *r)
 {
-    while (!r->is_working && r->first != NULL) {
+    while (!r->is_working && !STAILQ_EMPTY(&r->ops)) {
         struct why why = {.err = ERR_OK};
-        err_t err = revoker_op_plan(r, r->first, now_s(r), &why);
-        if (err == ERR_OK && r->first->row.len > 0)
+        err_t err = revoker_op_plan(r, STAILQ_FIRST(&r->ops), now_s(r), &why);
+        if (err == ERR_OK && STAILQ_FIRST(&r->ops)->row.len > 0)
             start_work(r, false);
         else
             finish(r, err, &why);
@@ -308,11 +309,7 @@ static err_t enqueue(struct revoker *r, const struct revoker_request *req, revok
     }
     op->done = done;
     op->arg = arg;
-    if (r->first == NULL)
-        r->first = op;
-    else
-        r->last->next = op;
-    r->last = op;
+    STAILQ_INSERT_TAIL(&r->ops, op, in_ops);
     r->waiting++;
     return ERR_OK;
 }
@@ -467,6 +464,7 @@ err_t revoker_open(uv_loop_t *loop, const struct revoker_options *opt, struct re
     r->opt = *opt;
     r->loop = loop;
     r->work.data = r;
+    STAILQ_INIT(&r->ops);
     if (r->opt.wall_s == NULL)
         r->opt.wall_s = clock_wall_s;
     err_t err = open_all(r, why);
@@ -492,7 +490,7 @@ static void close_now(struct revoker *r)
 {
     struct why why = {.err = ERR_OK};
     why_set(&why, ERR_DRAINING, "the agent is stopping; nothing was changed");
-    while (r->first != NULL)
+    while (!STAILQ_EMPTY(&r->ops))
         finish(r, ERR_DRAINING, &why);
     closing_handle(&r->closing, &r->timer);
 }

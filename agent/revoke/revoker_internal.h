@@ -5,11 +5,12 @@
 #include "agent/revoke/revocation_feed.h"
 #include "agent/revoke/revocation_file.h"
 #include "agent/revoke/revoker.h"
+#include "common/base/list.h"
 #include "common/loop/closing.h"
 
 /* One request. */
 struct revoker_op {
-    struct revoker_op *next;
+    STAILQ_ENTRY(revoker_op) in_ops;
     enum revoke_kind kind;
     char *text;                         /* owned; what was asked for */
     const char *target;                 /* of it; of "entry:ID" the ID; of a serial its digits */
@@ -32,7 +33,7 @@ struct revoker {
     struct revocation_feed *feed;
     uv_timer_t timer;
     uv_work_t work;
-    struct revoker_op *first, *last; /* the first one is under way */
+    STAILQ_HEAD(, revoker_op) ops; /* the first one is under way */
     size_t waiting;
     bool is_working;      /* the thread pool has file, and the first one's row or `rewritten` */
     bool is_rewriting;    /* what it does: the whole file, or a row */
