@@ -3,6 +3,7 @@
  * A new slab is touched as far as it is used. */
 #include "common/base/secret.h"
 
+#include "common/base/list.h"
 #include "common/base/mem.h"
 #include "common/base/sanitizer.h"
 
@@ -24,13 +25,13 @@
 #define MAGIC UINT64_C(0x9d61b2f5c04e7a83)
 
 struct block {
-    struct block *next;
+    SLIST_ENTRY(block) in_free;
 };
 
 struct slab {
     uint64_t magic;
-    struct slab *prev, *next; /* with room, of the same class */
-    struct block *free;       /* given back */
+    LIST_ENTRY(slab) in_room;
+    SLIST_HEAD(, block) free; /* given back */
     size_t block_size;
     unsigned kind;  /* class; CLASSES: one large block */
     unsigned fresh; /* blocks never given out: those from here on */
@@ -40,7 +41,7 @@ struct slab {
 #define HEAD ((sizeof(struct slab) + ALIGN - 1) / ALIGN * ALIGN)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct slab *with_room[CLASSES];
+static LIST_HEAD(, slab) with_room[CLASSES]; /* by class */
 
 /* --- sizes ------------------------------------------------------------------------------------ */
 
@@ -113,33 +114,14 @@ static struct slab *slab_new(unsigned kind, size_t block_size)
     return s;
 }
 
-/* --- lists ------------------------------------------------------------------------------------ */
-
-static void list_add(struct slab *s)
-{
-    s->prev = NULL;
-    s->next = with_room[s->kind];
-    if (s->next != NULL)
-        s->next->prev = s;
-    with_room[s->kind] = s;
-}
-
-static void list_remove(struct slab *s)
-{
-    if (s->prev != NULL)
-        s->prev->next = s->next;
-    else
-        with_room[s->kind] = s->next;
-    if (s->next != NULL)
-        s->next->prev = s->prev;
-}
+/* --- blocks ----------------------------------------------------------------------------------- */
 
 static void *take(struct slab *s)
 {
-    struct block *b = s->free;
+    struct block *b = SLIST_FIRST(&s->free);
     if (b != NULL) {
-        s->free = b->next;
-        b->next = NULL; /* the rest was wiped when it came back */
+        SLIST_REMOVE_HEAD(&s->free, in_free);
+        SLIST_NEXT(b, in_free) = NULL; /* the rest was wiped when it came back */
     } else {
         b = (struct block *)(void *)((uint8_t *)s + HEAD + s->fresh++ * s->block_size);
     }
@@ -151,12 +133,11 @@ static void *take(struct slab *s)
 static void give_back(struct slab *s, struct block *b)
 {
     bool was_full = s->used-- == s->count;
-    b->next = s->free;
-    s->free = b;
+    SLIST_INSERT_HEAD(&s->free, b, in_free);
     if (was_full)
-        list_add(s);
-    if (s->used == 0 && (s->prev != NULL || s->next != NULL)) {
-        list_remove(s);
+        LIST_INSERT_HEAD(&with_room[s->kind], s, in_room);
+    if (s->used == 0 && LIST_NEXT(LIST_FIRST(&with_room[s->kind]), in_room) != NULL) {
+        LIST_REMOVE(s, in_room);
         unmap(s);
     }
 }
@@ -172,16 +153,16 @@ static void *alloc_apart(size_t size)
     }
     void *block = NULL;
     pthread_mutex_lock(&lock);
-    struct slab *s = with_room[kind];
+    struct slab *s = LIST_FIRST(&with_room[kind]);
     if (s == NULL) {
         s = slab_new(kind, class_size(kind));
         if (s != NULL)
-            list_add(s);
+            LIST_INSERT_HEAD(&with_room[kind], s, in_room);
     }
     if (s != NULL) {
         block = take(s);
         if (s->used == s->count)
-            list_remove(s);
+            LIST_REMOVE(s, in_room);
     }
     pthread_mutex_unlock(&lock);
     return block;

@@ -21,12 +21,7 @@ static void conn_free(void *arg)
 {
     struct http_conn *c = arg;
     struct http_server *s = c->server;
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        s->conns = c->next;
-    if (c->next != NULL)
-        c->next->prev = c->prev;
+    LIST_REMOVE(c, in_conns);
     http_parser_free(c->parser);
     buf_done(&c->rest);
     buf_done(&c->response.body);
@@ -349,10 +344,7 @@ static struct http_conn *conn_new(struct http_server *s)
         return NULL;
     }
     c->server = s;
-    c->next = s->conns;
-    if (s->conns != NULL)
-        s->conns->prev = c;
-    s->conns = c;
+    LIST_INSERT_HEAD(&s->conns, c, in_conns);
     buf_init(&c->rest, HTTP_READ_SIZE);
     reset_response(c, 200);
     int e =

@@ -29,8 +29,8 @@ void http_server_count_cut(struct http_server *s, enum http_cut why)
  * oldest that has not taken its answer. NULL: nobody is here. */
 static struct http_conn *first_to_go(const struct http_server *s)
 {
-    struct http_conn *first = NULL;
-    for (struct http_conn *c = s->conns; c != NULL; c = c->next) {
+    struct http_conn *c, *first = NULL;
+    LIST_FOREACH(c, &s->conns, in_conns) {
         if (c->state == HTTP_CONN_CLOSING || c == s->in_handler)
             continue;
         if (first == NULL || c->state < first->state ||
@@ -90,16 +90,17 @@ static void make_room(struct http_server *s, enum http_cut why, uint64_t least_m
 static size_t count_open(const struct http_server *s)
 {
     size_t open = 0;
-    for (const struct http_conn *c = s->conns; c != NULL; c = c->next)
+    const struct http_conn *c;
+    LIST_FOREACH(c, &s->conns, in_conns)
         open += c->state != HTTP_CONN_CLOSING;
     return open;
 }
 
 static struct http_conn *oldest_answer(const struct http_server *s, size_t *ret_bytes)
 {
-    struct http_conn *oldest = NULL;
+    struct http_conn *c, *oldest = NULL;
     *ret_bytes = 0;
-    for (struct http_conn *c = s->conns; c != NULL; c = c->next) {
+    LIST_FOREACH(c, &s->conns, in_conns) {
         if (c->state != HTTP_CONN_ANSWERING)
             continue;
         *ret_bytes += c->response.body.len;
@@ -248,7 +249,8 @@ void http_server_close(struct http_server *s, void (*done)(void *arg), void *arg
         return;
     if (s->is_unix)
         unix_socket_unlink(&s->file);
-    for (struct http_conn *c = s->conns; c != NULL; c = c->next) {
+    struct http_conn *c;
+    LIST_FOREACH(c, &s->conns, in_conns) {
         if (c != s->in_handler)
             http_conn_close(c);
     }

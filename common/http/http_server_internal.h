@@ -3,6 +3,7 @@
 #ifndef SPINDLE_COMMON_HTTP_HTTP_SERVER_INTERNAL_H
 #define SPINDLE_COMMON_HTTP_HTTP_SERVER_INTERNAL_H
 
+#include "common/base/list.h"
 #include "common/http/http_parser.h"
 #include "common/http/http_server.h"
 #include "common/log/log_limit.h"
@@ -34,7 +35,7 @@ union http_stream {
 
 struct http_conn {
     struct http_server *server;
-    struct http_conn *prev, *next;
+    LIST_ENTRY(http_conn) in_conns;
     union http_stream peer;
     uv_timer_t timer;
     struct closing closing;
@@ -60,7 +61,7 @@ struct http_server {
     bool is_unix;
     struct unix_socket file; /* of a Unix listener */
     struct address address;
-    struct http_conn *conns;      /* newest first */
+    LIST_HEAD(, http_conn) conns; /* newest first */
     struct http_conn *in_handler; /* whose handler runs now: it may close the server */
     uint64_t clock;               /* of `since` */
     struct log_limit lines, foreign;
