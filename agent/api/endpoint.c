@@ -133,7 +133,8 @@ size_t endpoint_connections(struct endpoint *e)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/* Listener first, then gRPC with all calls, then the table that the calls look into. */
+/* Listener first, then gRPC with all calls, then the table that the calls look into; what could not
+ * be opened is not there. */
 static void on_server_closed(void *arg)
 {
     struct endpoint *e = arg;
@@ -143,7 +144,10 @@ static void on_server_closed(void *arg)
 static void on_listener_closed(void *arg)
 {
     struct endpoint *e = arg;
-    rpc_server_close(e->server, on_server_closed, e);
+    if (e->server != NULL)
+        rpc_server_close(e->server, on_server_closed, e);
+    else
+        on_server_closed(e);
 }
 
 void endpoint_close(struct endpoint *e, void (*done)(void *arg), void *arg)
@@ -151,7 +155,10 @@ void endpoint_close(struct endpoint *e, void (*done)(void *arg), void *arg)
     if (!closing_begin(&e->closing, mem_free, e, done, arg))
         return;
     connections_each(e->connections, on_drain, e);
-    listener_close(e->listener, on_listener_closed, e);
+    if (e->listener != NULL)
+        listener_close(e->listener, on_listener_closed, e);
+    else
+        on_listener_closed(e);
 }
 
 err_t endpoint_open(uv_loop_t *loop, const struct endpoint_options *opt, struct endpoint **ret,
@@ -177,15 +184,10 @@ err_t endpoint_open(uv_loop_t *loop, const struct endpoint_options *opt, struct 
         return err;
     }
     err = rpc_server_open(loop, &events, REQUEST_MAX, &e->server, why);
+    if (err == ERR_OK)
+        err = listener_open(loop, &accepts, &e->listener, why);
     if (err != ERR_OK) {
-        closing_begin(&e->closing, mem_free, e, NULL, NULL);
-        on_server_closed(e);
-        return err;
-    }
-    err = listener_open(loop, &accepts, &e->listener, why);
-    if (err != ERR_OK) {
-        closing_begin(&e->closing, mem_free, e, NULL, NULL);
-        on_listener_closed(e);
+        endpoint_close(e, NULL, NULL);
         return err;
     }
     *ret = e;

@@ -5,6 +5,7 @@
 #include "common/loop/closing.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 enum { TICK_MS = 5000 };
 enum { LINE_IDENTITY, LINE_CALL }; /* what log lines are limited by */
@@ -13,8 +14,8 @@ enum { LINE_IDENTITY, LINE_CALL }; /* what log lines are limited by */
 struct subscriber {
     struct call call;
     struct workload_api *api;
-    struct audience *audience; /* counted; NULL until attested */
-    LIST_ENTRY(subscriber) in_audience, in_all;
+    struct entitlement_holder holder; /* of none until attested */
+    LIST_ENTRY(subscriber) in_all;
     uint64_t attest_id;      /* under way, or 0 */
     uint64_t attest_started; /* ns */
     unsigned kinds;          /* SELECTOR_KIND_* it was attested for */
@@ -23,8 +24,8 @@ struct subscriber {
 
 struct workload_api {
     struct workload_api_options opt;
-    struct audiences *audiences;
-    struct subscribers all;
+    struct entitlements *entitlements;
+    LIST_HEAD(, subscriber) all;
     unsigned kinds; /* of the entries in use */
     bool postponed; /* some streams are to be attested anew when there is room */
     uv_timer_t tick;
@@ -32,29 +33,12 @@ struct workload_api {
     struct closing closing;
 };
 
-/* --- subscribers ------------------------------------------------------------------------------ */
-
-static void join(struct subscriber *s, struct audience *a)
-{
-    s->audience = a;
-    LIST_INSERT_HEAD(audience_subscribers(a), s, in_audience);
-}
-
-static void leave(struct subscriber *s)
-{
-    if (s->audience == NULL)
-        return;
-    LIST_REMOVE(s, in_audience);
-    audience_release(s->audience, clock_wall_s());
-    s->audience = NULL;
-}
-
 static void on_end(struct call *c)
 {
     struct subscriber *s = (struct subscriber *)c; /* its first member */
     if (s->attest_id != 0)
         attest_unix_cancel(s->api->opt.attest, s->attest_id);
-    leave(s);
+    entitlement_leave(&s->holder, clock_wall_s());
     LIST_REMOVE(s, in_all);
     mem_free(s);
 }
@@ -81,9 +65,9 @@ static const char *client_text(err_t err)
 static struct slice program_of(const struct subscriber *s)
 {
     static const char kind[] = "unix:path:";
-    if (s->audience == NULL)
+    if (s->holder.entitlement == NULL)
         return slice_of(NULL, 0);
-    const struct selector_set *set = audience_selectors(s->audience);
+    const struct selector_set *set = entitlement_selectors(s->holder.entitlement);
     for (size_t i = 0; i < set->count; i++)
         if (strncmp(set->items[i], kind, sizeof kind - 1) == 0)
             return slice_str(set->items[i] + sizeof kind - 1);
@@ -91,7 +75,7 @@ static struct slice program_of(const struct subscriber *s)
 }
 
 /* The cause goes to the log; the client gets one sentence that gives nothing away. */
-static void refuse(struct subscriber *s, err_t err, const struct why *why)
+static void subscriber_refuse(struct subscriber *s, err_t err, const struct why *why)
 {
     const struct peer *p = &s->call.connection->peer;
     enum log_level level = err == ERR_NO_ENTRY ? LOG_INFO : LOG_WARN;
@@ -112,41 +96,41 @@ static bool is_current(const struct subscriber *s)
     return (s->api->kinds & ~s->kinds) == 0;
 }
 
-static void push(struct subscriber *s)
+static void subscriber_push(struct subscriber *s)
 {
     struct rpc_message *m = NULL;
     struct why why = {.err = ERR_OK};
     err_t err = s->call.method->label == METHOD_FETCH_X509_SVID
-                    ? audience_svids(s->audience, &m, &why)
-                    : audience_bundles(s->audience, &m, &why);
+                    ? entitlement_svids(s->holder.entitlement, &m, &why)
+                    : entitlement_bundles(s->holder.entitlement, &m, &why);
     if (err == ERR_OK)
         call_offer(&s->call, m);
     else
-        refuse(s,
-               err == ERR_NO_ENTRY || err == ERR_NOT_SYNCED || err == ERR_NO_MEMORY ||
-                       err == ERR_REVOKED
-                   ? err
-                   : ERR_SIGNER,
-               &why);
+        subscriber_refuse(s,
+                          err == ERR_NO_ENTRY || err == ERR_NOT_SYNCED || err == ERR_NO_MEMORY ||
+                                  err == ERR_REVOKED
+                              ? err
+                              : ERR_SIGNER,
+                          &why);
 }
 
 /* --- attestation ------------------------------------------------------------------------------ */
 
-static void attest(struct subscriber *s);
+static void subscriber_attest(struct subscriber *s);
 
 static void on_attested(void *arg, err_t err, struct selector_set *selectors, const struct why *why)
 {
     struct subscriber *s = arg;
-    struct audience *a = NULL;
     struct why own = {.err = ERR_OK};
     s->attest_id = 0;
     if (!is_current(s)) { /* the entries changed meanwhile */
-        attest(s);
+        subscriber_attest(s);
         return;
     }
     metric_observe_ns(s->api->opt.metrics, M_ATTESTATION_DURATION, ATTESTOR_UNIX, err != ERR_OK, 0,
                       clock_mono_ns() - s->attest_started);
-    if (err == ERR_LIMIT && s->audience != NULL) { /* keeps what it has until there is room */
+    if (err == ERR_LIMIT &&
+        s->holder.entitlement != NULL) { /* keeps what it has until there is room */
         s->kinds = 0;
         s->postponed = s->api->postponed = true;
         return;
@@ -157,26 +141,25 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
     }
     if (err == ERR_OK) {
         minter_check(s->api->opt.minter); /* after a clock jump SVIDs in hand may be past */
-        err = audience_get(s->api->audiences, selectors, &a, &own);
+        entitlement_leave(&s->holder, clock_wall_s());
+        err = entitlement_hold(s->api->entitlements, selectors, &s->holder, &own);
     }
     if (err != ERR_OK) {
         if (err != ERR_NO_MEMORY && err != ERR_LIMIT)
             err = ERR_ATTESTATION;
-        refuse(s, err, why);
+        subscriber_refuse(s, err, why);
         return;
     }
-    leave(s);
-    join(s, a);
-    push(s);
+    subscriber_push(s);
 }
 
-static void attest(struct subscriber *s)
+static void subscriber_attest(struct subscriber *s)
 {
     struct connection *c = s->call.connection;
     struct why why = {.err = ERR_OK};
     if (peer_check(&c->peer, &why) != ERR_OK) {
         connection_doom(c); /* whoever holds it did not make it (AG-2) */
-        refuse(s, ERR_ATTESTATION, &why);
+        subscriber_refuse(s, ERR_ATTESTATION, &why);
         call_end_all(c, ERR_ATTESTATION, client_text(ERR_ATTESTATION));
         return;
     }
@@ -210,7 +193,7 @@ static void workload_api_serve(void *self, struct rpc_call *rpc, struct connecti
     }
     s->api = w;
     LIST_INSERT_HEAD(&w->all, s, in_all);
-    attest(s);
+    subscriber_attest(s);
 }
 
 struct service workload_api_service(struct workload_api *w)
@@ -227,46 +210,46 @@ struct service workload_api_service(struct workload_api *w)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
-/* push only asks gRPC to send or to end; nothing leaves the list here. */
-static void on_audience_change(void *arg, struct audience *a)
+static void on_entitlement_change(void *arg, struct entitlement_holder *h)
 {
-    struct subscriber *s;
     (void)arg;
-    LIST_FOREACH(s, audience_subscribers(a), in_audience)
-        if (is_current(s) || s->postponed)
-            push(s);
+    struct subscriber *s =
+        (struct subscriber *)(void *)((char *)h - offsetof(struct subscriber, holder));
+    if (is_current(s) || s->postponed)
+        subscriber_push(s);
 }
 
 /* Who was attested for less than the entries now ask for may be entitled to more. */
-static void attest_anew(struct workload_api *w)
+static void workload_api_attest_anew(struct workload_api *w)
 {
     struct subscriber *s;
     w->postponed = false;
-    LIST_FOREACH(s, &w->all, in_all)
+    LIST_FOREACH(s, &w->all, in_all) {
         if (!w->postponed && !is_current(s) && s->attest_id == 0 && !s->call.ended)
-            attest(s);
+            subscriber_attest(s);
+    }
 }
 
 void workload_api_set_entries(struct workload_api *w, const struct entry_set *entries)
 {
     w->kinds = entries != NULL ? entries->kinds_used : 0;
-    audiences_set_entries(w->audiences, entries);
-    attest_anew(w);
+    entitlements_set_entries(w->entitlements, entries);
+    workload_api_attest_anew(w);
 }
 
 void workload_api_svid_changed(struct workload_api *w, const char *entry_id, struct svid *svid)
 {
-    audiences_svid_changed(w->audiences, entry_id, svid);
+    entitlements_svid_changed(w->entitlements, entry_id, svid);
 }
 
 void workload_api_svids_settled(struct workload_api *w)
 {
-    audiences_settled(w->audiences);
+    entitlements_settled(w->entitlements);
 }
 
 void workload_api_bundle_changed(struct workload_api *w)
 {
-    audiences_bundle_changed(w->audiences);
+    entitlements_bundle_changed(w->entitlements);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -275,8 +258,8 @@ static void on_tick(uv_timer_t *h)
 {
     struct workload_api *w = h->data;
     if (w->postponed)
-        attest_anew(w);
-    audiences_tick(w->audiences, clock_wall_s());
+        workload_api_attest_anew(w);
+    entitlements_tick(w->entitlements, clock_wall_s());
 }
 
 err_t workload_api_open(uv_loop_t *loop, const struct workload_api_options *opt,
@@ -286,12 +269,12 @@ err_t workload_api_open(uv_loop_t *loop, const struct workload_api_options *opt,
     if (w == NULL)
         return why_set(why, ERR_NO_MEMORY, "Workload API");
     w->opt = *opt;
-    struct audience_options a = {.minter = opt->minter,
-                                 .authority = opt->authority,
-                                 .trust_domain = opt->trust_domain,
-                                 .on_change = on_audience_change,
-                                 .arg = w};
-    err_t err = audiences_new(&a, &w->audiences, why);
+    struct entitlement_options e = {.minter = opt->minter,
+                                    .authority = opt->authority,
+                                    .trust_domain = opt->trust_domain,
+                                    .on_change = on_entitlement_change,
+                                    .arg = w};
+    err_t err = entitlements_new(&e, &w->entitlements, why);
     if (err != ERR_OK) {
         mem_free(w);
         return err;
@@ -306,16 +289,16 @@ err_t workload_api_open(uv_loop_t *loop, const struct workload_api_options *opt,
     return ERR_OK;
 }
 
-static void api_free(void *arg)
+static void workload_api_free(void *noun)
 {
-    struct workload_api *w = arg;
-    audiences_free(w->audiences);
+    struct workload_api *w = noun;
+    entitlements_free(w->entitlements);
     mem_free(w);
 }
 
 void workload_api_close(struct workload_api *w, void (*done)(void *arg), void *arg)
 {
     assert(LIST_EMPTY(&w->all));
-    if (closing_begin(&w->closing, api_free, w, done, arg))
+    if (closing_begin(&w->closing, workload_api_free, w, done, arg))
         closing_handle(&w->closing, &w->tick);
 }

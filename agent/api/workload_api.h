@@ -4,8 +4,8 @@
 #ifndef SPINDLE_AGENT_API_WORKLOAD_API_H
 #define SPINDLE_AGENT_API_WORKLOAD_API_H
 
-#include "agent/api/audience.h"
 #include "agent/api/call.h"
+#include "agent/api/entitlement.h"
 #include "agent/attest/attest_unix.h"
 
 struct workload_api; /* opaque */
