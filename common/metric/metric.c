@@ -2,8 +2,14 @@
 #include "common/metric/metric_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define NS_PER_S 1e9
+#define FNV_START UINT64_C(0xcbf29ce484222325)
+#define FNV_PRIME UINT64_C(0x100000001b3)
 
 size_t metric_label_count(const struct metric_family *f)
 {
@@ -11,6 +17,67 @@ size_t metric_label_count(const struct metric_family *f)
     while (n < METRIC_LABELS_MAX && f->label[n].name != NULL)
         n++;
     return n;
+}
+
+static uint64_t mix(uint64_t hash, const void *data, size_t len)
+{
+    const uint8_t *byte = data;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ byte[i]) * FNV_PRIME;
+    return hash;
+}
+
+static uint64_t mix_text(uint64_t hash, const char *text)
+{
+    return mix(hash, text, strlen(text) + 1);
+}
+
+static uint64_t mix_label(uint64_t hash, const struct metric_label *l)
+{
+    const uint64_t shape[] = {l->count, l->tied, l->errors != NULL};
+    hash = mix_text(hash, l->name);
+    hash = mix(hash, shape, sizeof shape);
+    bool is_constant = l->values != NULL && l->count == 1;
+    for (size_t i = 0; l->values != NULL && !is_constant && i < l->count; i++)
+        hash = mix_text(hash, l->values[i]);
+    for (size_t i = 0; l->errors != NULL && i + 1 < l->count; i++)
+        hash = mix_text(hash, err_name(l->errors[i]));
+    return hash;
+}
+
+uint64_t metric_fingerprint(const struct metric_family *f)
+{
+    const uint64_t type = (uint64_t)f->type;
+    uint64_t hash = mix_text(FNV_START, f->name);
+    hash = mix(hash, &type, sizeof type);
+    hash = mix_text(hash, f->unit);
+    hash = mix(hash, f->buckets, f->bucket_count * sizeof *f->buckets);
+    for (size_t i = 0; i < metric_label_count(f); i++)
+        hash = mix_label(hash, &f->label[i]);
+    return hash;
+}
+
+static double double_of(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* A gauge's slot goes up or down. */
+static void slot_move(metric_slot_t *slot, double delta)
+{
+    uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(slot, &old, bits_of(double_of(old) + delta),
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 static bool is_open(const struct metric_label *l)
@@ -111,6 +178,81 @@ static void forget_texts(struct metric_open *open)
     open->overflowed = false;
 }
 
+/* --- where the slots lie: on the heap or in a page, and those that were left -------------------
+ */
+
+void metric_fold_slot(const struct metrics *m, size_t family, metric_slot_t *from,
+                      metric_slot_t *to)
+{
+    if (atomic_load_explicit(from, memory_order_relaxed) == 0)
+        return;
+    uint64_t value = atomic_exchange_explicit(from, 0, memory_order_relaxed);
+    if (m->table[family].type == METRIC_GAUGE)
+        slot_move(to, double_of(value));
+    else
+        atomic_fetch_add_explicit(to, value, memory_order_relaxed);
+}
+
+void metric_fold_family(const struct metrics *m, size_t family, metric_slot_t *from)
+{
+    size_t first = m->layout[family].first;
+    for (size_t i = first; i < first + metric_family_slots(&m->layout[family]); i++)
+        metric_fold_slot(m, family, &from[i], &metric_slots_of(m)[i]);
+}
+
+/* What threads still counted in slots that were left goes where it belongs. */
+static void fold_left(const struct metrics *m)
+{
+    for (size_t i = 0; i < m->retired_count; i++) {
+        for (size_t family = 0; family < m->count; family++)
+            metric_fold_family(m, family, m->retired[i].slots);
+    }
+}
+
+static void free_slots(metric_slot_t *slots, struct metric_page *page)
+{
+    if (page != NULL)
+        munmap(page, sizeof *page);
+    else
+        mem_free((void *)slots);
+}
+
+static void leave_slots(struct metrics *m)
+{
+    fold_left(m);
+    free_slots(metric_slots_of(m), m->page);
+    for (size_t i = 0; i < m->retired_count; i++)
+        free_slots(m->retired[i].slots, m->retired[i].page);
+    if (m->page_fd >= 0)
+        close(m->page_fd);
+}
+
+/* Tells the page, if there is one, which texts a family's open label has by now. */
+static void put_texts(struct metrics *m, size_t family)
+{
+    const struct metric_open *open = m->layout[family].open;
+    if (m->page == NULL || open == NULL)
+        return;
+    for (size_t i = 0; i < open->count; i++)
+        snprintf(m->page->cell[open->cell + i], METRIC_PAGE_CELL, "%s", open->text[i]);
+    atomic_store_explicit(&m->page->family[family].texts,
+                          (uint32_t)open->count | (open->overflowed ? METRIC_PAGE_OVERFLOWED : 0),
+                          memory_order_release);
+}
+
+void metrics_use_page(struct metrics *m, struct metric_page *page, int fd)
+{
+    metric_slot_t *old = atomic_exchange_explicit(&m->slots, page->slot, memory_order_acq_rel);
+    m->retired[m->retired_count++] = (struct metric_retired){.slots = old, .page = m->page};
+    m->page = page;
+    for (size_t i = 0; i < m->count; i++)
+        put_texts(m, i);
+    fold_left(m);
+    if (m->page_fd >= 0)
+        close(m->page_fd);
+    m->page_fd = fd;
+}
+
 void metrics_free(struct metrics *m)
 {
     if (m == NULL)
@@ -120,7 +262,7 @@ void metrics_free(struct metrics *m)
             forget_texts(m->layout[i].open);
         mem_free(m->layout[i].open);
     }
-    metrics_leave_pages(m);
+    leave_slots(m);
     mem_free(m->layout);
     mem_free(m->mirrored);
     mem_free(m->prefix);
@@ -129,7 +271,7 @@ void metrics_free(struct metrics *m)
 
 void metrics_reset(struct metrics *m)
 {
-    metric_slot_t *slots = atomic_load_explicit(&m->slots, memory_order_relaxed);
+    metric_slot_t *slots = metric_slots_of(m);
     for (size_t i = 0; i < m->slot_count; i++)
         atomic_store_explicit(&slots[i], 0, memory_order_relaxed);
     for (size_t i = 0; i < m->count; i++) {
@@ -174,8 +316,7 @@ void metric_set(struct metrics *m, size_t family, size_t a, size_t b, size_t c, 
     if (m == NULL)
         return;
     assert(m->table[family].type == METRIC_GAUGE);
-    atomic_store_explicit(series_of(m, family, a, b, c), metric_bits_of(value),
-                          memory_order_relaxed);
+    atomic_store_explicit(series_of(m, family, a, b, c), bits_of(value), memory_order_relaxed);
 }
 
 void metric_move(struct metrics *m, size_t family, size_t a, size_t b, size_t c, int64_t delta)
@@ -183,7 +324,7 @@ void metric_move(struct metrics *m, size_t family, size_t a, size_t b, size_t c,
     if (m == NULL)
         return;
     assert(m->table[family].type == METRIC_GAUGE);
-    metric_slot_move(series_of(m, family, a, b, c), (double)delta);
+    slot_move(series_of(m, family, a, b, c), (double)delta);
 }
 
 void metric_observe_ns(struct metrics *m, size_t family, size_t a, size_t b, size_t c, uint64_t ns)
@@ -208,7 +349,7 @@ uint64_t metric_read(const struct metrics *m, size_t family, size_t a, size_t b,
     const metric_slot_t *slot = series_of(m, family, a, b, c);
     uint64_t first = atomic_load_explicit(slot, memory_order_relaxed);
     if (f->type == METRIC_GAUGE)
-        return (uint64_t)metric_double_of(first);
+        return (uint64_t)double_of(first);
     for (size_t i = 1; f->type == METRIC_HISTOGRAM && i <= f->bucket_count; i++)
         first += atomic_load_explicit(&slot[i], memory_order_relaxed);
     return first;
@@ -235,7 +376,7 @@ size_t metric_other(struct metrics *m, size_t family)
         return 0;
     assert(m->layout[family].open != NULL);
     m->layout[family].open->overflowed = true;
-    metric_page_put_texts(m, family);
+    put_texts(m, family);
     return METRIC_DYNAMIC_MAX;
 }
 
@@ -262,7 +403,7 @@ size_t metric_dynamic(struct metrics *m, size_t family, const char *value)
         return too_many(m, family);
     open->text[open->count] = copy;
     open->count++;
-    metric_page_put_texts(m, family);
+    put_texts(m, family);
     return open->count - 1;
 }
 
@@ -271,12 +412,12 @@ void metric_forget_values(struct metrics *m, size_t family)
     if (m == NULL)
         return;
     const struct metric_layout *l = &m->layout[family];
-    metric_slot_t *slots = atomic_load_explicit(&m->slots, memory_order_relaxed);
+    metric_slot_t *slots = metric_slots_of(m);
     assert(l->open != NULL);
     for (size_t i = 0; i < metric_family_slots(l); i++)
         atomic_store_explicit(&slots[l->first + i], 0, memory_order_relaxed);
     forget_texts(l->open);
-    metric_page_put_texts(m, family);
+    put_texts(m, family);
 }
 
 err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg)
@@ -290,7 +431,7 @@ err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg)
 
 void metrics_scrape(const struct metrics *m)
 {
-    metrics_fold(m);
+    fold_left(m);
     for (size_t i = 0; i < m->hook_count; i++)
         m->hook[i].fn(m->hook[i].arg);
 }
@@ -341,7 +482,7 @@ double metric_slot(const struct metrics *m, size_t family, const size_t index[st
     const metric_slot_t *series = series_of(m, family, index[0], index[1], index[2]);
     uint64_t raw = atomic_load_explicit(&series[slot], memory_order_relaxed);
     if (f->type == METRIC_GAUGE)
-        return metric_double_of(raw);
+        return double_of(raw);
     bool is_time =
         f->type == METRIC_HISTOGRAM ? slot == f->bucket_count + 1 : strcmp(f->unit, "seconds") == 0;
     return is_time ? (double)raw / NS_PER_S : (double)raw;

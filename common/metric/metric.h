@@ -73,6 +73,8 @@ const struct metric_family *metrics_family(const struct metrics *m, size_t famil
 const char *metrics_prefix(const struct metrics *m);
 void metrics_scrape(const struct metrics *m); /* runs the hooks of metrics_on_scrape */
 size_t metric_label_count(const struct metric_family *f);
+/* Of all by which metric_page.h knows a family. */
+uint64_t metric_fingerprint(const struct metric_family *f);
 /* How many values the label has now; open ones grow. */
 size_t metric_label_values(const struct metrics *m, size_t family, size_t label);
 /* NULL for what no value of an open label has. */

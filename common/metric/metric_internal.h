@@ -1,11 +1,11 @@
-/* What metric.c, metric_page.c and metric_adopt.c know of each other. Nobody else includes it. */
+/* What metric_page.c knows of metric.c, which knows where its slots lie but calls nothing there.
+ * Nobody else includes it. */
 #ifndef SPINDLE_COMMON_METRIC_METRIC_INTERNAL_H
 #define SPINDLE_COMMON_METRIC_METRIC_INTERNAL_H
 
 #include "common/metric/metric_page.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 #define METRIC_DIMENSIONS 3
 #define METRIC_HOOKS_MAX 8
@@ -64,37 +64,21 @@ static inline size_t metric_family_slots(const struct metric_layout *l)
     return l->size[0] * l->size[1] * l->size[2] * l->width;
 }
 
-static inline double metric_double_of(uint64_t bits)
+static inline metric_slot_t *metric_slots_of(const struct metrics *m)
 {
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return atomic_load_explicit(&m->slots, memory_order_relaxed);
 }
 
-static inline uint64_t metric_bits_of(double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-/* A gauge's slot goes up or down. */
-static inline void metric_slot_move(metric_slot_t *slot, double delta)
-{
-    uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(slot, &old,
-                                                  metric_bits_of(metric_double_of(old) + delta),
-                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
-}
-
+/* Counts in this page from now on, as wide as m's slots and laid out for them; takes page and fd.
+ * The slots so far are left, what they hold and what threads still count in them comes over. At
+ * most METRIC_RETIRED_MAX times. */
+void metrics_use_page(struct metrics *m, struct metric_page *page, int fd);
 /* Forgets the open labels' texts and sets all slots to 0. */
 void metrics_reset(struct metrics *m);
-/* What threads still counted in slots that were left goes where it belongs. */
-void metrics_fold(const struct metrics *m);
-/* Tells the page, if there is one, which texts a family's open label has by now. */
-void metric_page_put_texts(struct metrics *m, size_t family);
-/* Unmaps the page and frees what was left. */
-void metrics_leave_pages(struct metrics *m);
+/* What was counted in a slot goes to another one of the same family. */
+void metric_fold_slot(const struct metrics *m, size_t family, metric_slot_t *from,
+                      metric_slot_t *to);
+/* What was counted in other slots, laid out as m's are, goes to m's. */
+void metric_fold_family(const struct metrics *m, size_t family, metric_slot_t *from);
 
 #endif

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,50 +16,8 @@
 #define SIZE sizeof(struct metric_page)
 #define NUMBERS offsetof(struct metric_page, cell)
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define FNV_START UINT64_C(0xcbf29ce484222325)
-#define FNV_PRIME UINT64_C(0x100000001b3)
 
 static_assert(SIZE == 128u << 10 && NUMBERS == 16u << 10, "version 1 of the layout");
-
-/* --- fingerprint ------------------------------------------------------------------------------ */
-
-static uint64_t mix(uint64_t hash, const void *data, size_t len)
-{
-    const uint8_t *byte = data;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ byte[i]) * FNV_PRIME;
-    return hash;
-}
-
-static uint64_t mix_text(uint64_t hash, const char *text)
-{
-    return mix(hash, text, strlen(text) + 1);
-}
-
-static uint64_t mix_label(uint64_t hash, const struct metric_label *l)
-{
-    const uint64_t shape[] = {l->count, l->tied, l->errors != NULL};
-    hash = mix_text(hash, l->name);
-    hash = mix(hash, shape, sizeof shape);
-    bool is_constant = l->values != NULL && l->count == 1;
-    for (size_t i = 0; l->values != NULL && !is_constant && i < l->count; i++)
-        hash = mix_text(hash, l->values[i]);
-    for (size_t i = 0; l->errors != NULL && i + 1 < l->count; i++)
-        hash = mix_text(hash, err_name(l->errors[i]));
-    return hash;
-}
-
-uint64_t metric_fingerprint(const struct metric_family *f)
-{
-    const uint64_t type = (uint64_t)f->type;
-    uint64_t hash = mix_text(FNV_START, f->name);
-    hash = mix(hash, &type, sizeof type);
-    hash = mix_text(hash, f->unit);
-    hash = mix(hash, f->buckets, f->bucket_count * sizeof *f->buckets);
-    for (size_t i = 0; i < metric_label_count(f); i++)
-        hash = mix_label(hash, &f->label[i]);
-    return hash;
-}
 
 /* --- made and checked ------------------------------------------------------------------------- */
 
@@ -227,7 +187,7 @@ static err_t copy_family(const struct reading *r, size_t family)
         return ERR_OK;
     if (f->slots != metric_family_slots(l))
         return bad(r, "a family of another size");
-    metric_slot_t *to = atomic_load_explicit(&r->copy->slots, memory_order_relaxed) + l->first;
+    metric_slot_t *to = metric_slots_of(r->copy) + l->first;
     for (uint32_t i = 0; i < f->slots; i++) {
         uint64_t value = atomic_load_explicit(&r->page->slot[f->first + i], memory_order_relaxed);
         atomic_store_explicit(&to[i], value, memory_order_relaxed);
@@ -277,4 +237,186 @@ err_t metric_page_read(int fd, struct metrics *copy, struct why *why)
         metrics_reset(copy);
     mem_free(page);
     return err;
+}
+
+/* --- numbers from one place to another ---------------------------------------------------------
+ */
+
+/* Counters of a family with an open label: the same text may have another index. */
+static void fold_by_text(struct metrics *m, const struct metrics *before, size_t family)
+{
+    const struct metric_layout *l = &m->layout[family];
+    size_t series = l->size[1] * l->size[2] * l->width;
+    for (size_t i = 0; i < metric_label_values(before, family, 0); i++) {
+        const char *text = metric_label_text(before, family, 0, i);
+        if (text == NULL)
+            continue;
+        size_t index =
+            i == METRIC_DYNAMIC_MAX ? metric_other(m, family) : metric_dynamic(m, family, text);
+        metric_slot_t *from = metric_slots_of(before) + l->first + i * series;
+        metric_slot_t *to = metric_slots_of(m) + l->first + index * series;
+        for (size_t at = 0; at < series; at++)
+            metric_fold_slot(m, family, &from[at], &to[at]);
+    }
+}
+
+/* --- layout ------------------------------------------------------------------------------------
+ */
+
+/* Whether the family's numbers stay where they lie: counters of closed labels. */
+static bool stays(const struct metrics *m, size_t family)
+{
+    return m->table[family].type != METRIC_GAUGE && m->layout[family].open == NULL;
+}
+
+static bool is_same_layout(const struct metrics *m, const struct metric_page *page)
+{
+    if (page->family_count != m->count || page->slot_count != m->slot_count)
+        return false;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct metric_page_family *f = &page->family[i];
+        const struct metric_layout *l = &m->layout[i];
+        if (f->fingerprint != l->fingerprint || f->first != l->first ||
+            f->slots != metric_family_slots(l))
+            return false;
+    }
+    return true;
+}
+
+static void clear_slots(const struct metrics *m, struct metric_page *page, size_t family)
+{
+    const struct metric_layout *l = &m->layout[family];
+    for (size_t i = 0; i < metric_family_slots(l); i++)
+        atomic_store_explicit(&page->slot[l->first + i], 0, memory_order_relaxed);
+}
+
+static void write_build(const struct metrics *m, struct metric_page *page)
+{
+    size_t labels = m->build_family < m->count ? metric_label_count(&m->table[m->build_family]) : 0;
+    for (size_t i = 0; i < labels; i++)
+        snprintf(page->build[i], sizeof page->build[i], "%s",
+                 metric_label_text(m, m->build_family, i, 0));
+}
+
+/* Everything but the numbers that stay. */
+static void lay_out_page(const struct metrics *m, struct metric_page *page, bool keep)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        const struct metric_layout *l = &m->layout[i];
+        struct metric_page_family *f = &page->family[i];
+        f->fingerprint = l->fingerprint;
+        f->first = (uint32_t)l->first;
+        f->slots = (uint32_t)metric_family_slots(l);
+        f->cell = l->open != NULL ? (uint32_t)l->open->cell : 0;
+        atomic_store_explicit(&f->texts, 0, memory_order_relaxed);
+        if (!keep || !stays(m, i))
+            clear_slots(m, page, i);
+    }
+    memcpy(page->magic, METRIC_PAGE_MAGIC, sizeof page->magic);
+    page->version = METRIC_PAGE_VERSION;
+    page->family_count = (uint32_t)m->count;
+    page->slot_count = (uint32_t)m->slot_count;
+    write_build(m, page);
+}
+
+static void set_state(struct metric_page *page, enum metric_page_state state)
+{
+    uint64_t old = atomic_load_explicit(&page->state, memory_order_relaxed);
+    uint64_t times = (old & ~METRIC_PAGE_STATE_MASK) + METRIC_PAGE_STATE_MASK + 1;
+    atomic_store_explicit(&page->state, times | (uint64_t)state, memory_order_release);
+}
+
+/* --- adopting ----------------------------------------------------------------------------------
+ */
+
+/* Counters go on from what the page held; `keep`: those that stay are there already. */
+static void fold_before(struct metrics *m, const struct metrics *before, bool keep)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->table[i].type == METRIC_GAUGE)
+            continue;
+        if (m->layout[i].open != NULL)
+            fold_by_text(m, before, i);
+        else if (!keep)
+            metric_fold_family(m, i, metric_slots_of(before));
+    }
+}
+
+/* From here on nothing can fail. A reader is told to come later until the page is whole; a crash in
+ * between costs what was counted before it. */
+static void move_in(struct metrics *m, struct metric_page *page, int fd,
+                    const struct metrics *before, bool keep)
+{
+    set_state(page, METRIC_PAGE_BUSY);
+    lay_out_page(m, page, keep);
+    metrics_use_page(m, page, fd);
+    fold_before(m, before, keep);
+    set_state(page, METRIC_PAGE_USED);
+}
+
+static bool is_same_file(int a, int b)
+{
+    struct stat x, y;
+    return a >= 0 && fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+static err_t check_room(const struct metrics *m, struct why *why)
+{
+    if (m->count > METRIC_PAGE_FAMILIES || m->slot_count > METRIC_PAGE_SLOTS ||
+        m->cell_count > METRIC_PAGE_CELLS)
+        return why_set(why, ERR_LIMIT, "%zu families with %zu numbers are more than a page holds",
+                       m->count, m->slot_count);
+    if (m->retired_count == METRIC_RETIRED_MAX)
+        return why_set(why, ERR_LIMIT, "%d metrics pages were left for another, no more",
+                       METRIC_RETIRED_MAX);
+    return ERR_OK;
+}
+
+/* What the page held, by this table; nothing when it was bad. */
+static err_t read_before(const struct metrics *m, int fd, struct metrics **ret, bool *ret_good,
+                         struct why *why)
+{
+    struct metrics *before = NULL;
+    err_t err = metrics_new(m->table, m->count, "", &before, why);
+    if (err != ERR_OK)
+        return err;
+    err = metric_page_read(fd, before, why);
+    if (err == ERR_NO_MEMORY) {
+        metrics_free(before);
+        return err;
+    }
+    *ret_good = err == ERR_OK;
+    *ret = before;
+    return ERR_OK;
+}
+
+err_t metrics_adopt_page(struct metrics *m, int fd, struct why *why)
+{
+    struct metrics *before = NULL;
+    bool good = false;
+    if (is_same_file(m->page_fd, fd)) {
+        close(fd);
+        return ERR_OK;
+    }
+    err_t err = metric_page_check(fd, why);
+    if (err == ERR_OK)
+        err = check_room(m, why);
+    if (err == ERR_OK)
+        err = read_before(m, fd, &before, &good, why);
+    if (err != ERR_OK)
+        return err;
+    struct metric_page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED) {
+        metrics_free(before);
+        return why_errno(why, ERR_IO, "cannot map the metrics page");
+    }
+    move_in(m, page, fd, before, good && is_same_layout(m, page));
+    metrics_free(before);
+    return ERR_OK;
+}
+
+int metrics_page_fd(const struct metrics *m)
+{
+    return m->page_fd;
 }

@@ -65,7 +65,4 @@ err_t metrics_adopt_page(struct metrics *m, int fd, struct why *why) MUST_CHECK;
 /* The page it counts in, borrowed; -1 when there is none. */
 int metrics_page_fd(const struct metrics *m);
 
-/* One family's fingerprint. */
-uint64_t metric_fingerprint(const struct metric_family *f);
-
 #endif
