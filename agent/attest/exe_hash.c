@@ -289,9 +289,8 @@ void exe_hash_close(struct exe_hash *h, void (*done)(void *arg), void *arg)
 {
     if (!closing_begin(&h->closing, hasher_free, h, done, arg))
         return;
-    closing_hold(&h->closing);
     atomic_store(&h->stop, true);
     if (h->is_running)
         uv_cancel((uv_req_t *)&STAILQ_FIRST(&h->jobs)->work);
-    closing_drop(&h->closing);
+    closing_drop(closing_hold(&h->closing)); /* the end, if nothing is under way */
 }

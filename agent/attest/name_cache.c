@@ -308,7 +308,7 @@ void name_cache_close(struct name_cache *c, void (*done)(void *arg), void *arg)
         return;
     if (c->batch != NULL)
         uv_cancel((uv_req_t *)&c->batch->work);
-    start(c); /* nothing: without a batch that is the end */
+    closing_drop(closing_hold(&c->closing)); /* the end, if nothing is under way */
 }
 
 static void after_work(uv_work_t *work, int status)

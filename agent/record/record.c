@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,7 +20,6 @@ enum {
     TICK_MS = 60 * 1000,
     TICK_SOON_MS = 1000,
     WAITING_FIRST = 64,
-    TIMERS = 2,
 };
 #define FROM_WAITING (UINT64_C(1) << 62) /* of a page's place: it begins among what waits */
 
@@ -40,11 +40,9 @@ struct record {
     uint32_t sync_seqs[SYNC_FDS];
     size_t sync_count;
     int sync_errno;
-    bool is_syncing, is_closing, has_synced_last, is_failing;
+    bool is_syncing, has_synced_last, is_failing;
     char problem[256];
-    unsigned handles;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct closing closing;
 };
 
 static int64_t now_s(const struct record *r)
@@ -75,7 +73,7 @@ static bool is_dirty(const struct record *r)
 
 static void sync_soon(struct record *r, uint64_t ms)
 {
-    if (!r->is_closing && !r->is_syncing && !uv_is_active((uv_handle_t *)&r->sync_timer))
+    if (!r->closing.begun && !r->is_syncing && !uv_is_active((uv_handle_t *)&r->sync_timer))
         uv_timer_start(&r->sync_timer, on_sync_due, ms, 0);
 }
 
@@ -126,7 +124,7 @@ static void on_synced(uv_work_t *work, int status)
                           "trying again"));
         sync_again(r);
     }
-    if (r->is_closing)
+    if (r->closing.begun)
         close_step(r);
     else if (is_dirty(r))
         sync_soon(r, r->sync_errno != 0 ? SYNC_AGAIN_MS : SYNC_MS);
@@ -162,7 +160,7 @@ static void on_tick(uv_timer_t *timer);
 
 static void tick_in(struct record *r, uint64_t ms)
 {
-    if (!r->is_closing)
+    if (!r->closing.begun)
         uv_timer_start(&r->tick_timer, on_tick, ms, 0);
 }
 
@@ -445,20 +443,15 @@ err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct reco
     return ERR_OK;
 }
 
-static void on_closed(uv_handle_t *h)
+static void record_free(void *arg)
 {
-    struct record *r = h->data;
-    if (--r->handles > 0)
-        return;
-    void (*closed)(void *arg) = r->closed;
-    void *arg = r->closed_arg;
+    struct record *r = arg;
     if (r->waiting_count > 0)
         log_error("record_lost", log_int("certificates", r->waiting_count),
                   log_str("help", "they were issued, and there was no room to record them"));
     record_store_close(r->store);
     mem_free(r->waiting);
     mem_free(r);
-    closed(arg);
 }
 
 /* Waits for the sync under way, makes a last one, closes. */
@@ -471,19 +464,15 @@ static void close_step(struct record *r)
         begin_sync(r);
         return;
     }
-    r->handles = TIMERS;
-    uv_close((uv_handle_t *)&r->sync_timer, on_closed);
-    uv_close((uv_handle_t *)&r->tick_timer, on_closed);
+    closing_handle(&r->closing, &r->sync_timer);
+    closing_handle(&r->closing, &r->tick_timer);
 }
 
 void record_close(struct record *r, void (*done)(void *arg), void *arg)
 {
     struct why why = {0};
-    if (r->is_closing)
+    if (!closing_begin(&r->closing, record_free, r, done, arg))
         return;
-    r->is_closing = true;
-    r->closed = done;
-    r->closed_arg = arg;
     if (r->waiting_count > 0 && write_waiting(r, &why) != ERR_OK)
         metric_add(r->opt.metrics, M_RECORD_FAILURES, 0, 0, 0, 1);
     close_step(r);

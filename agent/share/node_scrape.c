@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 
@@ -26,10 +27,8 @@ struct node_scrape {
     struct metrics *metrics;
     struct page_store *pages;
     struct job *running;
-    struct job *waiting; /* oldest first */
-    void (*done)(void *arg);
-    void *done_arg;
-    bool closing;
+    struct job *waiting;    /* oldest first */
+    struct closing closing; /* held by the job that runs */
 };
 
 static void run_next(struct node_scrape *s);
@@ -114,6 +113,7 @@ static void on_worked(uv_work_t *work, int status)
     finish(j);
     s->running = NULL;
     run_next(s);
+    closing_drop(&s->closing);
 }
 
 static void set_gauges(struct node_scrape *s, const struct node_page *pages, size_t count)
@@ -162,13 +162,7 @@ static void run_next(struct node_scrape *s)
         int rc = uv_queue_work(s->loop, &j->work, on_work, on_worked);
         assert(rc == 0);
         (void)rc; /* fails without a callback only */
-    }
-    if (s->closing && s->running == NULL) {
-        void (*done)(void *) = s->done;
-        void *arg = s->done_arg;
-        mem_free(s);
-        if (done != NULL)
-            done(arg);
+        closing_hold(&s->closing);
     }
 }
 
@@ -208,9 +202,6 @@ err_t node_scrape_new(uv_loop_t *loop, struct metrics *metrics, struct page_stor
 
 void node_scrape_close(struct node_scrape *s, void (*done)(void *arg), void *arg)
 {
-    assert(!s->closing);
-    s->closing = true;
-    s->done = done;
-    s->done_arg = arg;
-    run_next(s);
+    if (closing_begin(&s->closing, mem_free, s, done, arg))
+        closing_drop(closing_hold(&s->closing)); /* the end, if nothing runs */
 }

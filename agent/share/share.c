@@ -68,7 +68,7 @@ static void on_tick(uv_timer_t *h)
 
 void share_need_tick(struct share *s)
 {
-    if (!s->closing && !uv_is_active((uv_handle_t *)&s->tick))
+    if (!s->closing.begun && !uv_is_active((uv_handle_t *)&s->tick))
         uv_timer_start(&s->tick, on_tick, TICK_MS, 0);
 }
 
@@ -123,55 +123,26 @@ const char *share_socket(const struct share *s)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void on_connections_closed(void *arg)
+static void share_free(void *arg)
 {
     struct share *s = arg;
-    void (*done)(void *arg) = s->done;
-    void *done_arg = s->done_arg;
     patience_done(&s->patience);
     crowd_done(&s->waiting);
     crowd_done(&s->admitted);
     mem_free(s);
-    if (done != NULL)
-        done(done_arg);
-}
-
-static void part_closed(struct share *s)
-{
-    if (--s->parts == 0)
-        connections_close(s->connections, on_connections_closed, s);
-}
-
-void share_guest_closed(struct share *s)
-{
-    if (s->closing)
-        part_closed(s);
-}
-
-static void on_listener_closed(void *arg)
-{
-    part_closed(arg);
-}
-
-static void on_tick_closed(uv_handle_t *h)
-{
-    part_closed(h->data);
 }
 
 void share_close(struct share *s, void (*done)(void *arg), void *arg)
 {
-    if (s->closing)
+    if (!closing_begin(&s->closing, share_free, s, done, arg))
         return;
-    s->closing = true;
-    s->done = done;
-    s->done_arg = arg;
-    s->parts = s->guest_count + 1 + (s->listener != NULL);
     for (struct guest *g = s->guests; g != NULL; g = g->next)
         if (g->state != GUEST_GONE)
             guest_leave(g);
-    uv_close((uv_handle_t *)&s->tick, on_tick_closed);
+    closing_handle(&s->closing, &s->tick);
     if (s->listener != NULL)
-        listener_close(s->listener, on_listener_closed, s);
+        listener_close(s->listener, closing_drop, closing_hold(&s->closing));
+    connections_close(s->connections, closing_drop, closing_hold(&s->closing));
 }
 
 static err_t open_listener(struct share *s, struct why *why)

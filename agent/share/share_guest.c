@@ -55,11 +55,10 @@ static void on_guest_closed(uv_handle_t *h)
         s->guests = g->next;
     if (g->next != NULL)
         g->next->prev = g->prev;
-    s->guest_count--;
     mem_free(g->spiffe_id);
     mem_free(g->name);
     mem_free(g);
-    share_guest_closed(s);
+    closing_drop(&s->closing);
 }
 
 static void show_admitted(const struct share *s)
@@ -492,7 +491,7 @@ err_t guest_add(struct share *s, int fd, struct why *why)
     if (g->next != NULL)
         g->next->prev = g;
     s->guests = g;
-    s->guest_count++;
+    closing_hold(&s->closing);
     if (crowd_add(&s->waiting, &g->user, &g->place) != ERR_OK)
         log_debug("no_memory", log_str("next", "a connection that makes room for no other"));
     watch(g);

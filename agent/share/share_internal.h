@@ -7,6 +7,7 @@
 #include "agent/share/share.h"
 #include "common/base/crowd.h"
 #include "common/log/log_limit.h"
+#include "common/loop/closing.h"
 #include "common/share/share_message.h"
 
 enum guest_state {
@@ -50,7 +51,6 @@ struct share {
     struct listener *listener;
     struct connections *connections;
     struct guest *guests;
-    size_t guest_count;
     struct crowd waiting, admitted; /* guests by user */
     size_t waiting_max, admitted_max;
     uv_timer_t tick;
@@ -59,15 +59,11 @@ struct share {
     uint64_t generation;
     int64_t longest_life_s;
     struct log_limit refused_lines, guest_lines;
-    bool closing;
-    size_t parts; /* open while closing: listener, tick and each guest */
-    void (*done)(void *arg);
-    void *done_arg;
+    struct closing closing; /* held by each guest */
 };
 
 /* share.c */
 void share_need_tick(struct share *s);
-void share_guest_closed(struct share *s);
 /* `g` may be NULL: nobody yet. */
 void share_report_refused(struct share *s, const struct guest *g, err_t err, const struct why *why);
 

@@ -34,7 +34,8 @@ void closing_handle(struct closing *c, void *handle);
 /* One more thing to wait for. Returns c, for the close of a part; see above. */
 struct closing *closing_hold(struct closing *c);
 /* One less. The last one after closing_begin frees the noun and calls done before it returns: a
- * part that may end within its own close comes after a handle, or within a hold. */
+ * part that may end within its own close comes after a handle, or within a hold. A noun without
+ * handles ends its x_close with closing_drop(closing_hold(c)): at once, if nothing is under way. */
 void closing_drop(void *c);
 
 #endif

@@ -178,6 +178,24 @@ START_TEST(test_a_part_is_a_noun_that_closes_alike)
 }
 END_TEST
 
+START_TEST(test_a_noun_without_handles_ends_at_once_unless_something_is_under_way)
+{
+    struct tally t = {.freed = 0};
+    struct noun *n = mem_alloc(sizeof *n);
+    ck_assert_ptr_nonnull(n);
+    n->tally = &t;
+    if (_i > 0)
+        closing_hold(&n->closing);
+    ck_assert(closing_begin(&n->closing, noun_free, n, on_done, &t));
+    closing_drop(closing_hold(&n->closing));
+    if (_i > 0) {
+        ck_assert_uint_eq(t.freed, 0);
+        closing_drop(&n->closing);
+    }
+    ck_assert_uint_eq(t.done, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("closing");
@@ -190,6 +208,8 @@ int main(void)
     tcase_add_test(tc, test_what_ends_before_the_close_frees_nothing);
     tcase_add_test(tc, test_a_part_that_ends_at_once_leaves_the_handles_their_time);
     tcase_add_test(tc, test_a_part_is_a_noun_that_closes_alike);
+    tcase_add_loop_test(tc, test_a_noun_without_handles_ends_at_once_unless_something_is_under_way,
+                        0, 2);
     suite_add_tcase(s, tc);
     return run_suite(s);
 }
