@@ -1,5 +1,6 @@
 #include "common/rpc/rpc_server.h"
 
+#include "common/base/list.h"
 #include "common/base/mem.h"
 #include "common/rpc/rpc_settings.h"
 
@@ -30,11 +31,12 @@ enum {
 enum tag_kind { TAG_REQUEST, TAG_CLOSE, TAG_SENT, TAG_STATUS, TAG_KINDS };
 
 struct tag {
-    struct tag *next;
+    STAILQ_ENTRY(tag) in_mail;
     struct rpc_call *call; /* NULL: the server's own shutdown tag */
     enum tag_kind kind;
     bool ok;
 };
+STAILQ_HEAD(tags, tag);
 
 /* What came with the call; dropped when on_call has returned. */
 struct arrival {
@@ -47,9 +49,9 @@ struct arrival {
 
 struct rpc_call {
     struct rpc_server *server;
-    struct rpc_call *prev, *next;   /* server->active, from on_call to on_end */
-    struct rpc_call *older, *newer; /* without a message yet; under the server's lock */
-    bool unread, evicted;
+    LIST_ENTRY(rpc_call) in_active;  /* from on_call to on_end */
+    TAILQ_ENTRY(rpc_call) in_unread; /* under the server's lock */
+    bool evicted;
     grpc_call *call;
     struct tag tags[TAG_KINDS];
     struct arrival *arrival;
@@ -74,13 +76,13 @@ struct rpc_server {
     uv_async_t bell;
     uv_timer_t grace;
     pthread_mutex_t lock;
-    struct tag *mail, **mail_end; /* from the pump; under lock */
-    struct rpc_call *unread_first, *unread_last;
-    size_t unread;
-    struct tag *own, **own_end; /* the loop's: taken from the mail, or completed there */
-    bool emptying;              /* on_bell is at work: no need to ring */
+    struct tags mail;              /* from the pump; under lock */
+    TAILQ_HEAD(, rpc_call) unread; /* without a message yet, oldest first; under lock */
+    size_t unread_count;
+    struct tags own; /* the loop's: taken from the mail, or completed there */
+    bool emptying;   /* on_bell is at work: no need to ring */
     struct tag shutdown_tag;
-    struct rpc_call *active;
+    LIST_HEAD(, rpc_call) active;
     atomic_size_t calls; /* live structs; slots and active */
     atomic_bool closing, pump_done;
     bool shut; /* gRPC says that no connection is left */
@@ -175,12 +177,8 @@ static void slot_reuse(struct rpc_call *c)
  * counts them: past the cap the oldest goes. */
 static void unread_remove(struct rpc_server *s, struct rpc_call *c)
 {
-    if (!c->unread)
-        return;
-    *(c->older != NULL ? &c->older->newer : &s->unread_first) = c->newer;
-    *(c->newer != NULL ? &c->newer->older : &s->unread_last) = c->older;
-    c->unread = false;
-    s->unread--;
+    s->unread_count -= TAILQ_IS_IN(c, in_unread);
+    TAILQ_LEAVE(&s->unread, c, in_unread);
 }
 
 /* The one that goes; its grpc_call is the caller's to give back. */
@@ -188,18 +186,15 @@ static grpc_call *unread_add(struct rpc_server *s, struct rpc_call *c)
 {
     grpc_call *gone = NULL;
     pthread_mutex_lock(&s->lock);
-    if (s->unread >= UNREAD_MAX) {
-        gone = s->unread_first->call;
+    if (s->unread_count >= UNREAD_MAX) {
+        struct rpc_call *oldest = TAILQ_FIRST(&s->unread);
+        gone = oldest->call;
         grpc_call_ref(gone);
-        s->unread_first->evicted = true;
-        unread_remove(s, s->unread_first);
+        oldest->evicted = true;
+        unread_remove(s, oldest);
     }
-    c->older = s->unread_last;
-    c->newer = NULL;
-    *(c->older != NULL ? &c->older->newer : &s->unread_first) = c;
-    s->unread_last = c;
-    c->unread = true;
-    s->unread++;
+    TAILQ_INSERT_TAIL(&s->unread, c, in_unread);
+    s->unread_count++;
     pthread_mutex_unlock(&s->lock);
     return gone;
 }
@@ -255,9 +250,7 @@ static void call_start_here(struct rpc_call *c, const grpc_op *ops, size_t count
         unread_remove(s, t->call);
         pthread_mutex_unlock(&s->lock);
     }
-    t->next = NULL;
-    *s->own_end = t;
-    s->own_end = &t->next;
+    STAILQ_INSERT_TAIL(&s->own, t, in_mail);
     if (!s->emptying)
         uv_async_send(&s->bell);
 }
@@ -267,12 +260,10 @@ static void call_start_here(struct rpc_call *c, const grpc_op *ops, size_t count
 static void post(struct rpc_server *s, struct tag *t)
 {
     pthread_mutex_lock(&s->lock);
-    bool first = s->mail == NULL;
+    bool first = STAILQ_EMPTY(&s->mail);
     if (t->call != NULL && t->kind == TAG_REQUEST)
         unread_remove(s, t->call);
-    t->next = NULL;
-    *s->mail_end = t;
-    s->mail_end = &t->next;
+    STAILQ_INSERT_TAIL(&s->mail, t, in_mail);
     pthread_mutex_unlock(&s->lock);
     if (first)
         uv_async_send(&s->bell);
@@ -422,10 +413,7 @@ static void call_arrived(struct rpc_call *c)
     op.data.recv_close_on_server.cancelled = &c->cancelled;
     call_start_here(c, &op, 1, TAG_CLOSE);
     c->fd = peer_fd(c->call);
-    c->next = s->active;
-    if (c->next != NULL)
-        c->next->prev = c;
-    s->active = c;
+    LIST_INSERT_HEAD(&s->active, c, in_active);
 
     bool readable = arrival_read(c->arrival);
     c->shown = readable && !c->evicted && !atomic_load(&s->closing);
@@ -442,12 +430,7 @@ static void call_ended(struct rpc_call *c)
     struct rpc_server *s = c->server;
     if (c->shown)
         s->events.on_end(s->events.arg, c);
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        s->active = c->next;
-    if (c->next != NULL)
-        c->next->prev = c->prev;
+    LIST_REMOVE(c, in_active);
     call_free(c);
 }
 
@@ -517,18 +500,11 @@ static void on_bell(uv_async_t *h)
 {
     struct rpc_server *s = h->data;
     pthread_mutex_lock(&s->lock);
-    if (s->mail != NULL) {
-        *s->own_end = s->mail;
-        s->own_end = s->mail_end;
-        s->mail = NULL;
-        s->mail_end = &s->mail;
-    }
+    STAILQ_CONCAT(&s->own, &s->mail);
     pthread_mutex_unlock(&s->lock);
     s->emptying = true;
-    for (struct tag *t; (t = s->own) != NULL;) {
-        s->own = t->next;
-        if (s->own == NULL)
-            s->own_end = &s->own;
+    for (struct tag *t; (t = STAILQ_FIRST(&s->own)) != NULL;) {
+        STAILQ_REMOVE_HEAD(&s->own, in_mail);
         deliver(s, t);
     }
     s->emptying = false;
@@ -552,8 +528,9 @@ err_t rpc_server_open(uv_loop_t *loop, const struct rpc_server_events *events,
         return why_set(why, ERR_NO_MEMORY, "gRPC server");
     s->loop = loop;
     s->events = *events;
-    s->mail_end = &s->mail;
-    s->own_end = &s->own;
+    STAILQ_INIT(&s->mail);
+    STAILQ_INIT(&s->own);
+    TAILQ_INIT(&s->unread);
     s->bell.data = s->grace.data = s;
     int rc = uv_async_init(loop, &s->bell, on_bell);
     if (rc != 0) {
@@ -593,7 +570,8 @@ void rpc_server_close(struct rpc_server *s, void (*done)(void *arg), void *arg)
         return;
     s->done = done;
     s->done_arg = arg;
-    for (struct rpc_call *c = s->active; c != NULL; c = c->next)
+    struct rpc_call *c;
+    LIST_FOREACH(c, &s->active, in_active)
         rpc_call_finish(c, RPC_UNAVAILABLE, "shutting down");
     grpc_server_shutdown_and_notify(s->server, s->cq, &s->shutdown_tag);
     uv_timer_start(&s->grace, on_grace, GRACE_MS, GRACE_MS);

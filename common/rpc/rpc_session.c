@@ -4,12 +4,12 @@
 #include "common/rpc/rpc_session.h"
 
 #include "common/base/buf.h"
+#include "common/base/list.h"
 #include "common/base/mem.h"
 
 #include <assert.h>
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
-#include <sys/queue.h>
 
 #define PREFIX_LEN 5u /* compressed flag, big-endian length */
 #define HEADER_LIST_MAX (16u * 1024u)
