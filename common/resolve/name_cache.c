@@ -4,27 +4,23 @@
 
 #include <string.h>
 
-/* --- the list --------------------------------------------------------------------------------- */
+/* --- the cache -------------------------------------------------------------------------------- */
 
-static void cut_out(struct name_cache *c, struct name_entry *e)
+static bool entry_is(const void *entry, const void *name)
 {
-    *(e->prev != NULL ? &e->prev->next : &c->first) = e->next;
-    *(e->next != NULL ? &e->next->prev : &c->last) = e->prev;
-    c->count--;
+    return strcmp(((const struct name_entry *)entry)->name, name) == 0;
 }
 
-static void put_first(struct name_cache *c, struct name_entry *e)
+void name_cache_init(struct name_cache *c)
 {
-    e->prev = NULL;
-    e->next = c->first;
-    *(c->first != NULL ? &c->first->prev : &c->last) = e;
-    c->first = e;
-    c->count++;
+    *c = (struct name_cache){.map = MAP_OF(struct name_entry, in_map, entry_is)};
+    TAILQ_INIT(&c->entries);
 }
 
 static void drop(struct name_cache *c, struct name_entry *e)
 {
-    cut_out(c, e);
+    map_remove(&c->map, e);
+    TAILQ_REMOVE(&c->entries, e, in_use);
     ip_list_unref(e->list);
     mem_free(e);
 }
@@ -32,23 +28,26 @@ static void drop(struct name_cache *c, struct name_entry *e)
 /* False: every name is being looked up. */
 static bool make_room(struct name_cache *c)
 {
-    struct name_entry *e = c->last;
-    while (e != NULL && e->job != NULL)
-        e = e->prev;
+    struct name_entry *e;
+    TAILQ_FOREACH_REVERSE(e, &c->entries, name_entries, in_use)
+        if (e->job == NULL)
+            break;
     if (e != NULL)
         drop(c, e);
     return e != NULL;
 }
 
-static struct name_entry *add(struct name_cache *c, const char *folded)
+static struct name_entry *add(struct name_cache *c, const char *folded, uint32_t hash)
 {
-    if (c->count >= NAME_CACHE_MAX && !make_room(c))
+    if (c->map.count >= NAME_CACHE_MAX && !make_room(c))
         return NULL;
     struct name_entry *e = mem_alloc(sizeof *e);
-    if (e == NULL)
+    if (e == NULL || map_add(&c->map, e, hash) != ERR_OK) {
+        mem_free(e);
         return NULL;
+    }
     memcpy(e->name, folded, strlen(folded) + 1);
-    put_first(c, e);
+    TAILQ_INSERT_HEAD(&c->entries, e, in_use);
     return e;
 }
 
@@ -56,22 +55,20 @@ struct name_entry *name_cache_find(struct name_cache *c, const char *name)
 {
     char folded[DNS_NAME_SIZE];
     dns_name_fold(name, folded);
-    struct name_entry *e = c->first;
-    while (e != NULL && strcmp(e->name, folded) != 0)
-        e = e->next;
+    uint32_t hash = map_hash(slice_str(folded));
+    struct name_entry *e = map_find(&c->map, hash, folded);
     if (e == NULL)
-        return add(c, folded);
-    if (e != c->first) {
-        cut_out(c, e);
-        put_first(c, e);
-    }
+        return add(c, folded, hash);
+    TAILQ_REMOVE(&c->entries, e, in_use);
+    TAILQ_INSERT_HEAD(&c->entries, e, in_use);
     return e;
 }
 
 void name_cache_done(struct name_cache *c)
 {
-    while (c->first != NULL)
-        drop(c, c->first);
+    while (!TAILQ_EMPTY(&c->entries))
+        drop(c, TAILQ_FIRST(&c->entries));
+    map_done(&c->map);
 }
 
 /* --- one entry -------------------------------------------------------------------------------- */

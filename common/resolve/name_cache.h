@@ -4,6 +4,8 @@
 #ifndef SPINDLE_COMMON_RESOLVE_NAME_CACHE_H
 #define SPINDLE_COMMON_RESOLVE_NAME_CACHE_H
 
+#include "common/base/list.h"
+#include "common/base/map.h"
 #include "common/resolve/dns_name.h"
 #include "common/resolve/ip_list.h"
 #include "common/resolve/name_result.h"
@@ -20,7 +22,8 @@
 struct name_job; /* the look-up under way: the resolver's */
 
 struct name_entry {
-    struct name_entry *next, *prev; /* newest use first */
+    struct map_node in_map;
+    TAILQ_ENTRY(name_entry) in_use; /* newest use first */
     char name[DNS_NAME_SIZE];       /* folded */
     struct ip_list *list;           /* counted; the last good answer, or NULL */
     int64_t fresh_until, stale_until;
@@ -31,9 +34,10 @@ struct name_entry {
     struct name_job *job;  /* borrowed; an entry with one is not dropped */
 };
 struct name_cache {
-    struct name_entry *first, *last;
-    size_t count;
+    struct map map; /* owned; by name */
+    TAILQ_HEAD(name_entries, name_entry) entries;
 };
+void name_cache_init(struct name_cache *c);
 
 enum name_use {
     NAME_USE,     /* the list, as it is */

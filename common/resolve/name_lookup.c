@@ -4,6 +4,7 @@
  * reads the configuration of now, sends from a port of its own, and ends with it. */
 #include "common/resolve/name_lookup.h"
 
+#include "common/base/list.h"
 #include "common/base/mem.h"
 #include "common/resolve/dns_name.h"
 
@@ -24,7 +25,7 @@ struct question {
 struct server_watch { /* one socket of the channel */
     uv_poll_t poll;
     struct name_lookup *lookup;
-    struct server_watch *next;
+    LIST_ENTRY(server_watch) in_watches;
     ares_socket_t fd;
 };
 
@@ -49,7 +50,7 @@ struct name_lookup {
     bool told_part, wants_part;
     bool broken; /* a socket of it cannot be watched */
     uv_timer_t tick, delay, limit;
-    struct server_watch *watches;
+    LIST_HEAD(, server_watch) watches;
     unsigned busy; /* handles that libuv still has; 0: free */
 };
 
@@ -409,11 +410,18 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     step(l);
 }
 
+static struct server_watch *watch_find(const struct name_lookup *l, ares_socket_t fd)
+{
+    struct server_watch *w;
+    LIST_FOREACH(w, &l->watches, in_watches)
+        if (w->fd == fd)
+            break;
+    return w;
+}
+
 static struct server_watch *watch_of(struct name_lookup *l, ares_socket_t fd)
 {
-    struct server_watch *w = l->watches;
-    while (w != NULL && w->fd != fd)
-        w = w->next;
+    struct server_watch *w = watch_find(l, fd);
     if (w != NULL)
         return w;
     w = mem_alloc(sizeof *w);
@@ -422,22 +430,20 @@ static struct server_watch *watch_of(struct name_lookup *l, ares_socket_t fd)
         l->broken = true;
         return NULL;
     }
-    *w = (struct server_watch){.poll = w->poll, .lookup = l, .next = l->watches, .fd = fd};
+    w->lookup = l;
+    w->fd = fd;
     w->poll.data = w;
-    l->watches = w;
+    LIST_INSERT_HEAD(&l->watches, w, in_watches);
     l->busy++;
     return w;
 }
 
 static void unwatch(struct name_lookup *l, ares_socket_t fd)
 {
-    struct server_watch **at = &l->watches;
-    while (*at != NULL && (*at)->fd != fd)
-        at = &(*at)->next;
-    if (*at == NULL)
+    struct server_watch *w = watch_find(l, fd);
+    if (w == NULL)
         return;
-    struct server_watch *w = *at;
-    *at = w->next;
+    LIST_REMOVE(w, in_watches);
     uv_close((uv_handle_t *)&w->poll, on_watch_closed); /* out of epoll before c-ares closes it */
 }
 

@@ -68,9 +68,8 @@ static void deliver(struct resolver_ask *a, struct name_answer answer)
     struct resolver_desk *d = a->desk;
     ip_list_unref(a->answer.list);
     a->answer = answer;
-    if (!a->ready)
+    if (!TAILQ_IS_IN(a, in_desk))
         TAILQ_INSERT_TAIL(&d->ready, a, in_desk);
-    a->ready = true;
     uv_async_send(&d->bell);
 }
 
@@ -86,9 +85,8 @@ static size_t deliver_all(struct name_job *job, enum name_result result, struct 
                           bool last)
 {
     size_t count = 0;
-    struct resolver_ask *a = TAILQ_FIRST(&job->asks), *next;
-    for (; a != NULL; a = next) {
-        next = TAILQ_NEXT(a, in_job);
+    struct resolver_ask *a, *next;
+    TAILQ_FOREACH_SAFE(a, &job->asks, in_job, next) {
         count += !a->told;
         a->told = true;
         if (last)
@@ -338,9 +336,7 @@ void resolver_forget(struct resolver_ask *a)
     pthread_mutex_lock(&r->lock);
     if (a->job != NULL)
         leave_job(r, a);
-    if (a->ready)
-        TAILQ_REMOVE(&a->desk->ready, a, in_desk);
-    a->ready = false;
+    TAILQ_LEAVE(&a->desk->ready, a, in_desk);
     pthread_mutex_unlock(&r->lock);
     ip_list_unref(a->answer.list);
     a->answer.list = NULL;
@@ -357,8 +353,7 @@ static bool hand_over_one(struct resolver_desk *d)
     struct resolver_ask *a = TAILQ_FIRST(&d->ready);
     struct name_answer answer = {.result = NAME_FAILED};
     if (a != NULL) {
-        TAILQ_REMOVE(&d->ready, a, in_desk);
-        a->ready = false;
+        TAILQ_LEAVE(&d->ready, a, in_desk);
         answer = a->answer;
         a->answer.list = NULL;
     }
@@ -421,6 +416,7 @@ err_t resolver_new(uv_loop_t *loop, const struct resolver_options *options, stru
     r->loopbacks = list;
     if (r->options.now_ms == NULL)
         r->options.now_ms = clock_now_ms;
+    name_cache_init(&r->cache);
     TAILQ_INIT(&r->queued);
     TAILQ_INIT(&r->running);
     pthread_mutex_init(&r->lock, NULL);
@@ -475,12 +471,13 @@ void resolver_free(struct resolver *r)
 struct resolver_counts resolver_counts(struct resolver *r)
 {
     pthread_mutex_lock(&r->lock);
-    struct resolver_counts c = {.names = r->cache.count,
+    struct resolver_counts c = {.names = r->cache.map.count,
                                 .running = r->running_count,
                                 .queued = r->queued_count,
                                 .waiting = r->waiting};
     int64_t now = r->options.now_ms();
-    for (const struct name_entry *e = r->cache.first; e != NULL; e = e->next)
+    const struct name_entry *e;
+    TAILQ_FOREACH(e, &r->cache.entries, in_use)
         c.failing += e->failing && now - e->retry_at < RESOLVER_FAILING_MS;
     pthread_mutex_unlock(&r->lock);
     return c;

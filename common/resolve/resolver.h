@@ -9,8 +9,6 @@
 #include "common/resolve/name_cache.h"
 #include "common/resolve/name_lookup.h"
 
-#include <sys/queue.h>
-
 #define RESOLVER_LOOKUPS_MAX 64  /* under way at once; further names queue */
 #define RESOLVER_ASKS_MAX 16384  /* waiting at once; further ones are answered NAME_LIMIT */
 #define RESOLVER_PATIENCE_MS 500 /* then those who wait get the answer that is too old, if any */
@@ -67,10 +65,9 @@ typedef void (*resolver_done)(void *arg, struct name_answer answer);
 
 /* One ask; embedded where the answer is wanted, zeroed at first. */
 struct resolver_ask {
-    TAILQ_ENTRY(resolver_ask) in_job, in_desk;
+    TAILQ_ENTRY(resolver_ask) in_job, in_desk; /* in_desk: the answer lies there */
     struct resolver_desk *desk;
     struct name_job *job; /* NULL: waits for no look-up */
-    bool ready;           /* answer lies at the desk */
     bool told;            /* anything so far */
     struct name_answer answer;
     resolver_done done;

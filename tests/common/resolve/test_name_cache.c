@@ -103,15 +103,16 @@ END_TEST
 
 START_TEST(test_names_are_one_whatever_their_case)
 {
-    struct name_cache c = {.count = 0};
+    struct name_cache c;
+    name_cache_init(&c);
     struct name_entry *e = name_cache_find(&c, "Web.Example");
     ck_assert_ptr_nonnull(e);
     ck_assert_str_eq(e->name, "web.example");
     ck_assert_ptr_ne(name_cache_find(&c, "web.example."), e);
     ck_assert_ptr_eq(name_cache_find(&c, "WEB.example"), e);
-    ck_assert_uint_eq(c.count, 2);
+    ck_assert_uint_eq(c.map.count, 2);
     name_cache_done(&c);
-    ck_assert_uint_eq(c.count, 0);
+    ck_assert_uint_eq(c.map.count, 0);
 }
 END_TEST
 
@@ -124,7 +125,9 @@ static struct name_entry *numbered(struct name_cache *c, unsigned i)
 
 START_TEST(test_the_name_unused_for_longest_makes_room)
 {
-    struct name_cache c = {.count = 0};
+    struct name_cache c;
+    struct name_entry *e;
+    name_cache_init(&c);
     struct name_job *job = (struct name_job *)&c; /* any pointer: it is only held against NULL */
     for (unsigned i = 0; i < NAME_CACHE_MAX; i++)
         ck_assert_ptr_nonnull(numbered(&c, i));
@@ -132,16 +135,16 @@ START_TEST(test_the_name_unused_for_longest_makes_room)
     numbered(&c, 2)->job = job;
     numbered(&c, 1)->job = job;
     ck_assert_ptr_nonnull(numbered(&c, NAME_CACHE_MAX)); /* takes the place of 3 */
-    ck_assert_uint_eq(c.count, NAME_CACHE_MAX);
+    ck_assert_uint_eq(c.map.count, NAME_CACHE_MAX);
     ck_assert_ptr_eq(numbered(&c, 0), first);
     ck_assert_ptr_eq(numbered(&c, 1)->job, job);
     size_t seen = 0;
-    for (const struct name_entry *e = c.first; e != NULL; e = e->next) {
+    TAILQ_FOREACH(e, &c.entries, in_use) {
         ck_assert_str_ne(e->name, "n3.example");
         seen++;
     }
     ck_assert_uint_eq(seen, NAME_CACHE_MAX);
-    for (struct name_entry *e = c.first; e != NULL; e = e->next)
+    TAILQ_FOREACH(e, &c.entries, in_use)
         e->job = job;
     ck_assert_ptr_null(name_cache_find(&c, "one.more.example"));
     ck_assert_ptr_nonnull(numbered(&c, 0));
@@ -151,11 +154,12 @@ END_TEST
 
 START_TEST(test_a_failed_allocation_makes_no_entry)
 {
-    struct name_cache c = {.count = 0};
+    struct name_cache c;
+    name_cache_init(&c);
     mem_fail_after(0);
     ck_assert_ptr_null(name_cache_find(&c, "web.example"));
     mem_fail_after(-1);
-    ck_assert_uint_eq(c.count, 0);
+    ck_assert_uint_eq(c.map.count, 0);
     name_cache_done(&c);
 }
 END_TEST
