@@ -60,18 +60,11 @@ err_t cli_config_path(const struct command_line *line, const char **ret, struct 
     return ERR_OK;
 }
 
-/* What does the cryptography, in lines for people. */
-static void print_crypto(FILE *out)
+void cli_print_crypto(FILE *out)
 {
     char cpu[CRYPTO_CPU_MAX];
     crypto_facts_cpu(cpu);
     fprintf(out, "%s\ncpu: %s\npatches: %s\n", crypto_facts_library(), cpu, crypto_facts_patches());
-}
-
-void cli_print_version(const struct command_program *program, FILE *out)
-{
-    fprintf(out, "%s %s\n", program->name, SPINDLE_VERSION);
-    print_crypto(out);
 }
 
 err_t cli_config_check(const struct command_line *line, struct why *why)
@@ -94,7 +87,7 @@ err_t cli_config_check(const struct command_line *line, struct why *why)
         why->text[0] = '\0'; /* the lines say it all */
     if (err == ERR_OK) {
         fputs("configuration is valid\n", line->out);
-        print_crypto(line->out);
+        cli_print_crypto(line->out);
     }
     buf_done(&report);
     return err;

@@ -34,8 +34,8 @@ err_t cli_config_path(const struct command_line *line, const char **ret,
 /* A paragraph: new lines of at most `width` where words allow it, each after `before`. */
 void cli_wrap(FILE *out, const char *text, const char *before, size_t width);
 
-/* The answer to --version: the program's, and what does its cryptography. */
-void cli_print_version(const struct command_program *program, FILE *out);
+/* What does the cryptography, in lines for people. */
+void cli_print_crypto(FILE *out);
 
 command_fn cli_config_check, cli_docs_audit, cli_docs_commands, cli_docs_errors, cli_docs_metrics,
     cli_docs_options;

@@ -1,7 +1,6 @@
 #include "common/cli/command.h"
 
 #include "common/base/nearest.h"
-#include "common/cli/cli_common.h"
 
 #include <assert.h>
 #include <poll.h>
@@ -307,7 +306,9 @@ static bool answer_early(struct call *call, bool known, int *ret_code)
         group = group ||
                 in_group(line->program->commands[i].words, line->arguments, line->argument_count);
     if (call->version) {
-        cli_print_version(line->program, line->out);
+        fprintf(line->out, "%s %s\n", line->program->name, SPINDLE_VERSION);
+        if (line->program->version != NULL)
+            line->program->version(line->out);
     } else if (call->help && known) {
         help_command(line->program, line->command, line->out);
     } else if (call->help && group) {

@@ -2,7 +2,6 @@
 
 #include "common/base/mem.h"
 #include "common/base/nearest.h"
-#include "common/config/option_report.h"
 #include "common/config/option_type.h"
 #include "common/config/yaml.h"
 

@@ -1,6 +1,7 @@
 /* The option table as text: for --help, for the reference page, and the check of the table itself.
  */
 #include "common/base/mem.h"
+#include "common/config/option.h"
 #include "common/config/option_type.h"
 
 #define KEY_COLUMN 44

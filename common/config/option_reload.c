@@ -1,4 +1,5 @@
 /* What a reload would change that only a restart can. */
+#include "common/config/option.h"
 #include "common/config/option_type.h"
 
 struct comparison {

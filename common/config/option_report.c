@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
 #define KEY_LEN 256
 #define ORIGINS_MAX 65536

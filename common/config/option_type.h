@@ -2,7 +2,8 @@
 #ifndef SPINDLE_COMMON_CONFIG_OPTION_TYPE_H
 #define SPINDLE_COMMON_CONFIG_OPTION_TYPE_H
 
-#include "common/config/option.h"
+#include "common/base/why.h"
+#include "common/config/option_table.h"
 #include "common/config/yaml.h"
 
 /* Reads a value that is one scalar into the field. ERR_CONFIG, or ERR_UNSUPPORTED for what is known

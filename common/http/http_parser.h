@@ -5,7 +5,7 @@
 #ifndef SPINDLE_COMMON_HTTP_HTTP_PARSER_H
 #define SPINDLE_COMMON_HTTP_HTTP_PARSER_H
 
-#include "common/http/http_server.h"
+#include "common/http/http_message.h"
 
 #define HTTP_HEAD_MAX (16u * 1024) /* request line and headers */
 #define HTTP_BODY_MAX (64u * 1024)

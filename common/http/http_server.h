@@ -6,27 +6,11 @@
 #ifndef SPINDLE_COMMON_HTTP_HTTP_SERVER_H
 #define SPINDLE_COMMON_HTTP_HTTP_SERVER_H
 
-#include "common/base/buf.h"
+#include "common/http/http_message.h"
 #include "common/loop/address.h"
-#include "common/loop/unix_socket.h"
 
 #include <uv.h>
 
-struct http_request {
-    const char *method;  /* "GET", "POST", ... */
-    struct slice path;   /* without query */
-    struct slice query;  /* without '?' */
-    struct slice accept; /* Accept header, or empty */
-    struct slice host;   /* whom it asks for, port included; empty when it names nobody */
-    struct slice body;
-    struct unix_peer caller; /* who asks by a Unix socket */
-};
-struct http_response {
-    int status;               /* preset to 200 */
-    const char *content_type; /* static text; preset to text/plain */
-    struct buf body;          /* preset to empty, at most HTTP_RESPONSE_MAX */
-};
-#define HTTP_RESPONSE_MAX (8u << 20)
 /* Fills the response or defers it; a handler that fails sets status and a one-line body. */
 typedef void (*http_handler)(void *arg, const struct http_request *req, struct http_response *res);
 struct http_route {

@@ -1,4 +1,5 @@
-/* What http_server.c (listens, gives places) and http_conn.c (one connection) share. Nobody else.
+/* What http_server.c (listens, gives places) and http_server_conn.c (one connection) share. Nobody
+ * else.
  */
 #ifndef SPINDLE_COMMON_HTTP_HTTP_SERVER_INTERNAL_H
 #define SPINDLE_COMMON_HTTP_HTTP_SERVER_INTERNAL_H
@@ -77,7 +78,8 @@ void http_server_count_cut(struct http_server *s, enum http_cut why);
 /* Closes the oldest answers while all together are over HTTP_ANSWERS_MAX, but not `newest`. */
 void http_server_bound_answers(struct http_server *s, const struct http_conn *newest);
 
-/* http_conn.c. Takes fd on success: it is read from the next turn on. ERR_NO_MEMORY, ERR_IO */
+/* http_server_conn.c. Takes fd on success: it is read from the next turn on. ERR_NO_MEMORY, ERR_IO
+ */
 err_t http_conn_open(struct http_server *s, int fd, struct http_conn **ret) MUST_CHECK;
 void http_conn_close(struct http_conn *c);
 /* An error after which the connection ends: the rest of the peer's bytes cannot be understood, or

@@ -1,7 +1,5 @@
 #include "common/log/log.h"
 
-#include "common/log/log_line.h"
-
 #include <poll.h>
 #include <stdatomic.h>
 #include <unistd.h>

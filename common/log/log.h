@@ -8,25 +8,9 @@
 #ifndef SPINDLE_COMMON_LOG_LOG_H
 #define SPINDLE_COMMON_LOG_LOG_H
 
-#include "common/base/err.h"
-#include "common/base/slice.h"
-
-#include <stdint.h>
+#include "common/log/log_line.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
-enum log_format { LOG_TEXT, LOG_JSON };
-
-struct log_field {
-    const char *key; /* NULL ends the list */
-    enum { LOG_F_STR, LOG_F_SLICE, LOG_F_INT, LOG_F_ERR, LOG_F_TIME, LOG_F_BOOL, LOG_F_NONE } kind;
-    union {
-        const char *str; /* NULL is printed as - */
-        struct slice slice;
-        int64_t num;
-        err_t err;
-        bool flag;
-    } v;
-};
 
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
@@ -36,13 +20,6 @@ uint64_t log_dropped(void);
 void log_count_dropped(void);
 /* Tests: lines go to `sink` instead of stderr; NULL restores. */
 void log_capture(void (*sink)(void *arg, const char *line), void *arg);
-
-#define log_str(k, s) ((struct log_field){.key = (k), .kind = LOG_F_STR, .v.str = (s)})
-#define log_slice(k, s) ((struct log_field){.key = (k), .kind = LOG_F_SLICE, .v.slice = (s)})
-#define log_int(k, n) ((struct log_field){.key = (k), .kind = LOG_F_INT, .v.num = (int64_t)(n)})
-#define log_err(k, e) ((struct log_field){.key = (k), .kind = LOG_F_ERR, .v.err = (e)})
-#define log_time(k, t) ((struct log_field){.key = (k), .kind = LOG_F_TIME, .v.num = (t)})
-#define log_bool(k, b) ((struct log_field){.key = (k), .kind = LOG_F_BOOL, .v.flag = (b)})
 
 #define LOG_EVENT(level, event, ...)                                                               \
     do {                                                                                           \

@@ -39,5 +39,6 @@ const struct command_program sidecar_program = {
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
     .help_keys = help_keys,
+    .version = cli_print_crypto,
     .facts = &facts,
 };

@@ -10,11 +10,6 @@ from sources import ROOT, read, report
 # Circles that are known and still to be opened: of folders, of nouns. A line goes with its circle.
 OPEN = set()
 OPEN_NOUNS = {
-    ("common/cli/cli_common", "common/cli/command"),
-    ("common/config/option", "common/config/option_report", "common/config/option_type"),
-    ("common/http/http_parser", "common/http/http_server"),
-    ("common/log/log", "common/log/log_line"),
-    ("common/share/sidecar_families", "common/share/sidecar_family_ids"),
     ("sidecar/config/config", "sidecar/config/config_sockets", "sidecar/config/places"),
 }
 

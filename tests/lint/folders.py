@@ -30,8 +30,9 @@ def includes():
 
 
 def noun(path):
-    """A .c and its .h are one; so are the files of a noun that is several, which share its _internal.h."""
-    stem = re.sub(r"(_internal)?\.(c|h|def)$", "", path)
+    """A .c and its .h are one; so are the files of a noun that is several, which share its _internal.h. Rows
+    (.def), which several may read, stand for themselves."""
+    stem = re.sub(r"(_internal)?\.(c|h)$", "", path)
     words = stem.split("_")
     for count in range(1, len(words)):
         head = "_".join(words[:count])

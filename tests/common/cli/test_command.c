@@ -1,5 +1,5 @@
 /* The command engine: dispatch, flags, help, hints and exit codes, on a table of its own. */
-#include "common/cli/command.h"
+#include "common/cli/cli_common.h"
 #include "tests/support/runner.h"
 
 #include <signal.h>
@@ -75,6 +75,7 @@ static const struct command_program program = {
     .flags = flags,
     .flag_count = COUNT(flags),
     .help_keys = help_keys,
+    .version = cli_print_crypto,
 };
 
 struct outcome {

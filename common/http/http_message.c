@@ -1,4 +1,4 @@
-#include "common/http/http_response.h"
+#include "common/http/http_message.h"
 
 #include "common/base/clock.h"
 

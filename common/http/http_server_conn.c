@@ -1,7 +1,6 @@
 #include "common/http/http_server_internal.h"
 
 #include "common/base/mem.h"
-#include "common/http/http_response.h"
 
 #include <assert.h>
 #include <stdio.h>
