@@ -1,6 +1,8 @@
 #include "agent/record/record.h"
 
-#include "agent/record/record_store.h"
+#include "agent/record/record_carry.h"
+#include "agent/record/record_load.h"
+#include "agent/record/record_search.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -10,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -19,6 +22,7 @@ enum {
     SYNC_FDS = 8,
     TICK_MS = 60 * 1000,
     TICK_SOON_MS = 1000,
+    FULL_PAUSE_S = 1,
     WAITING_FIRST = 64,
 };
 #define FROM_WAITING (UINT64_C(1) << 62) /* of a page's place: it begins among what waits */
@@ -31,7 +35,7 @@ struct waiting {
 
 struct record {
     uv_timer_t sync_timer, tick_timer;
-    uv_work_t sync;
+    uv_work_t sync, carrying;
     struct record_options opt;
     struct record_store *store;
     struct waiting *waiting; /* owned, oldest first */
@@ -40,6 +44,10 @@ struct record {
     uint32_t sync_seqs[SYNC_FDS];
     size_t sync_count;
     int sync_errno;
+    struct record_segment *removing; /* owned; by the sync under way */
+    struct record_carry *carry;      /* under way, or NULL */
+    int64_t full_until;              /* room is looked for again then */
+    struct why full_why;             /* why there was none */
     bool is_syncing, has_synced_last, is_failing;
     char problem[256];
     struct closing closing;
@@ -65,7 +73,7 @@ static void on_sync_due(uv_timer_t *timer);
 
 static bool is_dirty(const struct record *r)
 {
-    bool dirty = r->store->is_dir_dirty;
+    bool dirty = r->store->is_dir_dirty || r->store->gone != NULL;
     for (uint32_t i = 0; !dirty && i < r->store->segment_count; i++)
         dirty = r->store->segments[i] != NULL && r->store->segments[i]->is_dirty;
     return dirty;
@@ -91,6 +99,7 @@ static bool take_fd(struct record *r, int fd, uint32_t seq)
 static void do_sync(uv_work_t *work)
 {
     struct record *r = work->data;
+    record_segment_remove_all(r->removing, r->store->dir_fd);
     for (size_t i = 0; i < r->sync_count; i++) {
         if (fdatasync(r->sync_fds[i]) != 0)
             r->sync_errno = errno;
@@ -136,6 +145,8 @@ static void begin_sync(struct record *r)
     uv_timer_stop(&r->sync_timer); /* record_close does not wait for it */
     r->sync_count = 0;
     r->sync_errno = 0;
+    r->removing = st->gone;
+    st->gone = NULL;
     for (uint32_t i = 0; i < st->segment_count && r->sync_count + 1 < SYNC_FDS; i++) {
         struct record_segment *s = st->segments[i];
         if (s != NULL && s->is_dirty && take_fd(r, s->fd, s->seq))
@@ -180,25 +191,62 @@ static void failed(struct record *r, const struct why *why)
 
 static void succeeded(struct record *r)
 {
-    if (!r->is_failing)
+    if (!r->is_failing || r->carry != NULL) /* that will show */
         return;
     r->is_failing = false;
     r->problem[0] = '\0';
     log_info("record_recovered", log_int("records", r->store->records));
 }
 
+static void on_carried(uv_work_t *work, int status);
+
+static void do_carry(uv_work_t *work)
+{
+    struct record *r = work->data;
+    record_carry_run(r->carry);
+}
+
+static err_t begin_carry(struct record *r, struct why *why)
+{
+    int64_t now = now_s(r);
+    err_t err = r->full_why.err;
+    if (now >= r->full_until)
+        err = record_carry_begin(r->store, now, &r->carry, &r->full_why);
+    if (err != ERR_OK) {
+        r->full_until = now >= r->full_until ? now + FULL_PAUSE_S : r->full_until;
+        return why_set(why, err, "%s", why_text(&r->full_why));
+    }
+    int rc = uv_queue_work(r->sync_timer.loop, &r->carrying, do_carry, on_carried);
+    assert(rc == 0);
+    (void)rc;
+    return ERR_OK;
+}
+
+/* While room is being made the record may grow beyond its bound. */
+static err_t make_room(struct record *r, struct why *why)
+{
+    struct record_store *st = r->store;
+    while (st->records >= st->records_max && r->carry == NULL && record_store_expire(st, now_s(r)))
+        ;
+    if (st->records < st->records_max)
+        return ERR_OK;
+    err_t err = r->carry == NULL ? begin_carry(r, why) : ERR_OK;
+    if (err == ERR_OK && st->records >= st->records_max + RECORD_OVER_MAX)
+        return why_set(why, ERR_RECORD,
+                       "the record holds %" PRIu64 " certificates, and the disk is slow to make "
+                       "room for more",
+                       st->records);
+    return err;
+}
+
 static err_t append(struct record *r, const struct record_item *item, uint32_t name,
                     struct why *why)
 {
-    err_t err = record_store_append(r->store, item, name, now_s(r), why);
+    err_t err = make_room(r, why);
+    if (err == ERR_OK)
+        err = record_store_append(r->store, item, name, why);
     if (err == ERR_OK)
         sync_soon(r, SYNC_MS);
-    if (r->store->lost_rows > 0)
-        log_error("record_damaged", log_int("rows", r->store->lost_rows),
-                  log_str("help",
-                          "they were damaged on disk while the agent ran: what they said of "
-                          "certificates that are valid is lost"));
-    r->store->lost_rows = 0;
     return err;
 }
 
@@ -291,18 +339,45 @@ err_t record_issued(struct record *r, const struct record_item *item, struct why
 static void look_again(struct record *r)
 {
     struct why why = {0};
-    err_t err = r->waiting_count > 0 ? write_waiting(r, &why)
-                                     : record_store_make_ready(r->store, now_s(r), &why);
+    err_t err = r->waiting_count > 0 ? write_waiting(r, &why) : make_room(r, &why);
+    if (err == ERR_OK && r->waiting_count == 0)
+        err = record_store_make_ready(r->store, &why);
     if (err == ERR_OK)
         succeeded(r);
     else
         failed(r, &why);
 }
 
+static void on_carried(uv_work_t *work, int status)
+{
+    struct record *r = work->data;
+    uint32_t lost = 0;
+    (void)status; /* never canceled */
+    err_t err = record_carry_end(r->carry, &lost, &r->full_why);
+    r->carry = NULL;
+    if (lost > 0)
+        log_error("record_damaged", log_int("rows", lost),
+                  log_str("help", "they were damaged on disk while the agent ran: what they said "
+                                  "of certificates that are valid is lost"));
+    if (err != ERR_OK) {
+        r->full_until = now_s(r) + FULL_PAUSE_S;
+        failed(r, &r->full_why);
+    } else if (!r->closing.begun && (r->is_failing || r->waiting_count > 0)) {
+        look_again(r);
+    } else if (!r->closing.begun) {
+        (void)make_room(r, NULL); /* who issues next is told why there is none */
+    }
+    show(r);
+    if (r->closing.begun)
+        close_step(r);
+    else if (is_dirty(r))
+        sync_soon(r, SYNC_MS);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct record *r = timer->data;
-    bool has_gone = record_store_expire(r->store, now_s(r) - r->opt.keep_s);
+    bool has_gone = r->carry == NULL && record_store_expire(r->store, now_s(r) - r->opt.keep_s);
     if (r->is_failing || r->waiting_count > 0)
         look_again(r);
     if (is_dirty(r))
@@ -322,7 +397,7 @@ err_t record_find_serial(struct record *r, const uint8_t serial[static RECORD_SE
         *ret = r->waiting[i].item;
         return ERR_OK;
     }
-    return record_store_find(r->store, serial, ret, why);
+    return record_search_serial(r->store, serial, ret, why);
 }
 
 static bool is_asked(const struct record_query *q, const struct record_item *item)
@@ -340,7 +415,7 @@ err_t record_each_unexpired(struct record *r, const struct record_query *query, 
     for (size_t i = r->waiting_count; i-- > 0;)
         if (is_asked(query, &r->waiting[i].item) && !fn(arg, &r->waiting[i].item))
             return ERR_OK;
-    return record_store_each(r->store, query, fn, arg, why);
+    return record_search_unexpired(r->store, query, fn, arg, why);
 }
 
 void record_each_issuer(struct record *r,
@@ -378,7 +453,7 @@ err_t record_search(struct record *r, const struct record_search *search, record
     rest.limit -= found;
     if ((search->from & FROM_WAITING) != 0)
         rest.from = 0;
-    return record_store_search(r->store, &rest, fn, arg, ret_next, why);
+    return record_search_page(r->store, &rest, fn, arg, ret_next, why);
 }
 
 uint64_t record_issued_total(const struct record *r)
@@ -427,8 +502,8 @@ err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct reco
         r->opt.wall_s = clock_wall_s;
     if (r->opt.segment_rows == 0)
         r->opt.segment_rows = RECORD_SEGMENT_ROWS;
-    err_t err = record_store_open(opt->dir, opt->max_records, r->opt.segment_rows, on_damage, NULL,
-                                  &r->store, why);
+    err_t err = record_load(opt->dir, opt->max_records, r->opt.segment_rows, on_damage, NULL,
+                            &r->store, why);
     if (err != ERR_OK) {
         mem_free(r);
         return why_add(why, err, "the record of issuance in %s", opt->dir);
@@ -436,7 +511,7 @@ err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct reco
     r->opt.dir = NULL; /* not ours to keep */
     uv_timer_init(loop, &r->sync_timer);
     uv_timer_init(loop, &r->tick_timer);
-    r->sync_timer.data = r->tick_timer.data = r->sync.data = r;
+    r->sync_timer.data = r->tick_timer.data = r->sync.data = r->carrying.data = r;
     tick_in(r, TICK_SOON_MS);
     show(r);
     *ret = r;
@@ -454,10 +529,10 @@ static void record_free(void *arg)
     mem_free(r);
 }
 
-/* Waits for the sync under way, makes a last one, closes. */
+/* Waits for the work under way, makes a last sync, closes. */
 static void close_step(struct record *r)
 {
-    if (r->is_syncing)
+    if (r->is_syncing || r->carry != NULL)
         return;
     if (!r->has_synced_last && is_dirty(r)) {
         r->has_synced_last = true;

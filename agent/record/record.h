@@ -3,10 +3,11 @@
  * loses nothing; fdatasync follows on the thread pool within 100 ms, for many at once. A torn tail
  * is cut off at open, a bad row in the middle is skipped, both with a warning. Bounded: a segment
  * goes when all in it expired longer than keep_s ago, or earlier when there are max_records; what
- * has not expired is carried forward. When nothing can go, recording fails. A failure (full disk):
- * `stop` refuses to issue, ERR_RECORD; `continue` issues, counts, and keeps the row in memory (at
- * most RECORD_WAITING_MAX) until it can be written. Either way it recovers by itself, and says once
- * that it began and once that it ended. Loop thread only. */
+ * has not expired is carried forward on the thread pool, and until that is done there may be
+ * RECORD_OVER_MAX more. When nothing can go, recording fails. A failure (full disk): `stop` refuses
+ * to issue, ERR_RECORD; `continue` issues, counts, and keeps the row in memory (at most
+ * RECORD_WAITING_MAX) until it can be written. Either way it recovers by itself, and says once that
+ * it began and once that it ended. Loop thread only. */
 #ifndef SPINDLE_AGENT_RECORD_RECORD_H
 #define SPINDLE_AGENT_RECORD_RECORD_H
 
@@ -17,6 +18,7 @@
 #include <uv.h>
 
 #define RECORD_WAITING_MAX 65536
+#define RECORD_OVER_MAX 65536
 
 struct record; /* opaque */
 struct metrics;
@@ -48,8 +50,7 @@ err_t record_find_serial(struct record *r, const uint8_t serial[static RECORD_SE
                          struct record_item *ret, struct why *why) MUST_CHECK;
 /* Those of an identity or entry (NULL: any; not both) that expire after `now`, and before
  * expires_before when that is given, newest first within an entry, waiting ones too, until fn says
- * false. fn changes nothing. ERR_IO when some could not be read. A certificate can come twice, when
- * it was carried forward just before a crash. */
+ * false. fn changes nothing. ERR_IO when some could not be read. */
 err_t record_each_unexpired(struct record *r, const struct record_query *query, record_fn *fn,
                             void *arg, struct why *why) MUST_CHECK;
 /* The key identifier of each issuer that signed something here; some come more than once. */

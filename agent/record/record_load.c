@@ -1,5 +1,6 @@
-/* Reading the record at start: every row of every segment, once. */
-#include "agent/record/record_store.h"
+#include "agent/record/record_load.h"
+
+#include "agent/record/record_search.h"
 #include "common/base/mem.h"
 
 #include <dirent.h>
@@ -169,6 +170,14 @@ static err_t take_text_part(struct loading *l, const struct record_row *row)
     return ERR_OK;
 }
 
+/* From a segment that is still there: a crash came before it went. It will be carried anew. */
+static bool was_carried_from(struct record_store *st, const struct record_row *row)
+{
+    uint32_t at = 0;
+    return (row->flags & RECORD_CARRIED) != 0 &&
+           record_search_position(st, row->issued.serial, &at, NULL) == ERR_OK && at != 0;
+}
+
 static err_t take_issued(struct loading *l, uint32_t at, const struct record_row *row)
 {
     if (row->number >= l->s->rows_max || row->issued.issuer >= l->s->rows_max)
@@ -180,8 +189,11 @@ static err_t take_issued(struct loading *l, uint32_t at, const struct record_row
         err = record_store_reserve(l->st);
     if (err != ERR_OK)
         return err;
-    record_names_use(&l->st->names, l->s->names[row->number].name);
-    record_store_index(l->st, l->s, at, row);
+    if (!was_carried_from(l->st, row)) {
+        record_names_use(&l->st->names, l->s->names[row->number].name);
+        record_segment_link(l->s, at, row->issued.serial, row->issued.not_after);
+        record_store_index(l->st, l->s, at, row->number);
+    }
     if ((row->flags & RECORD_CARRIED) == 0)
         l->st->issued_total++;
     l->good_end = at + 1;
@@ -202,8 +214,8 @@ static err_t take_header(struct loading *l, uint32_t at, const struct record_row
                        ": use the program that wrote it, or move the folder away",
                        l->s->seq, RECORD_VERSION, row->number);
     l->good_end = 1;
-    l->s->issued_before = row->header.issued_before;
-    l->st->issued_total = row->header.issued_before;
+    if (l->st->issued_total < row->header.issued_before) /* others were counted where they stand */
+        l->st->issued_total = row->header.issued_before;
     return ERR_OK;
 }
 
@@ -309,12 +321,22 @@ static err_t load_files(struct record_store *st, const struct seqs *seqs,
     return err;
 }
 
-err_t record_load(struct record_store *st, record_damage_fn *on_damage, void *arg, struct why *why)
+err_t record_load(const char *dir, uint64_t records_max, uint32_t rows_max,
+                  record_damage_fn *on_damage, void *arg, struct record_store **ret,
+                  struct why *why)
 {
+    struct record_store *st = NULL;
     struct seqs seqs = {0};
-    err_t err = list_files(st->dir_fd, &seqs, why);
+    err_t err = record_store_open(dir, records_max, rows_max, &st, why);
+    if (err != ERR_OK)
+        return err;
+    err = list_files(st->dir_fd, &seqs, why);
     if (err == ERR_OK && seqs.count > 0)
         err = load_files(st, &seqs, on_damage, arg, why);
     mem_free(seqs.items);
+    if (err == ERR_OK)
+        *ret = st;
+    else
+        record_store_close(st);
     return err;
 }

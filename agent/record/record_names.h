@@ -4,30 +4,28 @@
 #ifndef SPINDLE_AGENT_RECORD_RECORD_NAMES_H
 #define SPINDLE_AGENT_RECORD_RECORD_NAMES_H
 
-#include "common/base/err.h"
-#include "common/base/slice.h"
+#include "agent/record/record_row.h"
+#include "common/base/map.h"
 
 struct record_name {
+    struct map_node by_texts;
+    uint32_t number;
     uint32_t uses;       /* its certificates, waiting ones too, and segments that say its texts */
     uint32_t newest;     /* position of its newest certificate; 0: none */
     uint32_t local;      /* its number in the segment `in_segment` */
     uint32_t in_segment; /* where it was written last; RECORD_NO_SEGMENT */
-    uint32_t next;       /* of the same bucket; 0: none */
     uint16_t id_len, entry_len;
     char *entry_id;
     char spiffe_id[]; /* ended by NUL, then the entry id, ended too */
 };
 #define RECORD_NO_SEGMENT UINT32_MAX
-#define RECORD_ID_MAX 2048   /* bytes of a SPIFFE ID */
-#define RECORD_ENTRY_MAX 255 /* of an entry id */
 
 struct record_names {
     struct record_name **items; /* owned; NULL where one went */
     uint32_t count, cap;        /* numbers below count are in use or were */
     uint32_t free;              /* how many of them went */
     uint32_t *gone;             /* owned; their numbers */
-    uint32_t *buckets;          /* owned, by SPIFFE ID */
-    uint32_t bucket_count;
+    struct map by_texts;
 };
 
 err_t record_names_init(struct record_names *n) MUST_CHECK;
@@ -39,7 +37,7 @@ void record_names_use(struct record_names *n, uint32_t name); /* one more */
 /* `uses` fewer. */
 void record_names_release(struct record_names *n, uint32_t name, uint32_t uses);
 struct record_name *record_names_at(const struct record_names *n, uint32_t name);
-/* The first with this SPIFFE ID, then the next ones; 0: no more. */
+/* The first with this SPIFFE ID behind number `after`; 0: no more. */
 uint32_t record_names_find(const struct record_names *n, struct slice spiffe_id, uint32_t after);
 
 #endif

@@ -9,7 +9,10 @@
 #define RECORD_SERIAL_LEN 16
 #define RECORD_ISSUER_LEN 20 /* an authority's key identifier */
 #define RECORD_VERSION 1
-#define RECORD_TEXT_PART 48 /* bytes of an identity's texts in one row */
+#define RECORD_TEXT_PART 48  /* bytes of an identity's texts in one row */
+#define RECORD_ID_MAX 2048   /* bytes of a SPIFFE ID */
+#define RECORD_ENTRY_MAX 255 /* of an entry id */
+#define RECORD_ROWS_MAX 50   /* of one certificate: texts, issuer, itself */
 
 enum record_row_kind {
     RECORD_ROW_HEADER = 'H',   /* the first of a segment */

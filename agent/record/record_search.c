@@ -1,13 +1,11 @@
-/* Questions to the record. */
-#include "agent/record/record_store.h"
+#include "agent/record/record_search.h"
 
-#include <string.h>
-
-err_t record_store_lookup(struct record_store *st, const uint8_t serial[static RECORD_SERIAL_LEN],
-                          uint32_t *ret, struct why *why)
+err_t record_search_position(struct record_store *st,
+                             const uint8_t serial[static RECORD_SERIAL_LEN], uint32_t *ret,
+                             struct why *why)
 {
     struct record_item item;
-    uint32_t hash = record_store_hash(serial);
+    uint32_t hash = record_segment_hash(serial);
     uint32_t at = record_store_first(st, hash);
     err_t damaged = ERR_OK; /* of one that may have been it */
     for (const struct record_link *link; (link = record_store_link(st, at)) != NULL;
@@ -28,11 +26,11 @@ err_t record_store_lookup(struct record_store *st, const uint8_t serial[static R
     return damaged;
 }
 
-err_t record_store_find(struct record_store *st, const uint8_t serial[static RECORD_SERIAL_LEN],
-                        struct record_item *ret, struct why *why)
+err_t record_search_serial(struct record_store *st, const uint8_t serial[static RECORD_SERIAL_LEN],
+                           struct record_item *ret, struct why *why)
 {
     uint32_t at = 0;
-    err_t err = record_store_lookup(st, serial, &at, why);
+    err_t err = record_search_position(st, serial, &at, why);
     if (err == ERR_OK && at == 0)
         return why_set(why, ERR_NOT_FOUND, "the record has no certificate with this serial");
     return err == ERR_OK ? record_store_item(st, at, ret, why) : err;
@@ -58,8 +56,8 @@ static bool each_of_name(struct record_store *st, uint32_t name, const struct re
     return true;
 }
 
-err_t record_store_each(struct record_store *st, const struct record_query *query, record_fn *fn,
-                        void *arg, struct why *why)
+err_t record_search_unexpired(struct record_store *st, const struct record_query *query,
+                              record_fn *fn, void *arg, struct why *why)
 {
     err_t err = ERR_OK;
     bool goes_on = true;
@@ -96,7 +94,7 @@ static bool may_have_digits(uint32_t hash, const struct record_search *s)
 {
     unsigned digits = s->serial_digits < 8 ? s->serial_digits : 8;
     uint32_t mask = digits > 0 ? UINT32_MAX << (32 - 4 * digits) : 0;
-    return hash == 1 || ((hash ^ record_store_hash(s->serial)) & mask) == 0;
+    return hash == 1 || ((hash ^ record_segment_hash(s->serial)) & mask) == 0;
 }
 
 static bool is_in_time(const struct record_search *s, int64_t not_after)
@@ -166,7 +164,7 @@ static err_t choose_walk(struct record_store *st, const struct record_search *s,
 {
     if (s->serial_digits == 2 * RECORD_SERIAL_LEN) {
         w->kind = WALK_ONE;
-        return record_store_lookup(st, s->serial, &w->position[0], why);
+        return record_search_position(st, s->serial, &w->position[0], why);
     }
     bool has_name = s->spiffe_id != NULL || s->entry_id != NULL;
     w->kind = has_name && find_chains(st, s, w) ? WALK_CHAINS : WALK_ALL;
@@ -220,8 +218,8 @@ static bool next_row(const struct record_store *st, struct walk *w)
     return next_of_all(st, w);
 }
 
-err_t record_store_search(struct record_store *st, const struct record_search *search,
-                          record_fn *fn, void *arg, uint64_t *ret_next, struct why *why)
+err_t record_search_page(struct record_store *st, const struct record_search *search, record_fn *fn,
+                         void *arg, uint64_t *ret_next, struct why *why)
 {
     uint64_t top = first_place(st) + ((uint64_t)st->segment_count << 16);
     struct walk w = {.at = search->from > 0 ? search->from : top};

@@ -48,6 +48,28 @@ static struct record_segment *segment_new(uint32_t seq, uint32_t rows_max, int f
     return s;
 }
 
+/* All of them or none. */
+static err_t append(struct record_segment *s, const uint8_t *rows, uint32_t count, struct why *why)
+{
+    size_t want = (size_t)count * RECORD_ROW_LEN, have = 0;
+    off_t at = (off_t)s->rows * RECORD_ROW_LEN;
+    while (have < want) {
+        ssize_t n = pwrite(s->fd, rows + have, want - have, at + (off_t)have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            err_t err = why_errno(why, ERR_RECORD, "cannot write segment %08" PRIu32, s->seq);
+            if (have > 0 && ftruncate(s->fd, at) != 0)
+                return err; /* the next row is written over what is there */
+            return err;
+        }
+        have += (size_t)n;
+    }
+    s->rows += count;
+    s->is_dirty = true;
+    return ERR_OK;
+}
+
 err_t record_segment_begin(struct record_segment *s, uint64_t issued_before, struct why *why)
 {
     uint8_t bytes[RECORD_ROW_LEN];
@@ -55,10 +77,7 @@ err_t record_segment_begin(struct record_segment *s, uint64_t issued_before, str
     row.header.segment = s->seq;
     row.header.issued_before = issued_before;
     record_row_encode(&row, bytes);
-    err_t err = record_segment_append(s, bytes, 1, why);
-    if (err == ERR_OK)
-        s->issued_before = issued_before;
-    return err;
+    return append(s, bytes, 1, why);
 }
 
 err_t record_segment_make(int dir_fd, uint32_t seq, uint32_t rows_max, uint64_t issued_before,
@@ -133,12 +152,15 @@ void record_segment_close(struct record_segment *s)
     mem_free(s);
 }
 
-void record_segment_remove(struct record_segment *s, int dir_fd)
+void record_segment_remove_all(struct record_segment *first, int dir_fd)
 {
     char name[RECORD_SEGMENT_NAME_LEN];
-    name_of(s->seq, name);
-    unlinkat(dir_fd, name, 0); /* what stays is read again at the next start, and goes then */
-    record_segment_close(s);
+    for (struct record_segment *s = first, *next; s != NULL; s = next) {
+        next = s->next;
+        name_of(s->seq, name);
+        unlinkat(dir_fd, name, 0); /* what stays is read again at the next start, and goes then */
+        record_segment_close(s);
+    }
 }
 
 err_t record_segment_read(const struct record_segment *s, uint32_t first, uint32_t count,
@@ -156,28 +178,6 @@ err_t record_segment_read(const struct record_segment *s, uint32_t first, uint32
             return why_set(why, ERR_IO, "segment %08" PRIu32 " became shorter", s->seq);
         have += (size_t)n;
     }
-    return ERR_OK;
-}
-
-err_t record_segment_append(struct record_segment *s, const uint8_t *rows, uint32_t count,
-                            struct why *why)
-{
-    size_t want = (size_t)count * RECORD_ROW_LEN, have = 0;
-    off_t at = (off_t)s->rows * RECORD_ROW_LEN;
-    while (have < want) {
-        ssize_t n = pwrite(s->fd, rows + have, want - have, at + (off_t)have);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            err_t err = why_errno(why, ERR_RECORD, "cannot write segment %08" PRIu32, s->seq);
-            if (have > 0 && ftruncate(s->fd, at) != 0)
-                return err; /* the next row is written over what is there */
-            return err;
-        }
-        have += (size_t)n;
-    }
-    s->rows += count;
-    s->is_dirty = true;
     return ERR_OK;
 }
 
@@ -230,11 +230,92 @@ void record_segment_add_issuer(struct record_segment *s, const uint8_t issuer[RE
     memcpy(s->issuers[s->issuer_count++], issuer, RECORD_ISSUER_LEN);
 }
 
-uint32_t record_segment_find_issuer(const struct record_segment *s,
-                                    const uint8_t issuer[RECORD_ISSUER_LEN])
+/* --- one certificate -------------------------------------------------------------------------- */
+
+uint32_t record_segment_hash(const uint8_t serial[static RECORD_SERIAL_LEN])
+{
+    uint32_t hash = 0; /* a serial is random */
+    for (int i = 0; i < 4; i++)
+        hash = hash << 8 | serial[i];
+    return hash != 0 ? hash : 1;
+}
+
+void record_segment_link(struct record_segment *s, uint32_t row,
+                         const uint8_t serial[static RECORD_SERIAL_LEN], int64_t not_after)
+{
+    s->links[row].hash = record_segment_hash(serial);
+    s->links[row].not_after = not_after < 0            ? 0
+                              : not_after > UINT32_MAX ? UINT32_MAX
+                                                       : (uint32_t)not_after;
+    if (not_after > s->last_not_after)
+        s->last_not_after = not_after;
+}
+
+/* Its number here; issuer_count when there is none. */
+static uint32_t find_issuer(const struct record_segment *s, const uint8_t *issuer)
 {
     uint32_t i = s->issuer_count; /* the newest is the likely one */
     while (i > 0 && memcmp(s->issuers[i - 1], issuer, RECORD_ISSUER_LEN) != 0)
         i--;
     return i > 0 ? i - 1 : s->issuer_count;
+}
+
+static uint32_t encode_texts(uint32_t number, const struct record_item *item, uint8_t *out)
+{
+    struct record_row row = {.kind = RECORD_ROW_IDENTITY, .number = number};
+    uint8_t text[RECORD_ID_MAX + RECORD_ENTRY_MAX + RECORD_TEXT_PART] = {0};
+    size_t id_len = strlen(item->spiffe_id), entry_len = strlen(item->entry_id);
+    uint32_t parts = record_row_parts(id_len, entry_len);
+    memcpy(text, item->spiffe_id, id_len);
+    memcpy(text + id_len, item->entry_id, entry_len);
+    row.identity.id_len = (uint16_t)id_len;
+    row.identity.entry_len = (uint16_t)entry_len;
+    for (uint32_t i = 0; i < parts; i++) {
+        row.identity.part = (uint16_t)i;
+        memcpy(row.identity.text, text + i * RECORD_TEXT_PART, RECORD_TEXT_PART);
+        record_row_encode(&row, out + i * RECORD_ROW_LEN);
+    }
+    return parts;
+}
+
+static void encode_issued(const struct record_item *item, uint32_t number, uint32_t issuer,
+                          uint8_t *out)
+{
+    struct record_row row = {.kind = RECORD_ROW_ISSUED, .flags = item->flags, .number = number};
+    row.issued.issuer = issuer;
+    row.issued.not_before = item->not_before;
+    row.issued.not_after = item->not_after;
+    row.issued.issued_at = item->issued_at;
+    memcpy(row.issued.serial, item->serial, sizeof row.issued.serial);
+    record_row_encode(&row, out);
+}
+
+err_t record_segment_put(struct record_segment *s, const struct record_item *item, uint32_t name,
+                         uint32_t number, struct why *why)
+{
+    uint8_t rows[RECORD_ROWS_MAX * RECORD_ROW_LEN];
+    uint32_t count = 0, issuer = find_issuer(s, item->issuer);
+    bool is_new_name = number == s->name_count, is_new_issuer = issuer == s->issuer_count;
+    err_t err = record_segment_reserve(s);
+    if (err != ERR_OK)
+        return why_set(why, err, "no memory for the record");
+    if (is_new_name)
+        count = encode_texts(number, item, rows);
+    if (is_new_issuer) {
+        struct record_row row = {.kind = RECORD_ROW_ISSUER, .number = issuer};
+        memcpy(row.key_id, item->issuer, sizeof row.key_id);
+        record_row_encode(&row, rows + count++ * RECORD_ROW_LEN);
+    }
+    encode_issued(item, number, issuer, rows + count++ * RECORD_ROW_LEN);
+    if (s->rows + count > s->rows_max) /* of files that name what they do not say */
+        return why_set(why, ERR_RECORD, "segment %08" PRIu32 " is full", s->seq);
+    err = append(s, rows, count, why);
+    if (err != ERR_OK)
+        return err;
+    if (is_new_name)
+        record_segment_add_name(s, name);
+    if (is_new_issuer)
+        record_segment_add_issuer(s, item->issuer);
+    record_segment_link(s, s->rows - 1, item->serial, item->not_after);
+    return ERR_OK;
 }

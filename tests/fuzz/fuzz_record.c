@@ -1,7 +1,8 @@
 /* Segments of the record of issuance: any bytes are read without harm, what was read once is read
  * again after more was written, and what is written is found. Check sums would keep a fuzzer at the
  * door, so each input is tried as it is, and with right sums in all rows. */
-#include "agent/record/record_store.h"
+#include "agent/record/record_load.h"
+#include "agent/record/record_search.h"
 #include "common/base/crc32c.h"
 
 #include <fcntl.h>
@@ -58,7 +59,7 @@ static bool note_and_find(void *arg, const struct record_item *item)
 {
     struct found *f = arg;
     struct record_item copy = *item, again;
-    check(record_store_find(f->st, copy.serial, &again, NULL) == ERR_OK);
+    check(record_search_serial(f->st, copy.serial, &again, NULL) == ERR_OK);
     check(memcmp(again.serial, copy.serial, sizeof again.serial) == 0);
     return note(arg, item);
 }
@@ -70,7 +71,7 @@ static size_t count_all(struct record_store *st)
     uint64_t next = 0;
     do {
         search.from = next;
-        check(record_store_search(st, &search, note_and_find, &f, &next, NULL) == ERR_OK);
+        check(record_search_page(st, &search, note_and_find, &f, &next, NULL) == ERR_OK);
     } while (next != 0);
     check(f.count == st->records);
     return f.count;
@@ -83,7 +84,7 @@ static void walk_names(struct record_store *st)
             continue;
         struct found f = {.st = st};
         struct record_query query = {.spiffe_id = st->names.items[n]->spiffe_id, .now = INT64_MIN};
-        check(record_store_each(st, &query, note, &f, NULL) == ERR_OK);
+        check(record_search_unexpired(st, &query, note, &f, NULL) == ERR_OK);
     }
 }
 
@@ -95,7 +96,7 @@ static void append(struct record_store *st, uint8_t number)
     memset(item.serial, number, sizeof item.serial);
     check(record_names_take(&st->names, slice_str(item.spiffe_id), slice_str(item.entry_id),
                             &name) == ERR_OK);
-    check(record_store_append(st, &item, name, 0, NULL) == ERR_OK);
+    check(record_store_append(st, &item, name, NULL) == ERR_OK);
     record_names_release(&st->names, name, 1);
 }
 
@@ -107,7 +108,7 @@ static void try_segment(struct slice bytes)
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     check(fd >= 0 && write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len);
     close(fd);
-    err_t err = record_store_open(folder(), 1000, ROWS, NULL, NULL, &st, NULL);
+    err_t err = record_load(folder(), 1000, ROWS, NULL, NULL, &st, NULL);
     if (err == ERR_OK) {
         size_t before = count_all(st);
         walk_names(st);
@@ -115,7 +116,7 @@ static void try_segment(struct slice bytes)
             append(st, i);
         check(count_all(st) == before + 3);
         record_store_close(st);
-        check(record_store_open(folder(), 1000, ROWS, NULL, NULL, &st, NULL) == ERR_OK);
+        check(record_load(folder(), 1000, ROWS, NULL, NULL, &st, NULL) == ERR_OK);
         check(count_all(st) == before + 3);
         record_store_close(st);
     } else {

@@ -152,7 +152,8 @@ START_TEST(test_row_that_rots_meanwhile_costs_that_row_alone)
     record_case_must_put(&c, 100, 900, 1);
     record_case_now += RECORD_CASE_LIFE + 1;
     record_case_must_put(&c, 1000, 1, 1); /* carries the first ones forward */
-    ck_assert_int_eq(record_case_length(&c, 1), -1);
+    while (record_case_length(&c, 1) >= 0)
+        uv_run(&c.loop, UV_RUN_ONCE);
     ck_assert(record_case_said("record_damaged") && record_case_said("rows=1"));
     for (uint32_t i = 0; i < 100; i++)
         ck_assert_int_eq(record_case_has(&c, i, 1), i != 10);

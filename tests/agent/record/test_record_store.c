@@ -1,6 +1,8 @@
 /* The store below the record: places of rows, the table that finds them, and how room is made when
  * the record is full: what is valid stays, once, and counts once. */
-#include "agent/record/record_store.h"
+#include "agent/record/record_carry.h"
+#include "agent/record/record_load.h"
+#include "agent/record/record_search.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
@@ -21,7 +23,7 @@ static struct why why;
 
 static void open_store(uint64_t records_max)
 {
-    err_t err = record_store_open(folder, records_max, ROWS, NULL, NULL, &st, &why);
+    err_t err = record_load(folder, records_max, ROWS, NULL, NULL, &st, &why);
     ck_assert_msg(err == ERR_OK, "%s", why_text(&why));
 }
 
@@ -53,6 +55,23 @@ static struct record_item item_of(uint32_t n, int64_t not_after)
     return item;
 }
 
+/* As the record does, but at once. */
+static err_t make_room(int64_t now)
+{
+    struct record_carry *carry = NULL;
+    uint32_t lost = 0;
+    err_t err = ERR_OK;
+    while (err == ERR_OK && st->records >= st->records_max) {
+        err = record_carry_begin(st, now, &carry, &why);
+        if (err != ERR_OK)
+            break;
+        record_carry_run(carry);
+        err = record_carry_end(carry, &lost, &why);
+        ck_assert_uint_eq(lost, 0);
+    }
+    return err;
+}
+
 static err_t put_at(uint32_t n, int64_t not_after, int64_t now)
 {
     struct record_item item = item_of(n, not_after);
@@ -60,7 +79,9 @@ static err_t put_at(uint32_t n, int64_t not_after, int64_t now)
     ck_assert_int_eq(
         record_names_take(&st->names, slice_str(item.spiffe_id), slice_str(item.entry_id), &name),
         ERR_OK);
-    err_t err = record_store_append(st, &item, name, now, &why);
+    err_t err = make_room(now);
+    if (err == ERR_OK)
+        err = record_store_append(st, &item, name, &why);
     record_names_release(&st->names, name, 1);
     return err;
 }
@@ -74,7 +95,7 @@ static void must_put(uint32_t first, uint32_t count, int64_t not_after)
 static bool has(uint32_t n)
 {
     struct record_item want = item_of(n, 0), got;
-    err_t err = record_store_find(st, want.serial, &got, &why);
+    err_t err = record_search_serial(st, want.serial, &got, &why);
     ck_assert_msg(err == ERR_OK || err == ERR_NOT_FOUND, "%s", why_text(&why));
     return err == ERR_OK;
 }
@@ -90,7 +111,7 @@ static size_t walk(void)
 {
     size_t count = 0;
     struct record_query query = {.entry_id = "a"};
-    ck_assert_int_eq(record_store_each(st, &query, count_one, &count, &why), ERR_OK);
+    ck_assert_int_eq(record_search_unexpired(st, &query, count_one, &count, &why), ERR_OK);
     return count;
 }
 
@@ -125,9 +146,9 @@ END_TEST
 START_TEST(test_a_serial_of_zeros_has_a_hash_too)
 {
     uint8_t serial[RECORD_SERIAL_LEN] = {0};
-    ck_assert_uint_eq(record_store_hash(serial), 1); /* 0 marks rows that are no certificates */
+    ck_assert_uint_eq(record_segment_hash(serial), 1); /* 0 marks rows that are no certificates */
     memcpy(serial, "\x12\x34\x56\x78\x9a", 5);
-    ck_assert_uint_eq(record_store_hash(serial), 0x12345678);
+    ck_assert_uint_eq(record_segment_hash(serial), 0x12345678);
 }
 END_TEST
 
@@ -170,7 +191,7 @@ START_TEST(test_without_memory_the_table_stays_and_the_append_fails)
         long rows = st->segments[st->segment_count - 1]->rows;
         struct record_item item = item_of(1024, NOW + LIFE);
         mem_fail_after(n);
-        err_t err = record_store_append(st, &item, 1, NOW, &why);
+        err_t err = record_store_append(st, &item, 1, &why);
         bool failed = mem_did_fail() != 0;
         mem_fail_after(-1);
         ck_assert_int_eq(err, failed ? ERR_NO_MEMORY : ERR_OK);
@@ -198,7 +219,7 @@ START_TEST(test_a_damaged_row_does_not_hide_one_of_the_same_hash)
         ck_assert_int_eq(record_names_take(&st->names, slice_str("spiffe://example.org/a"),
                                            slice_str("a"), &name),
                          ERR_OK);
-        ck_assert_int_eq(record_store_append(st, &items[i], name, NOW, &why), ERR_OK);
+        ck_assert_int_eq(record_store_append(st, &items[i], name, &why), ERR_OK);
         record_names_release(&st->names, name, 1);
     }
     snprintf(path, sizeof path, "%s/00000001.seg", folder);
@@ -206,9 +227,9 @@ START_TEST(test_a_damaged_row_does_not_hide_one_of_the_same_hash)
     off_t at = (off_t)(st->segments[0]->rows - 1 - (uint32_t)_i) * RECORD_ROW_LEN + 40;
     ck_assert_int_eq(pwrite(fd, "\xff\xff", 2, at), 2);
     close(fd);
-    ck_assert_int_eq(record_store_find(st, items[_i].serial, &got, &why), ERR_OK);
+    ck_assert_int_eq(record_search_serial(st, items[_i].serial, &got, &why), ERR_OK);
     ck_assert_mem_eq(got.serial, items[_i].serial, sizeof got.serial);
-    ck_assert_int_eq(record_store_find(st, items[1 - _i].serial, &got, &why), ERR_PARSE);
+    ck_assert_int_eq(record_search_serial(st, items[1 - _i].serial, &got, &why), ERR_PARSE);
 }
 END_TEST
 
@@ -224,7 +245,7 @@ START_TEST(test_without_memory_a_segment_is_not_begun)
     for (long fail = 0;; fail++) {
         struct record_item item = item_of(n, NOW + LIFE);
         mem_fail_after(fail);
-        err_t err = record_store_append(st, &item, 1, NOW, &why);
+        err_t err = record_store_append(st, &item, 1, &why);
         bool failed = mem_did_fail() != 0;
         mem_fail_after(-1);
         ck_assert_int_eq(err, failed ? ERR_NO_MEMORY : ERR_OK);
@@ -257,7 +278,7 @@ START_TEST(test_times_beyond_32_bits_are_kept)
         must_put(i, 1, times[i].not_after);
         const struct record_segment *s = st->segments[0];
         ck_assert_uint_eq(s->links[s->rows - 1].not_after, times[i].want);
-        ck_assert_int_eq(record_store_find(st, item_of(i, 0).serial, &got, &why), ERR_OK);
+        ck_assert_int_eq(record_search_serial(st, item_of(i, 0).serial, &got, &why), ERR_OK);
         ck_assert_int_eq(got.not_after, times[i].not_after);
     }
     ck_assert_int_eq(st->segments[0]->last_not_after, INT64_C(253402300799));
@@ -301,13 +322,12 @@ START_TEST(test_a_full_record_takes_as_many_as_it_may)
     must_put(0, 300, NOW + LIFE);
     ck_assert_int_eq(put_at(300, NOW + LIFE, NOW), ERR_RECORD);
     ck_assert_ptr_nonnull(strstr(why_text(&why), "the record holds 300 certificates"));
-    ck_assert_int_eq(record_store_make_ready(st, NOW, &why), ERR_RECORD);
     ck_assert_uint_eq(st->records, 300);
     ck_assert_uint_eq(st->issued_total, 300);
 }
 END_TEST
 
-/* A sixteenth must be gone for the work to be worth it; a second after a vain look is the next. */
+/* A sixteenth must be gone for the work to be worth it. */
 START_TEST(test_room_is_made_when_a_sixteenth_has_expired)
 {
     open_store(160);
@@ -322,19 +342,6 @@ START_TEST(test_room_is_made_when_a_sixteenth_has_expired)
     for (uint32_t n = 0; n < 160; n++)
         ck_assert_msg(has(n) == (n >= 11), "%u", n);
     ck_assert(has(500));
-}
-END_TEST
-
-START_TEST(test_after_a_vain_look_for_room_there_is_a_pause)
-{
-    open_store(160);
-    must_put(0, 100, NOW + 1);
-    must_put(100, 60, NOW + LIFE);
-    ck_assert_int_eq(put_at(500, NOW + LIFE, NOW + 1), ERR_RECORD); /* valid in this second */
-    ck_assert_int_eq(st->full_until, NOW + 2);
-    ck_assert_int_eq(put_at(500, NOW + LIFE, NOW + 1), ERR_RECORD);
-    ck_assert_int_eq(st->full_until, NOW + 2);
-    ck_assert_int_eq(put_at(500, NOW + LIFE, NOW + 2), ERR_OK);
 }
 END_TEST
 
@@ -353,7 +360,7 @@ START_TEST(test_what_is_carried_forward_was_issued_once)
     must_put(30, 270, NOW - 1);
     must_put(300, 1, NOW + LIFE);
     ck_assert_uint_eq(st->issued_total, 301);
-    ck_assert_int_eq(record_store_each(st, &query, is_carried, &carried, &why), ERR_OK);
+    ck_assert_int_eq(record_search_unexpired(st, &query, is_carried, &carried, &why), ERR_OK);
     ck_assert_uint_eq(carried, 30);
     ck_assert_uint_eq(walk(), st->records);
     record_store_close(st);
@@ -372,7 +379,7 @@ static void limit_files(rlim_t len)
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-/* The disk is full in the midst of carrying: the next try carries what is left. */
+/* The disk is full in the midst of carrying: nothing is carried, and the next try carries all. */
 START_TEST(test_carrying_that_was_interrupted_carries_nothing_twice)
 {
     struct rlimit before;
@@ -384,12 +391,13 @@ START_TEST(test_carrying_that_was_interrupted_carries_nothing_twice)
     signal(SIGXFSZ, SIG_IGN);
     limit_files((rlim_t)(last + 20) * RECORD_ROW_LEN); /* for 20 of the 100 */
     ck_assert_int_eq(put_at(200, NOW + LIFE, NOW), ERR_RECORD);
-    ck_assert_uint_gt(st->records, 200);
+    ck_assert_uint_eq(st->records, 200);
+    ck_assert_uint_eq(st->segment_count, 2);
     limit_files(before.rlim_cur);
     ck_assert_int_eq(put_at(200, NOW + LIFE, NOW), ERR_OK);
     size_t carried = 0;
     struct record_query query = {.entry_id = "a"};
-    ck_assert_int_eq(record_store_each(st, &query, is_carried, &carried, &why), ERR_OK);
+    ck_assert_int_eq(record_search_unexpired(st, &query, is_carried, &carried, &why), ERR_OK);
     ck_assert_uint_eq(carried, 100);
     for (uint32_t n = 0; n < 100; n++)
         ck_assert(has(n));
@@ -449,20 +457,19 @@ START_TEST(test_a_folder_that_is_none_of_ours_is_refused_and_nothing_else_closed
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
         ck_assert_int_eq(chmod(folder, modes[i]), 0);
         err_t want = (modes[i] & 022) != 0 ? ERR_FILE_MODE : ERR_OK;
-        ck_assert_int_eq(record_store_open(folder, 10, ROWS, NULL, NULL, &st, &why), want);
+        ck_assert_int_eq(record_load(folder, 10, ROWS, NULL, NULL, &st, &why), want);
         record_store_close(st);
         st = NULL;
         ck_assert_int_ge(fcntl(STDIN_FILENO, F_GETFD), 0);
     }
     ck_assert_int_eq(rmdir(folder), 0);
-    ck_assert_int_eq(record_store_open("/nowhere/to/be/found", 10, ROWS, NULL, NULL, &st, &why),
-                     ERR_IO);
+    ck_assert_int_eq(record_load("/nowhere/to/be/found", 10, ROWS, NULL, NULL, &st, &why), ERR_IO);
     ck_assert_ptr_nonnull(strstr(why_text(&why), "cannot make the record's folder /nowhere"));
     ck_assert_int_eq(symlink(dir.path, folder), 0);
-    ck_assert_int_eq(record_store_open(folder, 10, ROWS, NULL, NULL, &st, &why), ERR_IO);
+    ck_assert_int_eq(record_load(folder, 10, ROWS, NULL, NULL, &st, &why), ERR_IO);
     ck_assert_int_eq(unlink(folder), 0);
     close(open(folder, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-    ck_assert_int_eq(record_store_open(folder, 10, ROWS, NULL, NULL, &st, &why), ERR_IO);
+    ck_assert_int_eq(record_load(folder, 10, ROWS, NULL, NULL, &st, &why), ERR_IO);
     ck_assert_ptr_null(st);
 }
 END_TEST
@@ -484,7 +491,6 @@ int main(void)
     tcase_add_test(t, test_an_identity_is_counted_and_goes_with_its_last_certificate);
     tcase_add_test(t, test_a_full_record_takes_as_many_as_it_may);
     tcase_add_loop_test(t, test_room_is_made_when_a_sixteenth_has_expired, 0, 2);
-    tcase_add_test(t, test_after_a_vain_look_for_room_there_is_a_pause);
     tcase_add_test(t, test_what_is_carried_forward_was_issued_once);
     tcase_add_test(t, test_carrying_that_was_interrupted_carries_nothing_twice);
     tcase_add_test(t, test_a_folder_that_is_none_of_ours_is_refused_and_nothing_else_closed);
