@@ -29,6 +29,8 @@ struct entry_origin {
 
 /* Would an SVID of both be the same (id, SPIFFE ID, TTL, DNS names)? */
 bool entry_same_svid(const struct entry *a, const struct entry *b);
+/* A copy of what stands in an SVID, and of the hint. ERR_NO_MEMORY. */
+err_t entry_copy_for_svid(const struct entry *from, struct entry *ret) MUST_CHECK;
 /* Frees what the entry owns. */
 void entry_done(struct entry *e);
 /* Frees a NULL-terminated list and its texts; NULL is fine. */

@@ -21,19 +21,38 @@ enum {
     JITTER_BOUND = 1001,
 };
 
+/* What the SVID of an entry with subscribers waits for. */
+enum live_state {
+    LIVE_WANTED,    /* its next try: there is none, or one that is to be replaced */
+    LIVE_ISSUED,    /* its renewal */
+    LIVE_EXPIRED,   /* its next try: the last one ran out */
+    LIVE_FRESH,     /* that its subscribers hear of the one that a newcomer got, or of its hint */
+    LIVE_WITHDRAWN, /* that they hear of the next one, or that there is none: theirs is bad */
+    LIVE_HELD,      /* minter_holds_changed: there may be none */
+    LIVE_GONE,      /* that they leave: the entry is no longer there */
+};
+
+/* Whose turn it is, and whether there is an SVID. */
+static const struct live_rule {
+    enum { TURN_FIRST, TURN_IN_TIME, TURN_NEVER } turn;
+    enum { SVID_NONE, SVID_ANY, SVID_ONE } svid;
+} live_rules[] = {
+    [LIVE_WANTED] = {TURN_IN_TIME, SVID_ANY},   [LIVE_ISSUED] = {TURN_IN_TIME, SVID_ONE},
+    [LIVE_EXPIRED] = {TURN_IN_TIME, SVID_NONE}, [LIVE_FRESH] = {TURN_FIRST, SVID_ONE},
+    [LIVE_WITHDRAWN] = {TURN_FIRST, SVID_NONE}, [LIVE_HELD] = {TURN_NEVER, SVID_NONE},
+    [LIVE_GONE] = {TURN_NEVER, SVID_NONE},
+};
+
 /* An entry with subscribers. */
 struct live {
     struct map_node in_lives;
     struct heap_place in_dues;
     unsigned subscribers;
     struct entry entry; /* own copy: id, SPIFFE ID, TTL, DNS names, hint */
-    struct svid *svid;  /* owned reference; NULL while there is none to serve */
-    int64_t due_ms;     /* renewal, retry or expiry */
+    enum live_state state;
+    struct svid *svid; /* owned reference; NULL while there is none to serve */
+    int64_t due_ms;    /* of who has a turn in time */
     struct backoff backoff;
-    bool is_untold;   /* the subscribers have not heard of what svid is now */
-    bool is_gone;     /* the entry is no longer there */
-    bool is_held;     /* it may have no SVID */
-    bool has_run_out; /* svid is NULL because it expired and no new one could be had */
 };
 
 struct minter {
@@ -61,40 +80,21 @@ static int64_t now_ms(const struct minter *m)
     return m->opt.wall_ms();
 }
 
-/* A copy of what stands in an SVID. */
-static err_t copy_entry(const struct entry *from, struct entry *ret)
-{
-    struct entry e = {.x509_ttl_s = from->x509_ttl_s};
-    size_t names = 0;
-    while (from->dns_names != NULL && from->dns_names[names] != NULL)
-        names++;
-    e.id = mem_strdup(from->id);
-    e.spiffe_id = mem_strdup(from->spiffe_id);
-    e.hint = mem_strdup(from->hint);
-    if (names > 0)
-        e.dns_names = mem_array(names + 1, sizeof *e.dns_names);
-    bool ok = e.id != NULL && e.spiffe_id != NULL && e.hint != NULL &&
-              (names == 0 || e.dns_names != NULL);
-    for (size_t i = 0; ok && i < names; i++) {
-        e.dns_names[i] = mem_strdup(from->dns_names[i]);
-        ok = e.dns_names[i] != NULL;
-    }
-    if (!ok) {
-        entry_done(&e);
-        return ERR_NO_MEMORY;
-    }
-    *ret = e;
-    return ERR_OK;
-}
-
 static bool live_is(const void *live, const void *entry_id)
 {
     return strcmp(((const struct live *)live)->entry.id, entry_id) == 0;
 }
 
-static bool live_before(const void *a, const void *b)
+static bool live_before(const void *one, const void *other)
 {
-    return ((const struct live *)a)->due_ms < ((const struct live *)b)->due_ms;
+    const struct live *a = one, *b = other;
+    int order = (int)live_rules[a->state].turn - (int)live_rules[b->state].turn;
+    return order < 0 || (order == 0 && a->due_ms < b->due_ms);
+}
+
+static bool live_is_timed(const struct live *l)
+{
+    return live_rules[l->state].turn == TURN_IN_TIME;
 }
 
 static struct live *live_find(const struct minter *m, const char *entry_id)
@@ -102,27 +102,18 @@ static struct live *live_find(const struct minter *m, const char *entry_id)
     return map_find(&m->lives, map_hash(slice_str(entry_id)), entry_id);
 }
 
-/* Due never. */
-static err_t live_add(struct minter *m, struct live *l)
-{
-    l->due_ms = INT64_MAX;
-    err_t err = map_add(&m->lives, l, map_hash(slice_str(l->entry.id)));
-    if (err != ERR_OK)
-        return err;
-    err = heap_add(&m->dues, l);
-    if (err != ERR_OK)
-        map_remove(&m->lives, l);
-    return err;
-}
-
 static err_t live_new(struct minter *m, const struct entry *e, struct live **ret)
 {
     struct live *l = mem_alloc(sizeof *l);
     if (l == NULL)
         return ERR_NO_MEMORY;
-    err_t err = copy_entry(e, &l->entry);
+    err_t err = entry_copy_for_svid(e, &l->entry);
     if (err == ERR_OK)
-        err = live_add(m, l);
+        err = map_add(&m->lives, l, map_hash(slice_str(e->id)));
+    if (err == ERR_OK && heap_add(&m->dues, l) != ERR_OK) {
+        map_remove(&m->lives, l);
+        err = ERR_NO_MEMORY;
+    }
     if (err != ERR_OK) {
         entry_done(&l->entry);
         mem_free(l);
@@ -133,31 +124,33 @@ static err_t live_new(struct minter *m, const struct entry *e, struct live **ret
     return ERR_OK;
 }
 
-static void set_svid(struct minter *m, struct live *l, struct svid *svid)
+/* All that is written of state, SVID and turn is written here. Takes `svid`, which may be the one
+ * it has. */
+static void live_set(struct minter *m, struct live *l, enum live_state state, struct svid *svid,
+                     int64_t due_ms)
 {
-    m->svid_count += (svid != NULL) - (l->svid != NULL);
-    svid_unref(l->svid);
-    l->svid = svid;
-    l->has_run_out = false;
-    metric_set(m->opt.metrics, M_SVIDS, SVID_X509, 0, 0, (double)m->svid_count);
-}
-
-static void set_due(struct minter *m, struct live *l, int64_t due_ms)
-{
+    assert(live_rules[state].svid != (svid != NULL ? SVID_NONE : SVID_ONE));
+    if (svid != l->svid) {
+        m->svid_count += (svid != NULL) - (l->svid != NULL);
+        svid_unref(l->svid);
+        l->svid = svid;
+        metric_set(m->opt.metrics, M_SVIDS, SVID_X509, 0, 0, (double)m->svid_count);
+    }
+    l->state = state;
     l->due_ms = due_ms;
     heap_moved(&m->dues, l);
 }
 
 static void live_free(struct minter *m, struct live *l)
 {
+    live_set(m, l, LIVE_GONE, NULL, 0);
     map_remove(&m->lives, l);
     heap_remove(&m->dues, l);
-    set_svid(m, l, NULL);
     entry_done(&l->entry);
     mem_free(l);
 }
 
-static void remove_unused(struct minter *m)
+static void minter_remove_unused(struct minter *m)
 {
     struct live *l, *next;
     MAP_FOREACH_SAFE(l, &m->lives, next)
@@ -166,7 +159,7 @@ static void remove_unused(struct minter *m)
     m->has_unused = false;
 }
 
-static void remove_if_unused(struct minter *m, struct live *l)
+static void live_remove_if_unused(struct minter *m, struct live *l)
 {
     if (l->subscribers > 0)
         return;
@@ -183,7 +176,7 @@ static void on_timer(uv_timer_t *timer)
     minter_check(timer->data);
 }
 
-static void arm(struct minter *m)
+static void minter_arm(struct minter *m)
 {
     if (m->closing.begun)
         return;
@@ -192,22 +185,25 @@ static void arm(struct minter *m)
         uv_timer_stop(&m->timer);
         return;
     }
-    int64_t wait = first->due_ms;
-    int64_t now = now_ms(m);
-    wait = wait < now ? 0 : wait - now < LOOK_MS ? wait - now : LOOK_MS;
+    int64_t wait = LOOK_MS;
+    if (live_rules[first->state].turn == TURN_FIRST)
+        wait = 0;
+    else if (live_is_timed(first) && first->due_ms - now_ms(m) < LOOK_MS)
+        wait = first->due_ms - now_ms(m);
+    wait = wait > 0 ? wait : 0;
     uv_update_time(m->timer.loop);
     uv_timer_start(&m->timer, on_timer, (uint64_t)wait, 0);
 }
 
 /* Minting. */
 
-static bool is_valid(const struct svid *s, int64_t ms)
+static bool svid_is_valid(const struct svid *s, int64_t ms)
 {
     return s != NULL && ms >= s->not_before * 1000 && ms < s->not_after * 1000;
 }
 
-static err_t mint(struct minter *m, struct live *l, int64_t ms, enum svid_why because,
-                  struct why *why)
+static err_t live_mint(struct minter *m, struct live *l, int64_t ms, enum svid_why because,
+                       struct why *why)
 {
     if (m->opt.may_issue != NULL) {
         err_t refused = m->opt.may_issue(m->opt.arg, &l->entry, why);
@@ -228,39 +224,33 @@ static err_t mint(struct minter *m, struct live *l, int64_t ms, enum svid_why be
         svid_unref(svid);
         return err;
     }
-    set_svid(m, l, svid);
-    l->is_held = false;
     backoff_reset(&l->backoff);
-    set_due(m, l, svid->renew_at * 1000);
+    live_set(m, l, LIVE_ISSUED, svid, svid->renew_at * 1000);
     return ERR_OK;
 }
 
-/* Keeps the old SVID while it is valid; looks again at the next try or at its end. What is held has
- * none, and waits for minter_holds_changed. */
-static void minting_failed(struct minter *m, struct live *l, err_t err, int64_t ms)
+/* Keeps the old SVID unless that ran out; looks again at the next try or at its end. */
+static void live_mint_failed(struct minter *m, struct live *l, err_t err, int64_t ms, bool ran_out)
 {
     uint64_t random;
-    l->is_held = err == ERR_REVOKED;
-    if (l->is_held) {
-        set_svid(m, l, NULL);
-        set_due(m, l, INT64_MAX);
+    if (err == ERR_REVOKED) {
+        live_set(m, l, LIVE_HELD, NULL, 0);
         return;
     }
     rand_bytes(&random, sizeof random);
     int64_t again = ms + (int64_t)backoff_next(&l->backoff, random);
-    if (l->svid != NULL && again > l->svid->not_after * 1000)
+    if (!ran_out && l->svid != NULL && again > l->svid->not_after * 1000)
         again = l->svid->not_after * 1000;
-    set_due(m, l, again);
+    live_set(m, l, ran_out ? LIVE_EXPIRED : LIVE_WANTED, ran_out ? NULL : l->svid, again);
 }
 
-static void tell(struct minter *m, struct live *l)
+static void live_tell(struct minter *m, struct live *l)
 {
-    l->is_untold = false;
     m->has_told = true;
     m->opt.on_change(m->opt.arg, l->entry.id, l->svid);
 }
 
-static void note_failure(struct failures *f, const struct live *l, const struct why *why)
+static void failures_note(struct failures *f, const struct live *l, const struct why *why)
 {
     if (f->count++ > 0)
         return;
@@ -271,56 +261,49 @@ static void note_failure(struct failures *f, const struct live *l, const struct 
     f->why = *why;
 }
 
-/* One entry that is due. */
-static void renew(struct minter *m, struct live *l, int64_t ms, struct failures *failures)
+/* One entry whose turn it is. */
+static void live_renew(struct minter *m, struct live *l, int64_t ms, struct failures *failures)
 {
     struct why why = {0};
-    if (l->is_untold && is_valid(l->svid, ms)) {
-        set_due(m, l, l->svid->renew_at * 1000);
-        tell(m, l);
+    bool had_one = l->svid != NULL, is_awaited = l->state == LIVE_WITHDRAWN;
+    bool ran_out = l->state == LIVE_EXPIRED || (had_one && !svid_is_valid(l->svid, ms));
+    if (l->state == LIVE_FRESH && !ran_out) {
+        live_set(m, l, LIVE_ISSUED, l->svid, l->svid->renew_at * 1000);
+        live_tell(m, l);
         return;
     }
-    err_t err = mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, &why);
-    if (err == ERR_OK) {
-        tell(m, l);
-        return;
-    }
-    if (err != ERR_REVOKED)
-        note_failure(failures, l, &why);
-    bool had_one = l->svid != NULL;
-    bool has_run_out = l->has_run_out || (had_one && !is_valid(l->svid, ms));
-    if (!is_valid(l->svid, ms))
-        set_svid(m, l, NULL);
-    minting_failed(m, l, err, ms);
-    l->has_run_out = has_run_out && !l->is_held;
-    if ((had_one && l->svid == NULL) || l->is_untold)
-        tell(m, l);
+    err_t err = live_mint(m, l, ms, had_one ? SVID_RENEWAL : SVID_FIRST, &why);
+    if (err != ERR_OK)
+        live_mint_failed(m, l, err, ms, ran_out);
+    if (err != ERR_OK && err != ERR_REVOKED)
+        failures_note(failures, l, &why);
+    if (err == ERR_OK || (had_one && l->svid == NULL) || is_awaited)
+        live_tell(m, l);
 }
 
 /* The clock went back: due times count anew, what is not valid yet is minted anew. */
-static void look_at_clock(struct minter *m, int64_t ms)
+static void minter_look_at_clock(struct minter *m, int64_t ms)
 {
     bool went_back = ms + CLOCK_SLACK_MS < m->last_ms;
     m->last_ms = ms;
     if (!went_back)
         return;
     struct live *l;
-    HEAP_FOREACH(l, &m->dues, i) {
-        if (!l->is_gone)
-            l->due_ms = is_valid(l->svid, ms) ? l->svid->renew_at * 1000 : ms;
-    }
-    heap_rebuild(&m->dues);
+    MAP_FOREACH(l, &m->lives)
+        if (live_is_timed(l))
+            live_set(m, l, l->state, l->svid,
+                     svid_is_valid(l->svid, ms) ? l->svid->renew_at * 1000 : ms);
 }
 
 /* The end of a round. */
-static void settle(struct minter *m)
+static void minter_settle(struct minter *m)
 {
     if (m->has_told && m->opt.on_settled != NULL)
         m->opt.on_settled(m->opt.arg);
     m->is_busy = m->has_told = false;
     if (m->has_unused)
-        remove_unused(m);
-    arm(m);
+        minter_remove_unused(m);
+    minter_arm(m);
 }
 
 void minter_check(struct minter *m)
@@ -329,15 +312,16 @@ void minter_check(struct minter *m)
         return;
     struct failures failures = {0};
     int64_t ms = now_ms(m);
-    look_at_clock(m, ms);
+    minter_look_at_clock(m, ms);
     m->is_busy = true;
     for (size_t i = 0; i < MINTER_BATCH && !m->closing.begun; i++) {
         struct live *first = heap_first(&m->dues);
-        if (first == NULL || first->due_ms > ms)
+        enum live_state state = first != NULL ? first->state : LIVE_GONE;
+        if (live_rules[state].turn == TURN_NEVER || (live_is_timed(first) && first->due_ms > ms))
             break;
-        renew(m, first, ms, &failures);
+        live_renew(m, first, ms, &failures);
     }
-    settle(m);
+    minter_settle(m);
     if (failures.count > 0)
         log_warn("svid_renewal_failed", log_str("spiffe_id", failures.first),
                  log_int("entries", failures.count), log_err("reason", failures.why.err),
@@ -349,19 +333,18 @@ void minter_retry(struct minter *m)
 {
     int64_t ms = now_ms(m);
     struct live *l;
-    HEAP_FOREACH(l, &m->dues, i) {
-        if (!l->is_gone && (l->svid == NULL || ms >= l->svid->renew_at * 1000))
-            l->due_ms = ms;
-    }
-    heap_rebuild(&m->dues);
+    MAP_FOREACH(l, &m->lives)
+        if (live_is_timed(l) && (l->svid == NULL || ms >= l->svid->renew_at * 1000))
+            live_set(m, l, l->state, l->svid, ms);
     minter_check(m);
 }
 
 /* An operator's wish. */
 
-static bool is_meant(const struct live *l, const char *spiffe_id, const char *entry_id)
+static bool live_is_meant(const struct live *l, const char *spiffe_id, const char *entry_id)
 {
-    return !l->is_gone && (spiffe_id == NULL || strcmp(l->entry.spiffe_id, spiffe_id) == 0) &&
+    return l->state != LIVE_GONE &&
+           (spiffe_id == NULL || strcmp(l->entry.spiffe_id, spiffe_id) == 0) &&
            (entry_id == NULL || strcmp(l->entry.id, entry_id) == 0);
 }
 
@@ -374,30 +357,30 @@ err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id
     assert(!m->closing.begun && !m->is_busy);
     *ret_count = 0;
     HEAP_FOREACH(l, &m->dues, i)
-        if (count < MINTER_BATCH && is_meant(l, spiffe_id, entry_id))
+        if (count < MINTER_BATCH && live_is_meant(l, spiffe_id, entry_id))
             meant[count++] = l;
     if (count == 0)
         return why_set(why, ERR_NOT_FOUND,
                        "no workload uses an SVID of it now: one is made when a workload asks");
     m->is_busy = true;
     for (size_t i = 0; i < count; i++) {
-        err_t one = mint(m, meant[i], now_ms(m), SVID_BY_OPERATOR, err == ERR_OK ? why : NULL);
+        err_t one = live_mint(m, meant[i], now_ms(m), SVID_BY_OPERATOR, err == ERR_OK ? why : NULL);
         err = err == ERR_OK ? one : err;
         if (one != ERR_OK)
             continue;
         ++*ret_count;
-        tell(m, meant[i]);
+        live_tell(m, meant[i]);
     }
-    settle(m);
+    minter_settle(m);
     return err;
 }
 
 /* Subscribers. */
 
-static err_t take_entry(struct live *l, const struct entry *e)
+static err_t live_take_entry(struct live *l, const struct entry *e)
 {
     struct entry copy;
-    err_t err = copy_entry(e, &copy);
+    err_t err = entry_copy_for_svid(e, &copy);
     if (err != ERR_OK)
         return err;
     entry_done(&l->entry);
@@ -406,27 +389,28 @@ static err_t take_entry(struct live *l, const struct entry *e)
 }
 
 /* Is what we hold for the entry good to serve as it is? */
-static bool is_current(const struct live *l, const struct entry *e, int64_t ms)
+static bool live_is_current(const struct live *l, const struct entry *e, int64_t ms)
 {
-    return !l->is_gone && is_valid(l->svid, ms) && entry_same_svid(&l->entry, e);
+    return l->state != LIVE_GONE && svid_is_valid(l->svid, ms) && entry_same_svid(&l->entry, e);
 }
 
-static err_t mint_for(struct minter *m, struct live *l, const struct entry *e, int64_t ms,
-                      struct why *why)
+static err_t live_mint_for(struct minter *m, struct live *l, const struct entry *e, int64_t ms,
+                           struct why *why)
 {
     bool same_id = strcmp(l->entry.spiffe_id, e->spiffe_id) == 0;
-    err_t err = take_entry(l, e);
+    err_t err = live_take_entry(l, e);
     if (err != ERR_OK)
         return why_set(why, err, "no memory for an SVID");
-    if (!same_id)
-        set_svid(m, l, NULL);
-    l->is_gone = false;
-    err = mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, why);
+    bool ran_out = same_id && l->state == LIVE_EXPIRED;
+    bool is_awaited = !same_id || l->state == LIVE_WITHDRAWN;
+    live_set(m, l, LIVE_WANTED, same_id ? l->svid : NULL, ms); /* it may have been gone */
+    err = live_mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, why);
     if (err != ERR_OK)
-        minting_failed(m, l, err, ms);
-    l->is_untold = l->subscribers > 0 && (err == ERR_OK || !same_id);
-    if (err == ERR_OK && l->is_untold)
-        set_due(m, l, ms);
+        live_mint_failed(m, l, err, ms, ran_out);
+    if (l->subscribers > 0 && err == ERR_OK)
+        live_set(m, l, LIVE_FRESH, l->svid, ms);
+    else if (l->subscribers > 0 && l->state == LIVE_WANTED && is_awaited)
+        live_set(m, l, LIVE_WITHDRAWN, NULL, ms);
     return err;
 }
 
@@ -440,17 +424,17 @@ err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
         err = live_new(m, e, &l);
     if (err != ERR_OK)
         return why_set(why, err, "no memory for an SVID");
-    if (!is_current(l, e, ms))
-        err = mint_for(m, l, e, ms, why);
+    if (!live_is_current(l, e, ms))
+        err = live_mint_for(m, l, e, ms, why);
     if (err == ERR_REVOKED)
         err = ERR_OK; /* without an SVID until it is lifted */
     if (err == ERR_OK) {
         l->subscribers++;
         *ret = l->svid;
     }
-    remove_if_unused(m, l);
+    live_remove_if_unused(m, l);
     if (!m->is_busy)
-        arm(m);
+        minter_arm(m);
     return err;
 }
 
@@ -459,96 +443,79 @@ void minter_release(struct minter *m, const char *entry_id)
     struct live *l = live_find(m, entry_id);
     assert(l != NULL && l->subscribers > 0);
     l->subscribers--;
-    remove_if_unused(m, l);
+    live_remove_if_unused(m, l);
     if (!m->is_busy)
-        arm(m);
+        minter_arm(m);
 }
 
 /* Reloads. */
 
-static void entry_changed(struct minter *m, struct live *l, const struct entry *e, int64_t ms)
+static void live_entry_changed(struct minter *m, struct live *l, const struct entry *e, int64_t ms)
 {
-    bool same_svid = !l->is_gone && entry_same_svid(&l->entry, e);
+    bool is_back = l->state == LIVE_GONE;
+    bool same_svid = !is_back && entry_same_svid(&l->entry, e);
     bool same_id = strcmp(l->entry.spiffe_id, e->spiffe_id) == 0;
     struct svid *hinted = NULL;
     if (same_svid && strcmp(l->entry.hint, e->hint) == 0)
         return;
-    if (take_entry(l, e) != ERR_OK)
+    if (live_take_entry(l, e) != ERR_OK)
         return; /* the next reload finds the difference again */
-    l->is_gone = false;
     if (same_svid && l->svid != NULL && svid_with_hint(l->svid, e->hint, &hinted) == ERR_OK)
-        set_svid(m, l, hinted);
+        live_set(m, l, LIVE_FRESH, hinted, ms);
     else if (!same_id)
-        set_svid(m, l, NULL); /* never serve an ID that is not the entry's any more */
-    l->is_untold = hinted != NULL || !same_id;
-    l->due_ms = ms;
-}
-
-static void entry_gone(struct minter *m, struct live *l)
-{
-    set_svid(m, l, NULL);
-    l->is_gone = true;
-    l->is_untold = false;
-    l->due_ms = INT64_MAX;
+        live_set(m, l, LIVE_WITHDRAWN, NULL, ms); /* never serve an ID that is not the entry's */
+    else if (is_back || l->svid != NULL)
+        live_set(m, l, LIVE_WANTED, l->svid, ms);
+    else if (live_is_timed(l))
+        live_set(m, l, l->state, NULL, ms);
 }
 
 void minter_entries_changed(struct minter *m, const struct entry_set *entries)
 {
     int64_t ms = now_ms(m);
     struct live *l;
-    HEAP_FOREACH(l, &m->dues, i) {
+    MAP_FOREACH(l, &m->lives) {
         const struct entry *e = entries_find(entries, l->entry.id);
         if (e != NULL)
-            entry_changed(m, l, e, ms);
+            live_entry_changed(m, l, e, ms);
         else
-            entry_gone(m, l);
+            live_set(m, l, LIVE_GONE, NULL, 0);
     }
-    heap_rebuild(&m->dues);
     minter_check(m);
 }
 
 /* Holds. */
 
-/* Its SVID is not served from here on; subscribers hear of it, or of the next one, in minter_check.
- */
-static void drop_svid(struct minter *m, struct live *l)
-{
-    set_svid(m, l, NULL);
-    l->is_untold = true;
-    l->due_ms = INT64_MIN; /* before what is merely due */
-}
-
 void minter_holds_changed(struct minter *m)
 {
     int64_t ms = now_ms(m);
     struct live *l;
-    HEAP_FOREACH(l, &m->dues, i) {
-        if (l->is_gone || m->opt.may_issue == NULL)
+    MAP_FOREACH(l, &m->lives) {
+        if (l->state == LIVE_GONE || m->opt.may_issue == NULL)
             continue;
         bool held = m->opt.may_issue(m->opt.arg, &l->entry, NULL) == ERR_REVOKED;
         if (held && l->svid != NULL)
-            drop_svid(m, l);
+            live_set(m, l, LIVE_WITHDRAWN, NULL, ms);
+        else if (!held && l->state == LIVE_HELD)
+            live_set(m, l, LIVE_WANTED, NULL, ms);
         else if (!held && l->svid == NULL)
-            l->due_ms = ms;
+            live_set(m, l, l->state, NULL, ms);
     }
-    heap_rebuild(&m->dues);
     minter_check(m);
 }
 
 bool minter_is_held(const struct minter *m, const char *entry_id)
 {
     const struct live *l = live_find(m, entry_id);
-    return l != NULL && l->is_held;
+    return l != NULL && l->state == LIVE_HELD;
 }
 
 void minter_discard(struct minter *m, const uint8_t serial[static 16])
 {
     struct live *l;
-    HEAP_FOREACH(l, &m->dues, i) {
+    MAP_FOREACH(l, &m->lives)
         if (l->svid != NULL && memcmp(l->svid->serial, serial, sizeof l->svid->serial) == 0)
-            drop_svid(m, l);
-    }
-    heap_rebuild(&m->dues);
+            live_set(m, l, LIVE_WITHDRAWN, NULL, now_ms(m));
     minter_check(m);
 }
 
@@ -581,7 +548,7 @@ size_t minter_run_out(const struct minter *m)
     size_t count = 0;
     const struct live *l;
     HEAP_FOREACH(l, &m->dues, i)
-        count += l->has_run_out;
+        count += l->state == LIVE_EXPIRED;
     return count;
 }
 
