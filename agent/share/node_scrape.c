@@ -3,6 +3,7 @@
 #include "agent/share/node_text.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
+#include "common/base/list.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
 #include "common/loop/closing.h"
@@ -12,7 +13,7 @@
 /* One scrape, from its request to its answer. */
 struct job {
     struct node_scrape *scrape;
-    struct job *next;
+    STAILQ_ENTRY(job) in_waiting;
     enum metric_format format;
     struct http_deferred *answer;
     struct node_text text;
@@ -27,7 +28,8 @@ struct node_scrape {
     struct metrics *metrics;
     struct page_store *pages;
     struct job *running;
-    struct job *waiting;    /* oldest first */
+    STAILQ_HEAD(, job) waiting;
+    size_t waiting_count;
     struct closing closing; /* held by the job that runs */
 };
 
@@ -150,9 +152,9 @@ static err_t start_text(struct job *j)
 
 static void run_next(struct node_scrape *s)
 {
-    while (s->running == NULL && s->waiting != NULL) {
-        struct job *j = s->waiting;
-        s->waiting = j->next;
+    for (struct job *j; s->running == NULL && (j = STAILQ_FIRST(&s->waiting)) != NULL;) {
+        STAILQ_REMOVE_HEAD(&s->waiting, in_waiting);
+        s->waiting_count--;
         j->err = start_text(j);
         if (j->err != ERR_OK) {
             finish(j);
@@ -169,11 +171,7 @@ static void run_next(struct node_scrape *s)
 void node_scrape_answer(void *arg, const struct http_request *req, struct http_response *res)
 {
     struct node_scrape *s = arg;
-    struct job **last = &s->waiting;
-    size_t waiting = 0;
-    for (; *last != NULL; last = &(*last)->next)
-        waiting++;
-    struct job *j = waiting < NODE_SCRAPES_WAITING ? mem_alloc(sizeof *j) : NULL;
+    struct job *j = s->waiting_count < NODE_SCRAPES_WAITING ? mem_alloc(sizeof *j) : NULL;
     struct http_deferred *d = j != NULL ? http_defer(res) : NULL;
     if (d == NULL) {
         res->status = 503;
@@ -185,7 +183,8 @@ void node_scrape_answer(void *arg, const struct http_request *req, struct http_r
     j->format = metric_format_of(req->accept);
     j->work.data = j;
     buf_init(&j->out, NODE_SCRAPE_MAX);
-    *last = j;
+    STAILQ_INSERT_TAIL(&s->waiting, j, in_waiting);
+    s->waiting_count++;
     run_next(s);
 }
 
@@ -196,6 +195,7 @@ err_t node_scrape_new(uv_loop_t *loop, struct metrics *metrics, struct page_stor
     if (s == NULL)
         return why_set(why, ERR_NO_MEMORY, "metrics of the node");
     *s = (struct node_scrape){.loop = loop, .metrics = metrics, .pages = pages};
+    STAILQ_INIT(&s->waiting);
     *ret = s;
     return ERR_OK;
 }

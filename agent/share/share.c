@@ -58,8 +58,9 @@ static void on_process_exit(void *arg, struct connection *c)
 static void on_tick(uv_timer_t *h)
 {
     struct share *s = h->data;
+    struct guest *g;
     bool more = false;
-    for (struct guest *g = s->guests; g != NULL; g = g->next)
+    LIST_FOREACH(g, &s->guests, in_guests)
         if (g->state != GUEST_GONE)
             more |= guest_tend(g);
     if (more)
@@ -76,7 +77,8 @@ void share_need_tick(struct share *s)
 
 static void owe(struct share *s, unsigned debt)
 {
-    for (struct guest *g = s->guests; g != NULL; g = g->next)
+    struct guest *g;
+    LIST_FOREACH(g, &s->guests, in_guests)
         guest_owe(g, debt);
 }
 
@@ -107,7 +109,8 @@ static void update_longest_life(struct share *s)
 void share_set_entries(struct share *s)
 {
     update_longest_life(s);
-    for (struct guest *g = s->guests; g != NULL; g = g->next)
+    struct guest *g;
+    LIST_FOREACH(g, &s->guests, in_guests)
         guest_attest_anew(g);
 }
 
@@ -136,7 +139,8 @@ void share_close(struct share *s, void (*done)(void *arg), void *arg)
 {
     if (!closing_begin(&s->closing, share_free, s, done, arg))
         return;
-    for (struct guest *g = s->guests; g != NULL; g = g->next)
+    struct guest *g;
+    LIST_FOREACH(g, &s->guests, in_guests)
         if (g->state != GUEST_GONE)
             guest_leave(g);
     closing_handle(&s->closing, &s->tick);

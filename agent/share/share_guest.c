@@ -49,12 +49,7 @@ static void on_guest_closed(uv_handle_t *h)
 {
     struct guest *g = h->data;
     struct share *s = g->share;
-    if (g->prev != NULL)
-        g->prev->next = g->next;
-    else
-        s->guests = g->next;
-    if (g->next != NULL)
-        g->next->prev = g->prev;
+    LIST_REMOVE(g, in_guests);
     mem_free(g->spiffe_id);
     mem_free(g->name);
     mem_free(g);
@@ -487,10 +482,7 @@ err_t guest_add(struct share *s, int fd, struct why *why)
     g->accepted_ns = clock_mono_ns();
     g->budget = READS_PER_TICK;
     g->poll.data = g->connection->owner = g;
-    g->next = s->guests;
-    if (g->next != NULL)
-        g->next->prev = g;
-    s->guests = g;
+    LIST_INSERT_HEAD(&s->guests, g, in_guests);
     closing_hold(&s->closing);
     if (crowd_add(&s->waiting, &g->user, &g->place) != ERR_OK)
         log_debug("no_memory", log_str("next", "a connection that makes room for no other"));

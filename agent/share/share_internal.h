@@ -23,7 +23,7 @@ enum guest_debt { OWES_WELCOME = 1, OWES_CACHE = 2, OWES_PAGE = 4, OWES_CHANGED 
 /* One connection. */
 struct guest {
     struct share *share;
-    struct guest *prev, *next;
+    LIST_ENTRY(guest) in_guests;
     struct connection *connection; /* entered; NULL when gone */
     uv_poll_t poll;
     int fd;
@@ -50,7 +50,7 @@ struct share {
     uv_loop_t *loop;
     struct listener *listener;
     struct connections *connections;
-    struct guest *guests;
+    LIST_HEAD(, guest) guests;
     struct crowd waiting, admitted; /* guests by user */
     size_t waiting_max, admitted_max;
     uv_timer_t tick;
