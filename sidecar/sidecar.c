@@ -354,7 +354,8 @@ static struct admin_facts facts(const void *arg)
 
 static void show_limit(struct sidecar *s)
 {
-    struct place_limits limits = place_limits_of(s->config, s->places.descriptors);
+    struct place_limits limits =
+        place_limits_of(sidecar_config_places(s->config), s->places.descriptors);
     metric_set(s->metrics, M_CONNECTIONS_LIMIT, 0, 0, 0, (double)limits.total);
 }
 
@@ -433,11 +434,12 @@ static void open_loop_handles(struct sidecar *s)
 
 static err_t open_places(struct sidecar *s, struct why *why)
 {
-    if (places_within(s->config, s->places.descriptors) == 0)
+    struct place_wishes wishes = sidecar_config_places(s->config);
+    if (places_within(wishes, s->places.descriptors) == 0)
         return why_set(why, ERR_CONFIG,
                        "%zu descriptors are left of the limit (RLIMIT_NOFILE): this configuration "
                        "needs at least %zu; raise it (ulimit -n, LimitNOFILE=)",
-                       s->places.descriptors, places_need(s->config, 0));
+                       s->places.descriptors, places_need(wishes, 0));
     s->places.per_listener = mem_array(s->config->route_count, sizeof *s->places.per_listener);
     return s->places.per_listener != NULL ? ERR_OK : why_set(why, ERR_NO_MEMORY, "workers");
 }

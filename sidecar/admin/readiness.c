@@ -39,7 +39,8 @@ bool readiness_tell(const struct readiness *r, struct buf *words)
     char key[ROUTE_KEY_LEN];
     const char *lack = plain_lack(r);
     bool refused = find_refusal(r, &refusal), ready = false;
-    struct place_limits limits = place_limits_of(r->config, r->places->descriptors);
+    struct place_limits limits =
+        place_limits_of(sidecar_config_places(r->config), r->places->descriptors);
     size_t full = full_route(r, limits.per_listener), open = r->places->open;
     err_t err = ERR_OK;
     if (lack != NULL) {

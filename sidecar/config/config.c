@@ -4,7 +4,6 @@
 #include "common/config/log_words.h"
 #include "common/loop/descriptors.h"
 #include "common/share/share_message.h"
-#include "sidecar/config/config_sockets.h"
 #include "sidecar/config/places.h"
 
 #include <stdio.h>
@@ -90,30 +89,42 @@ static void check_identity(struct checks *c)
                 "identity.files there is none");
 }
 
+struct place_wishes sidecar_config_places(const struct sidecar_config *c)
+{
+    return (struct place_wishes){.routes = c->route_count,
+                                 .workers = (size_t)c->workers,
+                                 .total = (size_t)c->max_total,
+                                 .per_listener = (size_t)c->max_connections,
+                                 .per_source = (size_t)c->max_unauthenticated_per_source};
+}
+
 static void check_limit(struct checks *c, const char *key, int64_t wanted, size_t limit)
 {
-    if (wanted > 0 && (size_t)wanted > places_within(c->config, limit))
+    struct place_wishes wishes = sidecar_config_places(c->config);
+    size_t most = places_within(wishes, limit);
+    if (wanted > 0 && (size_t)wanted > most)
         WARNING(
             c, key,
             "%lld connections need %zu descriptors, and the limit (RLIMIT_NOFILE) allows %zu: at "
             "most %zu are held; raise it (ulimit -n, LimitNOFILE=)",
-            (long long)wanted, places_need(c->config, (size_t)wanted), limit,
-            places_within(c->config, limit));
+            (long long)wanted, places_need(wishes, (size_t)wanted), limit, most);
 }
 
 static void check_limits(struct checks *c)
 {
     const struct sidecar_config *config = c->config;
+    struct place_wishes wishes = sidecar_config_places(config);
     size_t limit = descriptors_limit();
-    if (places_within(config, limit) == 0)
+    bool enough = places_within(wishes, limit) > 0;
+    if (!enough)
         PROBLEM(
             c, "limits",
             "the descriptor limit (RLIMIT_NOFILE) allows %zu: this configuration needs at least "
             "%zu; raise it (ulimit -n, LimitNOFILE=)",
-            limit, places_need(config, 0));
+            limit, places_need(wishes, 0));
     else
         check_limit(c, "limits.total", config->max_total, limit);
-    if (places_within(config, limit) > 0)
+    if (enough)
         check_limit(c, "limits.connections", config->max_connections, limit);
     if (config->max_total > 0 && config->max_connections > config->max_total)
         WARNING(c, "limits.connections", "is more than limits.total, which is for all listeners");
@@ -237,6 +248,62 @@ static void check_routes(struct checks *c)
     check_listen(c, "admin.socket", &admin, config->route_count);
 }
 
+static void problem(struct checks *c, const char *key, const struct why *why, err_t err)
+{
+    if (err == ERR_NO_MEMORY)
+        c->err = err;
+    else
+        PROBLEM(c, key, "%s", why_text(why));
+}
+
+/* A key that could not do what it says would leave a door open that its writer takes for closed. */
+static void refuse_elsewhere(struct checks *c, size_t route)
+{
+    const struct route_config *r = &c->config->routes[route];
+    const struct {
+        const char *key;
+        bool given;
+    } keys[] = {{"mode", r->socket_mode != NULL},
+                {"owner", r->socket_owner != NULL},
+                {"uids", r->socket_uids != NULL}};
+    char key[ROUTE_KEY_LEN], text[ADDRESS_TEXT_LEN];
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (keys[i].given)
+            PROBLEM(c, sidecar_route_key(c->config, route, keys[i].key, key),
+                    "is for a Unix socket alone, and listen is %s", address_text(&r->listen, text));
+    }
+}
+
+static void check_socket(struct checks *c, size_t route)
+{
+    struct route_config *r = &c->config->routes[route];
+    struct why why = {0};
+    char key[ROUTE_KEY_LEN];
+    r->mode = ROUTE_SOCKET_MODE;
+    err_t err = r->socket_mode != NULL ? route_socket_mode(r->socket_mode, &r->mode, &why) : ERR_OK;
+    if (err != ERR_OK)
+        problem(c, sidecar_route_key(c->config, route, "mode", key), &why, err);
+    err = r->socket_owner != NULL ? route_socket_owner_form(r->socket_owner, &why) : ERR_OK;
+    if (err != ERR_OK)
+        problem(c, sidecar_route_key(c->config, route, "owner", key), &why, err);
+    err = route_socket_uids(r->socket_uids, &r->uids, &why);
+    if (err != ERR_OK)
+        problem(c, sidecar_route_key(c->config, route, "uids", key), &why, err);
+    else if (r->uids.given && r->uids.count == 0)
+        WARNING(c, sidecar_route_key(c->config, route, "uids", key), "is empty and admits nobody");
+}
+
+/* Fills mode and uids of each route. */
+static void check_sockets(struct checks *c)
+{
+    for (size_t i = 0; i < c->config->route_count; i++) {
+        if (c->config->routes[i].listen.kind == ADDRESS_UNIX)
+            check_socket(c, i);
+        else
+            refuse_elsewhere(c, i);
+    }
+}
+
 /* SPIFFE_ENDPOINT_SOCKET stands in for an identity that the configuration does not name (EP-4). */
 static err_t take_environment(struct sidecar_config *c, struct checks *checks)
 {
@@ -324,9 +391,10 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
         err = worse(err, environment);
         if (err == ERR_OK || err == ERR_CONFIG)
             check_routes(&checks);
+        bool sound = checks.err == ERR_OK;
         if (err == ERR_OK || err == ERR_CONFIG)
-            err = worse(err, config_sockets_parse(c, report));
-        if (checks.err == ERR_OK)
+            check_sockets(&checks);
+        if (sound)
             check_limits(&checks);
         err = worse(err, checks.err);
     }
@@ -339,10 +407,8 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
 }
 
 err_t sidecar_config_check_reload(const struct sidecar_config *now,
-                                  const struct sidecar_config *next, struct buf *report,
-                                  struct why *why)
+                                  const struct sidecar_config *next, struct buf *report)
 {
-    (void)why; /* empty: the lines of the report say it all */
     return option_check_reload(&sidecar_options, now, next, next->origins, report);
 }
 

@@ -9,6 +9,7 @@
 #include "common/log/log.h"
 #include "common/loop/address.h"
 #include "common/spiffe/spiffeid.h"
+#include "sidecar/config/places.h"
 #include "sidecar/config/route_socket.h"
 
 enum route_direction { ROUTE_INBOUND, ROUTE_OUTBOUND };
@@ -42,13 +43,11 @@ struct sidecar_config {
     char *name;                                      /* "" when absent */
     char *workload_api;                              /* identity.workload_api endpoint, or NULL */
     char *file_certificate, *file_key, *file_bundle; /* identity.files, or NULL */
-    char *identity_hint;                             /* NULL: not asked for */
-    char *identity_spiffe_id;                        /* NULL: not asked for */
-    bool metrics_on;
+    char *identity_hint, *identity_spiffe_id;        /* NULL: not asked for */
+    bool metrics_on, metrics_peers;
     struct address metrics_listen;
     char *metrics_prefix, **metrics_hosts; /* hosts NULL: none */
-    bool metrics_peers;
-    char *admin_socket; /* NULL: no admin socket */
+    char *admin_socket;                    /* NULL: no admin socket */
     int64_t workers;
     struct route_config *routes; /* inbound first, then outbound, in file order */
     size_t route_count;
@@ -61,9 +60,8 @@ struct sidecar_config {
     enum log_level log_level;
     enum log_format log_format;
     char *audit_file; /* NULL: off */
-    bool audit_connections;
     int64_t audit_max_size, audit_keep;
-    bool sandbox;
+    bool audit_connections, sandbox;
 
     struct option_origins *origins;        /* owned; where each value was written (option_where) */
     struct option_items inbound, outbound; /* own what `routes` borrows; for config.c alone */
@@ -81,8 +79,9 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
 /* May `next` take over from `now` without a restart? If not: ERR_CONFIG, one line in `report` for
  * each key that stands in the way (listen addresses, workers, ...). */
 err_t sidecar_config_check_reload(const struct sidecar_config *now,
-                                  const struct sidecar_config *next, struct buf *report,
-                                  struct why *why) MUST_CHECK;
+                                  const struct sidecar_config *next, struct buf *report) MUST_CHECK;
+/* What it asks of places.h. */
+struct place_wishes sidecar_config_places(const struct sidecar_config *c);
 /* The key of a route as the user wrote it, for option_where: "inbound[0].listen". Returns out. */
 #define ROUTE_KEY_LEN 64
 const char *sidecar_route_key(const struct sidecar_config *c, size_t route, const char *key,

@@ -1,7 +1,8 @@
 /* The files and addresses that a configuration names, looked at on this machine before anything is
  * opened: `config check` and the start of `run` say the same. */
+#include "common/loop/socket_folder.h"
 #include "common/tls/tls.h"
-#include "sidecar/config/config_sockets.h"
+#include "sidecar/config/config.h"
 #include "sidecar/identity/identity_files.h"
 
 #include <errno.h>
@@ -117,9 +118,46 @@ static void look_at_forwards(struct looks *l)
     freeifaddrs(interfaces);
 }
 
+static void look_at_folder(struct looks *l, const char *key, const char *path)
+{
+    struct why why = {0};
+    if (path != NULL && socket_folder_check_modes(path, &why) != ERR_OK)
+        PROBLEM(l, key, "%s", why_text(&why));
+}
+
+static void look_at_route(struct looks *l, size_t route)
+{
+    const struct route_config *r = &l->config->routes[route];
+    struct why why = {0};
+    char key[ROUTE_KEY_LEN];
+    uid_t user;
+    gid_t group;
+    if (r->listen.kind != ADDRESS_UNIX)
+        return;
+    look_at_folder(l, sidecar_route_key(l->config, route, "listen", key), r->listen.host);
+    err_t err =
+        r->socket_owner != NULL ? route_socket_owner(r->socket_owner, &user, &group, &why) : ERR_OK;
+    if (err == ERR_NO_MEMORY)
+        l->err = err;
+    else if (err != ERR_OK)
+        PROBLEM(l, sidecar_route_key(l->config, route, "owner", key), "%s", why_text(&why));
+}
+
+/* Owners are known, no folder is open to all. */
+static void look_at_sockets(struct looks *l)
+{
+    const struct sidecar_config *c = l->config;
+    for (size_t i = 0; i < c->route_count; i++)
+        look_at_route(l, i);
+    look_at_folder(l, "admin.socket", c->admin_socket);
+    if (c->metrics_on && c->metrics_listen.kind == ADDRESS_UNIX)
+        look_at_folder(l, "metrics.listen", c->metrics_listen.host);
+}
+
 err_t sidecar_config_check_files(const struct sidecar_config *c, int64_t now, struct buf *report)
 {
-    struct looks l = {.config = c, .report = report, .err = config_sockets_look(c, report)};
+    struct looks l = {.config = c, .report = report};
+    look_at_sockets(&l);
     look_at_forwards(&l);
     if (c->file_certificate == NULL || c->file_key == NULL || c->file_bundle == NULL)
         return l.err;

@@ -48,7 +48,7 @@ static void on_work(uv_work_t *work)
         return;
     w->err = sidecar_config_load(w->opt.path, w->opt.sets, &w->report, &w->next, &w->why);
     if (w->err == ERR_OK)
-        w->err = sidecar_config_check_reload(w->opt.now, w->next, &w->report, &w->why);
+        w->err = sidecar_config_check_reload(w->opt.now, w->next, &w->report);
 }
 
 static void tell(struct config_watch *w)

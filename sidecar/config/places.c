@@ -12,25 +12,24 @@
 #define HTTP_SOCKETS 2
 #define NEWCOMERS_LEAST 16 /* peers that come at the same moment, where there is room for all */
 
-static size_t own_need(const struct sidecar_config *c, size_t descriptors)
+static size_t own_need(struct place_wishes w, size_t descriptors)
 {
-    size_t workers = (size_t)c->workers;
-    return RESERVE + workers * (PER_WORKER + c->route_count) +
+    return RESERVE + w.workers * (PER_WORKER + w.routes) +
            HTTP_SOCKETS * descriptors_http_places(descriptors);
 }
 
-size_t places_within(const struct sidecar_config *c, size_t descriptors)
+size_t places_within(struct place_wishes w, size_t descriptors)
 {
-    size_t own = own_need(c, descriptors);
+    size_t own = own_need(w, descriptors);
     size_t places = descriptors > own ? (descriptors - own) / PLACES_PER_CONNECTION : 0;
     return places >= LEAST ? places : 0;
 }
 
-size_t places_need(const struct sidecar_config *c, size_t connections)
+size_t places_need(struct place_wishes w, size_t connections)
 {
     size_t wanted = connections > LEAST ? connections : LEAST;
-    size_t need = own_need(c, 0) + wanted * PLACES_PER_CONNECTION;
-    while (places_within(c, need) < wanted) /* more of them, more for HTTP */
+    size_t need = own_need(w, 0) + wanted * PLACES_PER_CONNECTION;
+    while (places_within(w, need) < wanted) /* more of them, more for HTTP */
         need++;
     return need;
 }
@@ -45,27 +44,26 @@ static size_t at_least(size_t newcomers)
     return newcomers > NEWCOMERS_LEAST ? newcomers : NEWCOMERS_LEAST;
 }
 
-static size_t or_else(int64_t configured, size_t preset)
+static size_t or_else(size_t wish, size_t preset)
 {
-    return configured > 0 ? (size_t)configured : preset;
+    return wish > 0 ? wish : preset;
 }
 
 /* What each worker has of it, rounded up. */
-static size_t part_of(size_t all, const struct sidecar_config *c)
+static size_t part_of(size_t all, struct place_wishes w)
 {
-    size_t workers = (size_t)c->workers;
-    return (all + workers - 1) / workers;
+    return (all + w.workers - 1) / w.workers;
 }
 
-struct place_limits place_limits_of(const struct sidecar_config *c, size_t descriptors)
+struct place_limits place_limits_of(struct place_wishes w, size_t descriptors)
 {
-    size_t most = places_within(c, descriptors);
-    size_t total = least(or_else(c->max_total, most), most);
-    size_t some = c->route_count > 1 ? total - total / 4 : total; /* no listener takes all */
+    size_t most = places_within(w, descriptors);
+    size_t total = least(or_else(w.total, most), most);
+    size_t some = w.routes > 1 ? total - total / 4 : total; /* no listener takes all */
     size_t newcomers = least(least(at_least(total - total / 4), total), PLACES_NEWCOMERS_MAX);
-    size_t source = or_else(c->max_unauthenticated_per_source, at_least((newcomers + 1) / 2));
+    size_t source = or_else(w.per_source, at_least((newcomers + 1) / 2));
     return (struct place_limits){.total = total,
-                                 .per_listener = least(or_else(c->max_connections, some), total),
-                                 .newcomers = part_of(newcomers, c),
-                                 .per_source = part_of(least(source, newcomers), c)};
+                                 .per_listener = least(or_else(w.per_listener, some), total),
+                                 .newcomers = part_of(newcomers, w),
+                                 .per_source = part_of(least(source, newcomers), w)};
 }

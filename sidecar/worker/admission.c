@@ -27,7 +27,7 @@ void admission_done(struct admission *a)
 
 void admission_set_limits(struct admission *a)
 {
-    a->limits = place_limits_of(a->home->config, a->places->descriptors);
+    a->limits = place_limits_of(sidecar_config_places(a->home->config), a->places->descriptors);
 }
 
 struct crowd_source admission_source(int fd, const struct sockaddr_storage *from)

@@ -46,7 +46,7 @@ static void load_sidecar(const char *path, const char *const *sets, struct buf *
     check_report(err, report);
     check((c != NULL) == (err == ERR_OK));
     if (c != NULL)
-        check(sidecar_config_check_reload(c, c, report, NULL) == ERR_OK);
+        check(sidecar_config_check_reload(c, c, report) == ERR_OK);
     sidecar_config_unref(c);
     buf_clear(report);
 }

@@ -8,9 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static struct sidecar_config config(size_t routes, int64_t workers)
+static struct place_wishes wishes(size_t routes, size_t workers)
 {
-    return (struct sidecar_config){.route_count = routes, .workers = workers};
+    return (struct place_wishes){.routes = routes, .workers = workers};
 }
 
 START_TEST(test_all_connections_stay_within_the_limit_and_a_reserve_is_kept)
@@ -18,8 +18,8 @@ START_TEST(test_all_connections_stay_within_the_limit_and_a_reserve_is_kept)
     static const size_t limits[] = {64, 100, 256, 1024, 4096, 20000, 65536, 1u << 20};
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         for (size_t routes = 1; routes <= 3; routes++) {
-            struct sidecar_config c = config(routes, 1);
-            struct place_limits p = place_limits_of(&c, limits[i]);
+            struct place_wishes w = wishes(routes, 1);
+            struct place_limits p = place_limits_of(w, limits[i]);
             ck_assert_uint_ge(p.total, 2);
             size_t taken = PLACES_PER_CONNECTION * p.total + 2 * descriptors_http_places(limits[i]);
             ck_assert_uint_le(taken + 40, limits[i]);
@@ -38,23 +38,23 @@ END_TEST
 
 START_TEST(test_what_is_configured_is_held_and_never_more_than_the_descriptors_allow)
 {
-    struct sidecar_config c = config(2, 1);
-    c.max_total = 100;
-    struct place_limits p = place_limits_of(&c, 20000);
+    struct place_wishes w = wishes(2, 1);
+    w.total = 100;
+    struct place_limits p = place_limits_of(w, 20000);
     ck_assert_uint_eq(p.total, 100);
     ck_assert_uint_eq(p.per_listener, 75);
     ck_assert_uint_eq(p.newcomers, 75);
     ck_assert_uint_eq(p.per_source, 38);
-    c.max_connections = 90;
-    c.max_unauthenticated_per_source = 7;
-    p = place_limits_of(&c, 20000);
+    w.per_listener = 90;
+    w.per_source = 7;
+    p = place_limits_of(w, 20000);
     ck_assert_uint_eq(p.per_listener, 90);
     ck_assert_uint_eq(p.per_source, 7);
-    c.max_total = 1000000;
-    c.max_connections = 2000000;
-    c.max_unauthenticated_per_source = 3000000;
-    p = place_limits_of(&c, 1024);
-    ck_assert_uint_eq(p.total, places_within(&c, 1024));
+    w.total = 1000000;
+    w.per_listener = 2000000;
+    w.per_source = 3000000;
+    p = place_limits_of(w, 1024);
+    ck_assert_uint_eq(p.total, places_within(w, 1024));
     ck_assert_uint_eq(p.per_listener, p.total);
     ck_assert_uint_eq(p.per_source, p.newcomers);
     ck_assert_uint_le(PLACES_PER_CONNECTION * p.total, 1024);
@@ -63,17 +63,17 @@ END_TEST
 
 START_TEST(test_handshakes_under_way_have_a_bound_however_many_descriptors_there_are)
 {
-    struct sidecar_config c = config(1, 1);
-    ck_assert_uint_eq(place_limits_of(&c, 1u << 20).newcomers, PLACES_NEWCOMERS_MAX);
+    struct place_wishes w = wishes(1, 1);
+    ck_assert_uint_eq(place_limits_of(w, 1u << 20).newcomers, PLACES_NEWCOMERS_MAX);
 }
 END_TEST
 
 START_TEST(test_each_worker_has_its_part_of_the_newcomers)
 {
-    struct sidecar_config c = config(1, 4);
-    c.max_total = 1000;
-    c.max_unauthenticated_per_source = 10;
-    struct place_limits p = place_limits_of(&c, 20000);
+    struct place_wishes w = wishes(1, 4);
+    w.total = 1000;
+    w.per_source = 10;
+    struct place_limits p = place_limits_of(w, 20000);
     ck_assert_uint_eq(p.total, 1000); /* counted by all together */
     ck_assert_uint_eq(p.newcomers, 188);
     ck_assert_uint_eq(p.per_source, 3);
@@ -82,17 +82,17 @@ END_TEST
 
 START_TEST(test_what_is_needed_is_just_enough)
 {
-    for (int64_t workers = 1; workers <= 64; workers *= 4) {
+    for (size_t workers = 1; workers <= 64; workers *= 4) {
         for (size_t wanted = 0; wanted < 9000; wanted = wanted * 3 + 1) {
-            struct sidecar_config c = config(3, workers);
-            size_t need = places_need(&c, wanted);
-            ck_assert_uint_ge(places_within(&c, need), wanted);
-            ck_assert_uint_gt(places_within(&c, need), 0);
-            ck_assert(places_within(&c, need - 1) < wanted || places_within(&c, need - 1) == 0);
+            struct place_wishes w = wishes(3, workers);
+            size_t need = places_need(w, wanted);
+            ck_assert_uint_ge(places_within(w, need), wanted);
+            ck_assert_uint_gt(places_within(w, need), 0);
+            ck_assert(places_within(w, need - 1) < wanted || places_within(w, need - 1) == 0);
         }
     }
-    struct sidecar_config c = config(1, 1);
-    ck_assert_uint_le(places_need(&c, 0), 64);
+    struct place_wishes w = wishes(1, 1);
+    ck_assert_uint_le(places_need(w, 0), 64);
 }
 END_TEST
 

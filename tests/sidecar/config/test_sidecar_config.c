@@ -425,7 +425,7 @@ START_TEST(test_reload_takes_what_may_change_and_names_what_may_not)
         "inbound=[{listen: '0.0.0.0:8443', forward: '127.0.0.1:1', allow: ['spiffe://x/y']}]";
     c.set[1] = "timeouts.idle=1m";
     ck_assert_int_eq(load(&c, &next, &report), ERR_OK);
-    config_case_check(&c, sidecar_config_check_reload(now, next, &report, NULL), &report);
+    config_case_check(&c, sidecar_config_check_reload(now, next, &report), &report);
     sidecar_config_unref(next);
     next = NULL;
     struct config_case fixed = {
@@ -440,7 +440,7 @@ START_TEST(test_reload_takes_what_may_change_and_names_what_may_not)
     memset(gone, '#', 1);
     fixed.text = text;
     ck_assert_int_eq(load(&fixed, &next, &report), ERR_OK);
-    config_case_check(&fixed, sidecar_config_check_reload(now, next, &report, NULL), &report);
+    config_case_check(&fixed, sidecar_config_check_reload(now, next, &report), &report);
     sidecar_config_unref(next);
     sidecar_config_unref(now);
     free(text);
