@@ -234,6 +234,11 @@ err_t address_sockaddr(const struct address *a, struct sockaddr_storage *ret, so
     return ERR_OK;
 }
 
+bool address_is_any(const struct address *a)
+{
+    return a->kind == ADDRESS_IP && (strcmp(a->host, "0.0.0.0") == 0 || strcmp(a->host, "::") == 0);
+}
+
 bool address_is_loopback(const struct address *a)
 {
     struct in6_addr v6;

@@ -22,6 +22,8 @@ err_t address_sockaddr(const struct address *a, struct sockaddr_storage *ret,
 /* Does it lead to this machine and nowhere else? 127.0.0.0/8, ::1, the same as IPv4-mapped, a Unix
  * socket, `localhost` and names below it (RFC 6761 section 6.3). */
 bool address_is_loopback(const struct address *a);
+/* 0.0.0.0 or :: */
+bool address_is_any(const struct address *a);
 /* "127.0.0.1:80", "[::1]:80", "unix:/path"; returns out. */
 #define ADDRESS_TEXT_LEN 280
 const char *address_text(const struct address *a, char out[static ADDRESS_TEXT_LEN]);

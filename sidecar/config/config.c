@@ -170,14 +170,9 @@ static void check_listen(struct checks *c, const char *key, const struct address
     }
 }
 
-static bool is_any(const struct address *a)
-{
-    return a->kind == ADDRESS_IP && (strcmp(a->host, "0.0.0.0") == 0 || strcmp(a->host, "::") == 0);
-}
-
 static bool is_local(const struct address *a)
 {
-    return is_any(a) || address_is_loopback(a);
+    return address_is_any(a) || address_is_loopback(a);
 }
 
 /* Does who connects to `to` arrive at `listen`, as far as the file alone tells? */
@@ -187,7 +182,7 @@ static bool arrives_at(const struct address *to, const struct address *listen)
         return true;
     bool same_port = to->port == listen->port && to->port != 0 && to->kind != ADDRESS_UNIX;
     return same_port && listen->kind == ADDRESS_IP && is_local(to) &&
-           (is_any(listen) || (to->kind == ADDRESS_NAME && is_local(listen)));
+           (address_is_any(listen) || (to->kind == ADDRESS_NAME && is_local(listen)));
 }
 
 /* The route at whose listen address this one's connections arrive, or route_count. */

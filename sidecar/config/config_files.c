@@ -106,9 +106,8 @@ static void look_at_forwards(struct looks *l)
         return; /* then nobody can say */
     for (size_t i = 0; i < c->route_count; i++) {
         const struct address *to = &c->routes[i].forward;
-        bool any = strcmp(to->host, "0.0.0.0") == 0 || strcmp(to->host, "::") == 0;
-        if (c->routes[i].direction != ROUTE_INBOUND || address_is_loopback(to) || any ||
-            is_own(to, interfaces))
+        if (c->routes[i].direction != ROUTE_INBOUND || address_is_loopback(to) ||
+            address_is_any(to) || is_own(to, interfaces))
             continue;
         WARNING(l, sidecar_route_key(c, i, "forward", key),
                 "%s %s: what arrives over mutual TLS goes on in plain text from here",

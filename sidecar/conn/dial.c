@@ -2,6 +2,7 @@
 
 #include "common/base/list.h"
 #include "common/base/mem.h"
+#include "common/loop/closing.h"
 #include "sidecar/conn/address_order.h"
 
 #include <errno.h>
@@ -41,24 +42,18 @@ struct dial {
     size_t under_way, started;
     int failure; /* errno of the most telling attempt; 0: none failed */
     struct target failed;
-    unsigned busy; /* handles that libuv still has; 0: free */
+    struct closing closing;
 };
 
 static void go_on(struct dial *d);
 
 /* --- life: freed when libuv has given everything back ----------------------------------------- */
 
-static void release(struct dial *d)
+static void dial_free(void *noun)
 {
-    if (--d->busy > 0)
-        return;
+    struct dial *d = noun;
     address_order_done(&d->order);
     mem_free(d);
-}
-
-static void on_later_closed(uv_handle_t *handle)
-{
-    release(handle->data);
 }
 
 static void on_attempt_closed(uv_handle_t *handle)
@@ -66,7 +61,7 @@ static void on_attempt_closed(uv_handle_t *handle)
     struct attempt *a = handle->data;
     struct dial *d = a->dial;
     mem_free(a);
-    release(d);
+    closing_drop(&d->closing);
 }
 
 /* Leaves the list; its descriptor is closed unless it was taken out. */
@@ -88,7 +83,8 @@ static void finish(struct dial *d, int fd, const struct why *why)
     struct attempt *a, *next;
     TAILQ_FOREACH_SAFE(a, &d->attempts, link, next)
         end_attempt(a);
-    uv_close((uv_handle_t *)&d->later, on_later_closed);
+    closing_begin(&d->closing, dial_free, d, NULL, NULL);
+    closing_handle(&d->closing, &d->later);
     if (done != NULL)
         done(d->arg, fd, why);
 }
@@ -207,7 +203,7 @@ static int connect_to(struct dial *d, const struct target *to)
         return error;
     }
     a->poll.data = a;
-    d->busy++;
+    closing_hold(&d->closing);
     d->under_way++;
     TAILQ_INSERT_TAIL(&d->attempts, a, link);
     if (connect(a->fd, (const struct sockaddr *)&to->sa, to->len) != 0 && errno != EINPROGRESS)
@@ -330,7 +326,6 @@ err_t dial_start(const struct dial_from *from, const struct address *to, dial_do
     TAILQ_INIT(&d->attempts);
     uv_timer_init(d->loop, &d->later);
     d->later.data = d;
-    d->busy = 1;
     err_t err = find_addresses(d, from->desk, why);
     if (err != ERR_OK) {
         dial_cancel(d);
