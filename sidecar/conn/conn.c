@@ -70,7 +70,7 @@ static uint64_t deadline_ms(const struct conn *c, enum deadline kind)
     case DEADLINE_HANDSHAKE:
         return (uint64_t)config->handshake_timeout_ms;
     case DEADLINE_IDLE:
-        if ((c->relays[0].eof || c->relays[1].eof) && half > 0 && (idle == 0 || half < idle))
+        if (protocol_is_half(&c->protocol) && half > 0 && (idle == 0 || half < idle))
             return (uint64_t)half;
         return (uint64_t)idle;
     case DEADLINE_ENDING:
@@ -87,7 +87,7 @@ static uint64_t deadline_ms(const struct conn *c, enum deadline kind)
 static void conn_set_deadline(struct conn *c)
 {
     uint64_t ms = deadline_ms(c, deadlines[conn_state_of(c)]);
-    c->idle_mark = conn_bytes_moved(c);
+    c->idle_mark = protocol_bytes(&c->protocol);
     if (ms > 0)
         uv_timer_start(&c->timer, on_deadline, ms, 0);
     else
@@ -144,7 +144,7 @@ static void conn_close(struct conn *c, err_t err, const struct why *why, struct 
     conn_end(c, err, why, reset == &c->down, reset == &c->up);
 }
 
-/* --- bytes under way -------------------------------------------------------------------------- */
+/* --- what the protocol says ------------------------------------------------------------------- */
 
 /* An alert says more than the reset that comes with it, and may be heard later. */
 static void note_end(struct conn *c, const struct why *why)
@@ -163,89 +163,28 @@ static void begin_end(struct conn *c)
     c->end.changed_ns = clock_mono_ns();
 }
 
-static struct relay *relay_from(struct conn *c, const struct stream *s)
+static void on_failed(void *arg, const struct why *why)
 {
-    return &c->relays[s == &c->down ? 0 : 1];
+    if (why != NULL)
+        note_end(arg, why);
+    begin_end(arg);
 }
 
-static struct relay *relay_to(struct conn *c, const struct stream *s)
+static void on_truncated(void *arg, const struct why *why)
 {
-    return &c->relays[s == &c->down ? 1 : 0];
+    note_end(arg, why);
+    conn_report_truncated(arg);
 }
 
-/* A source that has ended may yet be reset, and nobody would notice before the idle timeout. */
-static int interest_in(const struct relay *from)
+static void on_refused(void *arg, const struct why *why)
 {
-    if (relay_wants(from))
-        return UV_READABLE;
-    return from->eof && !from->from->fin_sent && !from->from->broken ? STREAM_HANGUP : 0;
+    conn_report_handshake_failure(arg, why->err, why);
 }
 
-static void conn_update_interest(struct conn *c)
-{
-    conn_count_bytes(c);
-    stream_want(&c->down, interest_in(&c->relays[0]));
-    stream_want(&c->up, interest_in(&c->relays[1]));
-}
-
-/* In TLS 1.3 a client is through with the handshake before the server has judged it. */
-static void report_late_refusal(struct conn *c, const struct why *why)
-{
-    bool told = why->err == ERR_TLS_ALERT || why->err == ERR_TLS_VERSION;
-    if (told && c->route->direction == ROUTE_OUTBOUND && relay_from(c, c->secure)->bytes == 0)
-        conn_report_handshake_failure(c, why->err, why);
-}
-
-/* By default the app is told nothing before its own direction has ended: a FIN would say that it
- * has the whole. */
-static void truncated(struct conn *c, struct relay *r)
-{
-    struct why why = {0};
-    conn_report_truncated(c);
-    if (c->route->unclean_close == UNCLEAN_CLOSE_RESET ||
-        stream_close_write(r->to, &c->home->scratch, &why) == STREAM_ERROR)
-        begin_end(c);
-}
-
-/* What TLS had to say of its failure goes out, then FIN. */
-static void end_failed_tls(struct stream *s)
-{
-    struct why ignored;
-    s->fin_wanted = true;
-    (void)stream_flush(s, &ignored);
-}
-
-static void take_result(struct conn *c, struct relay *r, enum relay_result result,
-                        const struct why *why)
-{
-    switch (result) {
-    case RELAY_TRUNCATED:
-        note_end(c, why);
-        truncated(c, r);
-        break;
-    case RELAY_BROKEN_FROM:
-        report_late_refusal(c, why);
-        if (r->from->mute)
-            end_failed_tls(r->from);
-        note_end(c, why);
-        begin_end(c);
-        break;
-    case RELAY_BROKEN_TO:
-        note_end(c, why);
-        begin_end(c);
-        break;
-    case RELAY_OPEN:
-    case RELAY_DONE:
-        break;
-    }
-}
+static const struct protocol_answers answers = {
+    .failed = on_failed, .truncated = on_truncated, .refused = on_refused};
 
 /* --- ENDING: what has arrived is carried to whom it is for before the end is told ------------- */
-
-static bool is_over(const struct conn *c)
-{
-    return relay_is_over(&c->relays[0]) && relay_is_over(&c->relays[1]);
-}
 
 /* Does this end see a reset? It must not take what it got for the whole, nor what it sent for
  * carried. An alert has told a TLS peer; FIN alone tells one that this program leaves. */
@@ -266,7 +205,7 @@ static uint64_t queued(const struct conn *c)
 
 static void note_progress(struct conn *c)
 {
-    uint64_t moved = conn_bytes_moved(c), waits = queued(c);
+    uint64_t moved = protocol_bytes(&c->protocol), waits = queued(c);
     if (moved == c->end.moved && waits == c->end.queued)
         return;
     c->end.moved = moved;
@@ -323,28 +262,11 @@ bool conn_ending_yield(struct conn *c)
     return true;
 }
 
-/* A reader was slow: what arrived meanwhile, unread, is carried before the FIN. */
-static void carry_rest(struct conn *c, struct relay *r)
-{
-    struct why why = {0};
-    if (relay_is_over(r) || stream_is_full(r->to))
-        return;
-    uint64_t before = atomic_load_explicit(&r->bytes, memory_order_relaxed);
-    enum relay_result result = relay_move(r, &c->home->scratch, &why);
-    if (result == RELAY_TRUNCATED || result == RELAY_BROKEN_FROM || result == RELAY_BROKEN_TO)
-        c->end.orderly = false;
-    if (r->eof || before != atomic_load_explicit(&r->bytes, memory_order_relaxed))
-        return;
-    r->eof = true;
-    (void)stream_close_write(r->to, &c->home->scratch, &why);
-}
-
 static void ending_look(struct conn *c)
 {
-    for (size_t i = 0; c->end.orderly && i < 2; i++)
-        carry_rest(c, &c->relays[i]);
+    c->end.orderly = c->end.orderly && c->protocol.kind->finish(&c->protocol);
     note_progress(c);
-    if (is_over(c)) {
+    if (protocol_is_over(&c->protocol)) {
         close_if_taken(c, &c->down);
         close_if_taken(c, &c->up);
     }
@@ -352,18 +274,14 @@ static void ending_look(struct conn *c)
         conn_end(c, c->end.err, NULL, false, false);
     } else if (clock_mono_ns() >= due_ns(c)) {
         give_up(c);
-    } else if (conn_state_of(c) != CONN_ENDING) {
-        conn_update_interest(c);
-        conn_enter(c, CONN_ENDING);
     } else {
-        conn_update_interest(c);
-        conn_set_deadline(c);
+        conn_count_bytes(c);
+        c->protocol.kind->want(&c->protocol);
+        if (conn_is_ending(c))
+            conn_set_deadline(c);
+        else
+            conn_enter(c, CONN_ENDING);
     }
-}
-
-static void read_no_more(struct conn *c)
-{
-    c->relays[0].eof = c->relays[1].eof = true;
 }
 
 static void end_orderly(struct conn *c, const struct why *why)
@@ -378,14 +296,9 @@ static void end_orderly(struct conn *c, const struct why *why)
  * is to take it. */
 static void leave(struct conn *c, const struct why *why)
 {
-    struct why ignored = {0};
     c->end.until_ns = clock_mono_ns() + LEAVE_NS;
-    for (size_t i = 0; i < 2; i++) {
-        if (!c->relays[i].eof)
-            (void)relay_move(&c->relays[i], &c->home->scratch, &ignored);
-    }
+    c->protocol.kind->leave(&c->protocol);
     note_end(c, why);
-    read_no_more(c);
     begin_end(c);
     ending_look(c);
 }
@@ -401,35 +314,27 @@ static void end_from_outside(struct conn *c, const struct why *why, enum conn_cu
     else
         leave(c, why);
 }
+
 /* --- RELAY ------------------------------------------------------------------------------------ */
 
 /* What has ended, and what therefore comes next. */
 static void conn_settle(struct conn *c, bool was_half)
 {
-    const struct relay *a = &c->relays[0], *b = &c->relays[1];
     if (c->end.begun) {
         ending_look(c);
-    } else if (a->eof && b->eof && a->to->fin_sent && b->to->fin_sent) {
+    } else if (protocol_is_through(&c->protocol)) {
         conn_close(c, c->end.err, NULL, NULL);
     } else {
-        if (!was_half && (a->eof || b->eof))
+        if (!was_half && protocol_is_half(&c->protocol))
             conn_set_deadline(c);
-        conn_update_interest(c);
+        conn_count_bytes(c);
     }
 }
 
-static void conn_relay_ready(struct conn *c, struct stream *s, int events)
+static void conn_ready(struct conn *c, const struct conn_input *in)
 {
-    struct why why = {0};
-    struct relay *in = relay_from(c, s), *out = relay_to(c, s);
-    bool was_half = in->eof || out->eof;
-    if ((events & UV_WRITABLE) != 0)
-        take_result(c, out, relay_flush(out, &why), &why);
-    if ((events & UV_READABLE) != 0)
-        take_result(c, in, relay_move(in, &c->home->scratch, &why), &why);
-    if ((events & STREAM_HANGUP) != 0 && in->eof && !s->broken &&
-        stream_check(s, &why) == STREAM_ERROR)
-        take_result(c, out, RELAY_BROKEN_TO, &why);
+    bool was_half = protocol_is_half(&c->protocol);
+    c->protocol.kind->ready(&c->protocol, in->stream, in->events);
     conn_settle(c, was_half);
 }
 
@@ -437,16 +342,16 @@ static void conn_enter_relay(struct conn *c)
 {
     conn_report_open(c);
     conn_enter(c, CONN_RELAY);
-    conn_update_interest(c);
-    conn_relay_ready(c, c->secure, UV_READABLE); /* what came behind the handshake */
+    c->protocol.kind->start(&c->protocol);
+    conn_settle(c, false);
 }
 
 static void step_relay(struct conn *c, const struct conn_input *in)
 {
     struct why why = {0};
     if (in->kind == CONN_EV_READY) {
-        conn_relay_ready(c, in->stream, in->events);
-    } else if (in->kind == CONN_EV_DEADLINE && conn_bytes_moved(c) != c->idle_mark) {
+        conn_ready(c, in);
+    } else if (in->kind == CONN_EV_DEADLINE && protocol_bytes(&c->protocol) != c->idle_mark) {
         conn_set_deadline(c); /* not idle: it is only now that we look */
     } else if (in->kind == CONN_EV_DEADLINE) {
         why_set(&why, ERR_TIMEOUT, "idle");
@@ -457,7 +362,7 @@ static void step_relay(struct conn *c, const struct conn_input *in)
 static void step_ending(struct conn *c, const struct conn_input *in)
 {
     if (in->kind == CONN_EV_READY && in->stream->fd >= 0)
-        conn_relay_ready(c, in->stream, in->events);
+        conn_ready(c, in);
     else if (in->kind == CONN_EV_DEADLINE)
         ending_look(c);
 }
@@ -711,8 +616,13 @@ err_t conn_open(struct conn_home *h, size_t route, int fd, const struct sockaddr
     stream_init(&c->up, on_ready, c);
     c->secure = inbound ? &c->down : &c->up;
     c->plain = inbound ? &c->up : &c->down;
-    relay_init(&c->relays[0], &c->down, &c->up);
-    relay_init(&c->relays[1], &c->up, &c->down);
+    c->protocol = (struct protocol){.kind = &protocol_tcp,
+                                    .answers = &answers,
+                                    .arg = c,
+                                    .secure = c->secure,
+                                    .scratch = &h->scratch};
+    relay_init(&c->protocol.relays[0], &c->down, &c->up);
+    relay_init(&c->protocol.relays[1], &c->up, &c->down);
     c->from = *from;
     err_t err = stream_open(&c->down, h->loop, fd, why);
     if (err != ERR_OK) {
@@ -720,7 +630,7 @@ err_t conn_open(struct conn_home *h, size_t route, int fd, const struct sockaddr
         return err;
     }
     c->config = sidecar_config_ref(h->config);
-    c->route = &c->config->routes[route];
+    c->route = c->protocol.route = &c->config->routes[route];
     uv_timer_init(h->loop, &c->timer);
     c->timer.data = c;
     c->id = h->next_id++ * 64 + h->index;
@@ -792,7 +702,8 @@ void conn_on_expiry(struct expiry_item *item)
 void conn_describe(const struct conn *c, struct conn_view *ret)
 {
     const char *id = atomic_load(&c->peer.id);
-    uint64_t forth = relay_bytes(&c->relays[0]), back = relay_bytes(&c->relays[1]);
+    uint64_t forth = relay_bytes(&c->protocol.relays[0]);
+    uint64_t back = relay_bytes(&c->protocol.relays[1]);
     bool inbound = c->route->direction == ROUTE_INBOUND;
     ret->id = c->id;
     ret->direction = c->route->direction;

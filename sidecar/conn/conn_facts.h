@@ -6,7 +6,7 @@
 #include "sidecar/conn/conn_home.h"
 #include "sidecar/conn/conn_view.h"
 #include "sidecar/conn/dial.h"
-#include "sidecar/conn/relay.h"
+#include "sidecar/conn/protocol.h"
 #include "sidecar/peer/peer_path.h"
 
 /* What the log line of a refusal shows of a certificate. */
@@ -42,7 +42,7 @@ struct conn {
     _Atomic int state;             /* enum conn_state; written by conn_enter alone */
     struct stream down, up;        /* accepted; dialled */
     struct stream *secure, *plain; /* the same two, by what they carry */
-    struct relay relays[2];        /* down to up, up to down */
+    struct protocol protocol;      /* what goes on between them */
     struct dial *dial;             /* owned while dialling */
     uv_timer_t timer;
     unsigned closing;    /* handles to close before the memory may go */
@@ -62,11 +62,6 @@ struct conn {
 static inline enum conn_state conn_state_of(const struct conn *c)
 {
     return (enum conn_state)atomic_load_explicit(&c->state, memory_order_relaxed);
-}
-
-static inline uint64_t conn_bytes_moved(const struct conn *c)
-{
-    return relay_bytes(&c->relays[0]) + relay_bytes(&c->relays[1]);
 }
 
 /* Its route as the configuration says now: the list may be shorter than when it was accepted. */

@@ -261,7 +261,7 @@ void conn_count_bytes(struct conn *c)
 {
     static const enum metric_flow flows[2] = {FLOW_TO_DESTINATION, FLOW_TO_SOURCE};
     for (size_t i = 0; i < 2; i++) {
-        uint64_t now = relay_bytes(&c->relays[i]);
+        uint64_t now = relay_bytes(&c->protocol.relays[i]);
         if (now != c->counted[i])
             metric_add(c->home->metrics, M_TRANSFERRED_BYTES, c->route->direction, flows[i], 0,
                        now - c->counted[i]);

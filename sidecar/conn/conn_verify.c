@@ -185,7 +185,7 @@ err_t conn_watch_expiry(struct conn *c, struct why *why)
 /* True: not a byte since the last look, and none waiting. */
 static bool fell_idle(struct conn *c)
 {
-    uint64_t moved = conn_bytes_moved(c);
+    uint64_t moved = protocol_bytes(&c->protocol);
     bool idle = c->drain_limit_ms != 0 && moved == c->drain_mark && !stream_is_full(&c->down) &&
                 !stream_is_full(&c->up);
     c->drain_mark = moved;
