@@ -7,7 +7,6 @@
 
 #include <stddef.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define AT_WORK_NS UINT64_C(1000000000)
 #define LINGER_MS 2000
@@ -18,8 +17,8 @@
 enum conn_event {
     CONN_EV_START,    /* accepted, or its home has an identity now */
     CONN_EV_READY,    /* a socket is readable or writable */
-    CONN_EV_DIALED,   /* the forward address answered: `fd` */
-    CONN_EV_FAILED,   /* dialling failed: `why` */
+    CONN_EV_REACHED,  /* the other end is open */
+    CONN_EV_FAILED,   /* it is not: `why`, `reached` */
     CONN_EV_DEADLINE, /* the state's time is over */
     CONN_EV_CUT,      /* ended from outside (quit, revoked): `why`, `cut` */
 };
@@ -29,7 +28,7 @@ struct conn_input {
     enum conn_event kind;
     struct stream *stream; /* READY */
     int events;            /* READY: UV_READABLE | UV_WRITABLE */
-    int fd;                /* DIALED */
+    bool reached;          /* FAILED: it answered all the same */
     const struct why *why; /* FAILED, CUT */
     enum conn_cut cut;     /* CUT */
 };
@@ -39,7 +38,6 @@ static void ending_look(struct conn *c);
 static uint64_t ending_look_ms(const struct conn *c);
 static void on_ready(void *arg, struct stream *s, int events);
 static void on_deadline(uv_timer_t *timer);
-static void on_dialed(void *arg, int fd, const struct why *why);
 
 /* --- states ----------------------------------------------------------------------------------- */
 
@@ -130,9 +128,7 @@ static void conn_end(struct conn *c, err_t err, const struct why *why, bool rese
     conn_report_closed(c, err, why);
     conn_enter(c, CONN_CLOSED);
     expiry_remove(&c->home->expiry, &c->expiry);
-    if (c->dial != NULL)
-        dial_cancel(c->dial);
-    c->dial = NULL;
+    c->tunnel.kind->cancel(&c->tunnel);
     c->closing += stream_close(&c->down, reset_down, conn_handle_closed);
     c->closing += stream_close(&c->up, reset_up, conn_handle_closed);
     uv_close((uv_handle_t *)&c->timer, on_timer_closed);
@@ -181,8 +177,22 @@ static void on_refused(void *arg, const struct why *why)
     conn_report_handshake_failure(arg, why->err, why);
 }
 
-static const struct protocol_answers answers = {
+static const struct protocol_answers protocol_answers = {
     .failed = on_failed, .truncated = on_truncated, .refused = on_refused};
+
+/* --- what the tunnel says --------------------------------------------------------------------- */
+
+static void on_reached(void *arg)
+{
+    conn_event(arg, &(struct conn_input){.kind = CONN_EV_REACHED});
+}
+
+static void on_unreached(void *arg, const struct why *why, bool reached)
+{
+    conn_event(arg, &(struct conn_input){.kind = CONN_EV_FAILED, .why = why, .reached = reached});
+}
+
+static const struct tunnel_answers tunnel_answers = {.open = on_reached, .failed = on_unreached};
 
 /* --- ENDING: what has arrived is carried to whom it is for before the end is told ------------- */
 
@@ -369,16 +379,6 @@ static void step_ending(struct conn *c, const struct conn_input *in)
 
 /* --- handshakes ------------------------------------------------------------------------------- */
 
-static bool secure_with(struct conn *c, struct tls_context *tls, struct why *why)
-{
-    struct tls_events events = {.verify = conn_verify_peer, .arg = c};
-    struct tls *session = NULL;
-    if (tls_new(tls, &events, &session, why) != ERR_OK)
-        return false;
-    stream_set_tls(c->secure, session);
-    return true;
-}
-
 /* Refused: what TLS had to say is on its way; the peer gets time to read it. */
 static void conn_refuse(struct conn *c, err_t err, const struct why *why)
 {
@@ -399,10 +399,7 @@ static void start_dial(struct conn *c)
     struct why why = {0};
     conn_enter(c, CONN_DIAL);
     stream_want(&c->down, 0);
-    struct dial_from from = {.loop = c->home->loop,
-                             .desk = &c->home->desk,
-                             .timeout_ms = (uint64_t)c->config->connect_timeout_ms};
-    if (dial_start(&from, &c->route->forward, on_dialed, c, &c->dial, &why) != ERR_OK) {
+    if (c->tunnel.kind->start(&c->tunnel, &why) != ERR_OK) {
         conn_report_connect_failure(c, why.err, &why);
         conn_close(c, why.err, &why, &c->down);
     }
@@ -425,12 +422,13 @@ static void hold(struct conn *c)
 static void conn_begin(struct conn *c)
 {
     struct why why = {0};
+    struct tls_events events = {.verify = conn_verify_peer, .arg = c};
     if (c->home->server_tls == NULL || c->home->hold) {
         if (c->state_ns == 0)
             hold(c);
     } else if (c->route->direction == ROUTE_OUTBOUND) {
         start_dial(c);
-    } else if (secure_with(c, c->home->server_tls, &why)) {
+    } else if (stream_secure(&c->down, c->home->server_tls, &events, &why) == ERR_OK) {
         conn_enter(c, CONN_ACCEPT_TLS);
         stream_want(&c->down, UV_READABLE);
     } else {
@@ -502,42 +500,42 @@ static void step_handshake(struct conn *c, const struct conn_input *in)
     }
 }
 
-static void dialed(struct conn *c, int fd)
+static void reached(struct conn *c)
 {
-    struct why why = {0};
     struct conn_input kick = {.kind = CONN_EV_READY, .stream = &c->up};
     conn_report_dialed(c);
-    if (stream_open(&c->up, c->home->loop, fd, &why) != ERR_OK) {
-        close(fd);
-        conn_close(c, why.err, &why, &c->down);
-    } else if (c->route->direction == ROUTE_INBOUND) {
+    if (c->route->direction == ROUTE_INBOUND) {
         conn_enter_relay(c);
-    } else if (c->home->client_tls == NULL) {
-        why_set(&why, ERR_NO_IDENTITY_YET, "the identity ran out while connecting");
-        conn_close(c, ERR_NO_IDENTITY_YET, &why, &c->down);
-    } else if (!secure_with(c, c->home->client_tls, &why)) {
-        conn_close(c, why.err, &why, &c->down);
     } else {
         conn_enter(c, CONN_CONNECT_TLS);
         step_handshake(c, &kick);
     }
 }
 
+static void not_reached(struct conn *c, const struct why *why)
+{
+    conn_report_connect_failure(c, why->err, why);
+    conn_close(c, why->err, why, &c->down);
+}
+
 static void step_dial(struct conn *c, const struct conn_input *in)
 {
     struct why why = {0};
     switch (in->kind) {
-    case CONN_EV_DIALED:
-        dialed(c, in->fd);
+    case CONN_EV_REACHED:
+        reached(c);
         break;
     case CONN_EV_FAILED:
-        conn_report_connect_failure(c, in->why->err, in->why);
+        if (!in->reached) {
+            not_reached(c, in->why);
+            break;
+        }
+        conn_report_dialed(c);
         conn_close(c, in->why->err, in->why, &c->down);
         break;
     case CONN_EV_DEADLINE:
-        (void)dial_too_late(c->dial, &why);
-        conn_report_connect_failure(c, why.err, &why);
-        conn_close(c, why.err, &why, &c->down);
+        c->tunnel.kind->too_late(&c->tunnel, &why);
+        not_reached(c, &why);
         break;
     case CONN_EV_START:
     case CONN_EV_READY:
@@ -568,11 +566,8 @@ static void conn_event(struct conn *c, const struct conn_input *in)
         end_from_outside(c, in->why, in->cut);
         return;
     }
-    if (c->doomed != 0 && c->home->calls->doomed(c->home, c)) {
-        if (in->kind == CONN_EV_DIALED)
-            close(in->fd);
+    if (c->doomed != 0 && c->home->calls->doomed(c->home, c))
         return;
-    }
     switch (conn_state_of(c)) {
     case CONN_HOLD:
         step_hold(c, in);
@@ -616,8 +611,15 @@ err_t conn_open(struct conn_home *h, size_t route, int fd, const struct sockaddr
     stream_init(&c->up, on_ready, c);
     c->secure = inbound ? &c->down : &c->up;
     c->plain = inbound ? &c->up : &c->down;
+    c->tunnel = (struct tunnel){.kind = &tunnel_direct,
+                                .answers = &tunnel_answers,
+                                .arg = c,
+                                .verify = conn_verify_peer,
+                                .home = h,
+                                .stream = &c->up,
+                                .timeout_ms = (uint64_t)h->config->connect_timeout_ms};
     c->protocol = (struct protocol){.kind = &protocol_tcp,
-                                    .answers = &answers,
+                                    .answers = &protocol_answers,
                                     .arg = c,
                                     .secure = c->secure,
                                     .scratch = &h->scratch};
@@ -630,7 +632,7 @@ err_t conn_open(struct conn_home *h, size_t route, int fd, const struct sockaddr
         return err;
     }
     c->config = sidecar_config_ref(h->config);
-    c->route = c->protocol.route = &c->config->routes[route];
+    c->route = c->tunnel.route = c->protocol.route = &c->config->routes[route];
     uv_timer_init(h->loop, &c->timer);
     c->timer.data = c;
     c->id = h->next_id++ * 64 + h->index;
@@ -751,12 +753,4 @@ static void on_ready(void *arg, struct stream *s, int events)
 static void on_deadline(uv_timer_t *timer)
 {
     conn_event(timer->data, &(struct conn_input){.kind = CONN_EV_DEADLINE});
-}
-
-static void on_dialed(void *arg, int fd, const struct why *why)
-{
-    struct conn *c = arg;
-    c->dial = NULL;
-    conn_event(c, &(struct conn_input){
-                      .kind = fd >= 0 ? CONN_EV_DIALED : CONN_EV_FAILED, .fd = fd, .why = why});
 }

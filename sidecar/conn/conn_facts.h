@@ -5,8 +5,8 @@
 
 #include "sidecar/conn/conn_home.h"
 #include "sidecar/conn/conn_view.h"
-#include "sidecar/conn/dial.h"
 #include "sidecar/conn/protocol.h"
+#include "sidecar/conn/tunnel.h"
 #include "sidecar/peer/peer_path.h"
 
 /* What the log line of a refusal shows of a certificate. */
@@ -43,7 +43,7 @@ struct conn {
     struct stream down, up;        /* accepted; dialled */
     struct stream *secure, *plain; /* the same two, by what they carry */
     struct protocol protocol;      /* what goes on between them */
-    struct dial *dial;             /* owned while dialling */
+    struct tunnel tunnel;          /* the way to `up` */
     uv_timer_t timer;
     unsigned closing;    /* handles to close before the memory may go */
     err_t failure;       /* LINGER: why the handshake failed */

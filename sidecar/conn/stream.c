@@ -143,9 +143,10 @@ err_t stream_open(struct stream *s, uv_loop_t *loop, int fd, struct why *why)
     return ERR_OK;
 }
 
-void stream_set_tls(struct stream *s, struct tls *tls)
+err_t stream_secure(struct stream *s, struct tls_context *context, const struct tls_events *events,
+                    struct why *why)
 {
-    s->tls = tls;
+    return tls_new(context, events, &s->tls, why);
 }
 
 /* --- reading and writing --------------------------------------------------------------------- */

@@ -52,8 +52,9 @@ void stream_init(struct stream *s, void (*on_ready)(void *arg, struct stream *s,
                  void *arg);
 /* Takes fd (connected, connecting, non-blocking). On failure fd stays the caller's. */
 err_t stream_open(struct stream *s, uv_loop_t *loop, int fd, struct why *why) MUST_CHECK;
-/* Takes the session. */
-void stream_set_tls(struct stream *s, struct tls *tls);
+/* A TLS session on it, that has said nothing yet. As tls_new. */
+err_t stream_secure(struct stream *s, struct tls_context *context, const struct tls_events *events,
+                    struct why *why) MUST_CHECK;
 /* Registers for readiness: UV_READABLE, UV_WRITABLE, both or 0; or STREAM_HANGUP, to hear of a
  * reset where nothing is to be read. Cheap when nothing changes. UV_WRITABLE is added by itself
  * while bytes are pending. */

@@ -65,7 +65,7 @@ static void open_sessions(struct fixture *f)
                      ERR_OK);
     ck_assert_int_eq(tls_new(f->server_ctx, &events, &server, &f->why), ERR_OK);
     ck_assert_int_eq(tls_new(f->client_ctx, &events, &f->client, &f->why), ERR_OK);
-    stream_set_tls(&f->stream, server);
+    f->stream.tls = server;
     identity_unref(web);
     cert_free(root);
 }

@@ -138,7 +138,7 @@ static void shake_hands(void)
     ck_assert_int_eq(tls_context_new(TLS_CLIENT, TLS_CLIENT_REQUIRED, web, &client_ctx, &why), 0);
     ck_assert_int_eq(tls_new(server_ctx, &events, &server, &why), ERR_OK);
     ck_assert_int_eq(tls_new(client_ctx, &events, &peer_tls, &why), ERR_OK);
-    stream_set_tls(&s, server);
+    s.tls = server;
     ck_assert_int_eq(tls_handshake(peer_tls, slice_of(NULL, 0), &wire, &why), TLS_PROGRESS_WANT);
     to_peer(&wire);
     ck_assert_int_eq(stream_handshake(&s, &scratch, &why), STREAM_AGAIN);
@@ -404,7 +404,7 @@ START_TEST(test_a_peer_that_is_gone_in_the_handshake_is_an_error)
     static struct stream other;                     /* the loop closes it at the end */
     stream_init(&other, on_ready, NULL);
     ck_assert_int_eq(stream_open(&other, &loop, fds[0], &why), ERR_OK);
-    stream_set_tls(&other, again);
+    other.tls = again;
     ck_assert_int_eq(stream_handshake(&other, &scratch, &why), STREAM_ERROR);
     ck_assert_int_eq(why.err, ERR_PEER_RESET);
     stream_close(&other, false, on_closed);
