@@ -1,8 +1,5 @@
 #include "common/base/quantity.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 /* So many digits of the largest unit stay far inside 64 bits. */
 #define DIGITS_MAX 9
 
@@ -11,7 +8,6 @@ struct unit {
     int64_t factor;
 };
 
-/* Ascending: formatting takes the largest that divides. */
 static const struct unit durations[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000},
 };
@@ -56,29 +52,4 @@ err_t quantity_parse_size(struct slice text, int64_t *ret_bytes, struct why *why
     if (parse(text, sizes, COUNT(sizes), ret_bytes))
         return ERR_OK;
     return why_set(why, ERR_PARSE, "expected a size such as 512B, 64KiB or 1MiB");
-}
-
-static const char *format(int64_t value, const struct unit *units, size_t count, char *out)
-{
-    size_t i = count - 1;
-    while (i > 0 && value % units[i].factor != 0)
-        i--;
-    snprintf(out, QUANTITY_TEXT_LEN, "%" PRId64 "%s", value / units[i].factor, units[i].name);
-    return out;
-}
-
-const char *quantity_format_duration(int64_t ms, char out[static QUANTITY_TEXT_LEN])
-{
-    if (ms == 0)
-        return memcpy(out, "0s", 3);
-    /* A day reads worse than its hours until there are whole weeks of them. */
-    bool days = ms % (7 * INT64_C(86400000)) == 0;
-    return format(ms, durations, COUNT(durations) - (days ? 0 : 1), out);
-}
-
-const char *quantity_format_size(int64_t bytes, char out[static QUANTITY_TEXT_LEN])
-{
-    if (bytes == 0)
-        return memcpy(out, "0B", 3);
-    return format(bytes, sizes, COUNT(sizes), out);
 }

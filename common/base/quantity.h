@@ -11,9 +11,4 @@ err_t quantity_parse_duration(struct slice text, int64_t *ret_ms, struct why *wh
 /* ERR_PARSE with "expected a size such as 512B, 64KiB or 1MiB". */
 err_t quantity_parse_size(struct slice text, int64_t *ret_bytes, struct why *why) MUST_CHECK;
 
-/* The shortest text that parses to the same value: 3600000 is "1h". Returns out. */
-#define QUANTITY_TEXT_LEN 32
-const char *quantity_format_duration(int64_t ms, char out[static QUANTITY_TEXT_LEN]);
-const char *quantity_format_size(int64_t bytes, char out[static QUANTITY_TEXT_LEN]);
-
 #endif

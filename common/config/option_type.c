@@ -387,7 +387,7 @@ bool option_value_eq(const struct option *o, const void *a, const void *b)
     }
 }
 
-void option_strings_free(char **list)
+static void strings_free(char **list)
 {
     for (char **at = list; at != NULL && *at != NULL; at++)
         mem_free(*at);
@@ -399,7 +399,7 @@ void option_value_free(const struct option *o, void *field)
     switch (o->type) {
     case OPTION_STRINGS:
     case OPTION_RULES:
-        option_strings_free(*(char ***)field);
+        strings_free(*(char ***)field);
         *(char ***)field = NULL;
         break;
     case OPTION_STRING:

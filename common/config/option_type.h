@@ -27,7 +27,5 @@ bool option_range_sound(const struct option *o);
 
 bool option_value_eq(const struct option *o, const void *a, const void *b); /* not ITEMS */
 void option_value_free(const struct option *o, void *field);                /* not ITEMS */
-/* Frees a NULL-terminated list; NULL is fine. */
-void option_strings_free(char **list);
 
 #endif

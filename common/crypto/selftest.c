@@ -32,11 +32,6 @@ size_t selftest_count(void)
     return sizeof tests / sizeof tests[0];
 }
 
-const char *selftest_name(size_t index)
-{
-    return tests[index].name;
-}
-
 static bool passes(const struct test *t)
 {
     if (t->after_p256 && (!selftest_p256_verify() || !t->run()))

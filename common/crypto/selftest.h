@@ -13,8 +13,7 @@
 /* ERR_CRYPTO: names the first test that failed. The program must not go on then. */
 err_t selftest_run(struct why *why) MUST_CHECK;
 
-/* How many tests there are, and their names, for tests. */
+/* How many tests there are, for tests. */
 size_t selftest_count(void);
-const char *selftest_name(size_t index);
 
 #endif

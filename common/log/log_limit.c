@@ -4,7 +4,7 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
-const struct log_limit_rate log_limit_lines = {LOG_LIMIT_BURST, LOG_LIMIT_PER_S};
+static const struct log_limit_rate lines_rate = {LOG_LIMIT_BURST, LOG_LIMIT_PER_S};
 
 /* Each line takes a token, which moves the time at which the bucket is full again by one interval;
  * a bucket that is further from full than its size is empty. */
@@ -28,7 +28,7 @@ bool log_limit_pass(struct log_limit *l, const struct log_limit_rate *rate, uint
 
 bool log_limit_line(struct log_limit *l, uint64_t *ret_suppressed)
 {
-    bool pass = log_limit_pass(l, &log_limit_lines, clock_mono_ns(), ret_suppressed);
+    bool pass = log_limit_pass(l, &lines_rate, clock_mono_ns(), ret_suppressed);
     if (!pass)
         log_count_dropped();
     return pass;

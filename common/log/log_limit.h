@@ -12,7 +12,6 @@ struct log_limit_rate {
 /* Enough for whoever looks for the cause of a failure by hand. */
 #define LOG_LIMIT_BURST 50
 #define LOG_LIMIT_PER_S 10
-extern const struct log_limit_rate log_limit_lines;
 
 struct log_limit {           /* zeroed: full */
     _Atomic uint64_t due_ns; /* when the bucket is full again */
@@ -45,7 +44,7 @@ struct log_limit *log_limits_of(struct log_limits *l, unsigned event, err_t reas
                       (const struct log_field[]){                                                  \
                           __VA_ARGS__ __VA_OPT__(, ) log_suppressed(suppressed_), {.key = NULL}}); \
     } while (0)
-/* For LOG_LIMITED: log_limit_pass now, by log_limit_lines. */
+/* For LOG_LIMITED: log_limit_pass now, by LOG_LIMIT_BURST and LOG_LIMIT_PER_S. */
 bool log_limit_line(struct log_limit *l, uint64_t *ret_suppressed);
 
 #endif

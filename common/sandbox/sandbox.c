@@ -31,7 +31,7 @@ static void drop_bounding(uint64_t keep)
 }
 
 /* By the bare system calls: libcap would be one more library for two calls. */
-err_t sandbox_drop_capabilities(const int *keep, struct why *why)
+static err_t drop_capabilities(const int *keep, struct why *why)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct caps[2];
@@ -74,7 +74,7 @@ err_t sandbox_enter(const struct sandbox_rules *rules, struct buf *notes, struct
     if (err == ERR_OK && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         err = why_errno(why, ERR_INTERNAL, "cannot set no_new_privs");
     if (err == ERR_OK)
-        err = sandbox_drop_capabilities(rules->keep_capabilities, why);
+        err = drop_capabilities(rules->keep_capabilities, why);
     if (err == ERR_OK && rules->before_landlock != NULL)
         rules->before_landlock(rules->arg);
     if (err == ERR_OK)

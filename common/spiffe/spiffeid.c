@@ -128,11 +128,6 @@ err_t trust_domain_check(struct slice name, struct why *why)
     return check_domain(name, 0, why);
 }
 
-bool spiffeid_eq(const struct spiffeid *a, const struct spiffeid *b)
-{
-    return slice_eq(a->text, b->text);
-}
-
 err_t spiffeid_rule_parse(struct slice text, struct spiffeid_rule *ret_rule, struct why *why)
 {
     struct spiffeid id;

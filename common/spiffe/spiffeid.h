@@ -20,7 +20,6 @@ struct spiffeid {
 err_t spiffeid_parse(struct slice text, struct spiffeid *ret_id, struct why *why) MUST_CHECK;
 /* A trust domain name without scheme: "example.org". */
 err_t trust_domain_check(struct slice name, struct why *why) MUST_CHECK;
-bool spiffeid_eq(const struct spiffeid *a, const struct spiffeid *b);
 
 /* A rule of an allow list: an exact ID, or one whose last segment is `*`, which matches one or
  * more segments ("spiffe://td/ns/shop/" + anything). `spiffe://td/` + `*` matches every workload

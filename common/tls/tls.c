@@ -135,7 +135,7 @@ err_t tls_new(struct tls_context *ctx, const struct tls_events *events, struct t
         wolfSSL_SetIOReadCtx(t->wolf, t);
         wolfSSL_SetIOWriteCtx(t->wolf, t);
         wolfSSL_SetCertCbCtx(t->wolf, &t->peer);
-        tls_sign_attach(ctx, t->wolf);
+        tls_context_sign(ctx, t->wolf);
     }
     if (ok && ctx->side == TLS_CLIENT)
         ok = wolfSSL_UseKeyShare(t->wolf, WOLFSSL_X25519MLKEM768) == WOLFSSL_SUCCESS;

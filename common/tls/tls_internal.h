@@ -36,9 +36,8 @@ int tls_peer_prove(WOLFSSL *wolf, unsigned scheme, const unsigned char *msg, uns
                    const unsigned char *sig, unsigned sig_len, void *arg);
 void tls_peer_done(struct tls_peer *p);
 
-/* tls_sign.c: a context is given its key before it has sessions; each session is told of it. */
-err_t tls_sign_load(struct tls_context *ctx, struct why *why) MUST_CHECK;
-void tls_sign_attach(const struct tls_context *ctx, WOLFSSL *wolf);
+/* Each session is told of its context's key. */
+void tls_context_sign(const struct tls_context *ctx, WOLFSSL *wolf);
 
 /* What a code of wolfSSL is in our words (tls_reason.def); with its text in `why`, in which a limit
  * of ours is named; and wolfSSL's own words. */

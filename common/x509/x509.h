@@ -73,8 +73,6 @@ struct slice x509_subject_of(struct slice der);
 /* Is it one name (RFC 5280 7.1)? The same bytes, or the same text in another string type, case or
  * spacing (short names only). Whose key signed decides in the end. (x509_name.c) */
 bool x509_names_match(struct slice a, struct slice b);
-/* First commonName of a Name (header included), or empty. */
-struct slice x509_name_common_name(struct slice name);
 /* "CN=web,O=SPIFFE": for people; escapes, never fails, cuts at `size`. Returns out. */
 const char *x509_name_text(struct slice name, char *out, size_t size);
 /* "spiffe://…, serial 1f2e…, valid FROM to TO": for error lines. Returns out. */

@@ -122,16 +122,6 @@ static bool next_attribute(struct name_walk *w, struct slice *ret_oid, struct sl
     return true;
 }
 
-struct slice x509_name_common_name(struct slice name)
-{
-    struct name_walk w = walk_name(name);
-    struct slice oid, value;
-    while (next_attribute(&w, &oid, &value))
-        if (slice_eq(oid, slice_of("\x55\x04\x03", 3)))
-            return value;
-    return slice_of("", 0);
-}
-
 static void put_name(struct text *t, struct slice name)
 {
     struct name_walk w = walk_name(name);

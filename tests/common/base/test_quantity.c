@@ -1,4 +1,4 @@
-/* Durations and sizes: what is read, what is refused, and the text that goes back. */
+/* Durations and sizes: what is read and what is refused. */
 #include "common/base/quantity.h"
 #include "tests/support/runner.h"
 
@@ -7,37 +7,20 @@
 static const struct case_ {
     const char *text;
     int64_t want; /* -1: refused */
-    const char *again;
 } durations[] = {
-    {"0s", 0, "0s"},
-    {"500ms", 500, "500ms"},
-    {"90s", 90000, "90s"},
-    {"10m", 600000, "10m"},
-    {"60m", 3600000, "1h"},
-    {"1h", 3600000, "1h"},
-    {"24h", 86400000, "24h"},
-    {"7d", 604800000, "7d"},
-    {"999999999d", INT64_C(86399999913600000), "23999999976h"},
-    {"", -1, NULL},
-    {"1", -1, NULL},
-    {"0", -1, NULL},
-    {"s", -1, NULL},
-    {"1hour", -1, NULL},
-    {"1 h", -1, NULL},
-    {" 1h", -1, NULL},
-    {"1h ", -1, NULL},
-    {"1H", -1, NULL},
-    {"-1s", -1, NULL},
-    {"+1s", -1, NULL},
-    {"1.5h", -1, NULL},
-    {"1h30m", -1, NULL},
-    {"9999999999s", -1, NULL},
+    {"0s", 0},         {"500ms", 500},      {"90s", 90000},
+    {"10m", 600000},   {"60m", 3600000},    {"1h", 3600000},
+    {"24h", 86400000}, {"7d", 604800000},   {"999999999d", INT64_C(86399999913600000)},
+    {"", -1},          {"1", -1},           {"0", -1},
+    {"s", -1},         {"1hour", -1},       {"1 h", -1},
+    {" 1h", -1},       {"1h ", -1},         {"1H", -1},
+    {"-1s", -1},       {"+1s", -1},         {"1.5h", -1},
+    {"1h30m", -1},     {"9999999999s", -1},
 };
 
 START_TEST(test_duration_is_one_number_and_one_unit)
 {
     int64_t ms = -7;
-    char out[QUANTITY_TEXT_LEN];
     struct why why = {0};
     err_t err = quantity_parse_duration(slice_str(durations[_i].text), &ms, &why);
     if (durations[_i].want < 0) {
@@ -48,27 +31,17 @@ START_TEST(test_duration_is_one_number_and_one_unit)
     }
     ck_assert_msg(err == ERR_OK, "%s", durations[_i].text);
     ck_assert_int_eq(ms, durations[_i].want);
-    ck_assert_str_eq(quantity_format_duration(ms, out), durations[_i].again);
 }
 END_TEST
 
 static const struct case_ sizes[] = {
-    {"0B", 0, "0B"},
-    {"512B", 512, "512B"},
-    {"64KiB", 65536, "64KiB"},
-    {"1024KiB", 1048576, "1MiB"},
-    {"1GiB", 1073741824, "1GiB"},
-    {"64", -1, NULL},
-    {"64K", -1, NULL},
-    {"64KB", -1, NULL},
-    {"64kib", -1, NULL},
-    {"KiB", -1, NULL},
+    {"0B", 0},  {"512B", 512}, {"64KiB", 65536}, {"1024KiB", 1048576}, {"1GiB", 1073741824},
+    {"64", -1}, {"64K", -1},   {"64KB", -1},     {"64kib", -1},        {"KiB", -1},
 };
 
 START_TEST(test_size_is_one_number_and_one_unit)
 {
     int64_t bytes = -7;
-    char out[QUANTITY_TEXT_LEN];
     struct why why = {0};
     err_t err = quantity_parse_size(slice_str(sizes[_i].text), &bytes, &why);
     if (sizes[_i].want < 0) {
@@ -78,7 +51,6 @@ START_TEST(test_size_is_one_number_and_one_unit)
     }
     ck_assert_int_eq(err, ERR_OK);
     ck_assert_int_eq(bytes, sizes[_i].want);
-    ck_assert_str_eq(quantity_format_size(bytes, out), sizes[_i].again);
 }
 END_TEST
 

@@ -231,7 +231,7 @@ START_TEST(test_an_authority_speaks_for_its_own_trust_domain_only)
     struct svid_verify_options opt = options();
     ck_assert_int_eq(verify(&wrong_a, 1, &opt), ERR_CHAIN_FOREIGN_ROOT);
     ck_assert_ptr_nonnull(strstr(why.text, "\"other.test\""));
-    ck_assert(spiffeid_eq(&peer.id, &peer.id) && slice_eq_str(peer.id.text, WEB));
+    ck_assert(slice_eq_str(peer.id.text, WEB));
     ck_assert_int_eq(verify(&wrong_b, 1, &opt), ERR_CHAIN_FOREIGN_ROOT);
     cert_free(wrong_a);
     cert_free(wrong_b);
