@@ -40,7 +40,7 @@ def places(rows, level):
     in_row = {}
     for node in rows:
         in_row.setdefault((node.split("/")[0], level[node]), []).append(node)
-    most = {top: max(len(nodes) for (t, _), nodes in in_row.items() if t == top) for top in BAND}
+    most = {top: max((len(nodes) for (t, _), nodes in in_row.items() if t == top), default=0) for top in BAND}
     left, place = 0, {}
     for top in BAND:
         for (t, row), nodes in in_row.items():
