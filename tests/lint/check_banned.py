@@ -23,6 +23,7 @@ RULES = [
     (r"\b(sleep|usleep|nanosleep)\s*\(", "wait for an event", r"tests/bench/"),
     (r"\b(time|gettimeofday|clock_gettime)\s*\((?!CLOCK_PROCESS_CPUTIME_ID)", "time comes from clock", r"common/(\w+/)?clock\.c$|" + TESTS),
     (r"\bmemcmp\s*\([^;()]*(key|secret|private|password|token)", "secrets are compared by mem_compare_secret", TESTS),
+    (r"\bstruct \w+ \*(prev|older|next|newer)\b, ?\*", "lists come from common/base/list.h", None),
     (r"^\s*#\s*if\s+0\b", "dead code goes", None),
 ]
 

@@ -17,11 +17,12 @@ THIRD_PARTY = [
     (r"wolfssl/", r"common/(\w+/)?(crypto_facts|hedge|key\w*|signer|selftest\w*|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand"
      r"|metrics_table)\.[ch]"),
     (r"pthread\.h", r"common/(\w+/)?(audit|map|rand|resolver|rpc_server|mailbox|cell|metric|secret|tls_context)\.[ch]|sidecar/(\w+/)?(mailbox|refusals|worker)\.[ch]"),
+    (r"sys/queue\.h", r"common/base/list\.h"),
     (r"check\.h", r""),
 ]
 # Pure modules: no event loop in them.
 PURE = (r"common/(\w+/)?(der|pem|x509\w*|svid_verify|spiffeid|bundle|key|signer|slice|buf|err|why|mem|yaml|quantity|option\w*"
-        r"|backoff|metric|rand|dns_name|ip_list|name_cache|name_result|selftest\w*|crypto_facts|vector_registers)\.[ch]"
+        r"|backoff|list|map|heap|crowd|metric|rand|dns_name|ip_list|name_cache|name_result|selftest\w*|crypto_facts|vector_registers)\.[ch]"
         r"|agent/(\w+/)?(rotation|selector|entries|authority|config)\.[ch]"
         r"|sidecar/(\w+/)?(policy|config|address_order)\.[ch]")
 
