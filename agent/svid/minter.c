@@ -109,12 +109,11 @@ static err_t live_new(struct minter *m, const struct entry *e, struct live **ret
         return ERR_NO_MEMORY;
     err_t err = entry_copy_for_svid(e, &l->entry);
     if (err == ERR_OK)
+        err = heap_add(&m->dues, l);
+    if (err == ERR_OK)
         err = map_add(&m->lives, l, map_hash(slice_str(e->id)));
-    if (err == ERR_OK && heap_add(&m->dues, l) != ERR_OK) {
-        map_remove(&m->lives, l);
-        err = ERR_NO_MEMORY;
-    }
     if (err != ERR_OK) {
+        heap_remove(&m->dues, l);
         entry_done(&l->entry);
         mem_free(l);
         return err;

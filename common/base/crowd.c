@@ -96,16 +96,11 @@ static struct crowd_group *group_new(struct crowd *t, const struct crowd_source 
     g->source = *source;
     TAILQ_INIT(&g->by_age[0].members);
     TAILQ_INIT(&g->by_age[1].members);
-    if (map_add(&t->groups, g, hash_of(source)) != ERR_OK) {
-        mem_free(g);
-        return NULL;
-    }
-    if (heap_add(&t->order, g) != ERR_OK) {
-        map_remove(&t->groups, g);
-        mem_free(g);
-        return NULL;
-    }
-    return g;
+    if (heap_add(&t->order, g) == ERR_OK && map_add(&t->groups, g, hash_of(source)) == ERR_OK)
+        return g;
+    heap_remove(&t->order, g);
+    mem_free(g);
+    return NULL;
 }
 
 static void group_free(struct crowd *t, struct crowd_group *g)
