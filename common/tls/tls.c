@@ -1,5 +1,5 @@
-/* TLS sessions. wolfSSL drives the protocol over two callbacks: `tls_pull` takes from the bytes at
- * hand, `tls_push` appends to the caller's buffer. Certificates are judged by the session's own
+/* TLS sessions. wolfSSL drives the protocol over two callbacks: `pull` takes from the bytes at
+ * hand, `push` appends to the caller's buffer. Certificates are judged by the session's own
  * verifier only. */
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -87,7 +87,7 @@ static int gave(struct tls *t, const char *bytes, size_t n)
     return (int)n;
 }
 
-int tls_pull(WOLFSSL *wolf, char *to, int size, void *arg)
+static int pull(WOLFSSL *wolf, char *to, int size, void *arg)
 {
     struct tls *t = arg;
     size_t want = (size_t)size;
@@ -108,7 +108,7 @@ int tls_pull(WOLFSSL *wolf, char *to, int size, void *arg)
     return gave(t, to, n);
 }
 
-int tls_push(WOLFSSL *wolf, char *from, int size, void *arg)
+static int push(WOLFSSL *wolf, char *from, int size, void *arg)
 {
     struct tls *t = arg;
     (void)wolf;
@@ -132,6 +132,8 @@ err_t tls_new(struct tls_context *ctx, const struct tls_events *events, struct t
     t->wolf = wolfSSL_new(ctx->wolf);
     bool ok = t->wolf != NULL;
     if (ok) {
+        wolfSSL_SSLSetIORecv(t->wolf, pull);
+        wolfSSL_SSLSetIOSend(t->wolf, push);
         wolfSSL_SetIOReadCtx(t->wolf, t);
         wolfSSL_SetIOWriteCtx(t->wolf, t);
         wolfSSL_SetCertCbCtx(t->wolf, &t->peer);

@@ -64,8 +64,6 @@ static err_t configure(WOLFSSL_CTX *wolf, enum tls_side side, enum tls_client_au
     wolfSSL_CTX_set_session_cache_mode(wolf, WOLFSSL_SESS_CACHE_OFF);
     wolfSSL_CTX_set_verify(wolf, mode, NULL);
     wolfSSL_CTX_SetPeerJudge(wolf, tls_peer_judge, tls_peer_prove);
-    wolfSSL_CTX_SetIORecv(wolf, tls_pull);
-    wolfSSL_CTX_SetIOSend(wolf, tls_push);
     return ERR_OK;
 }
 

@@ -27,10 +27,7 @@ struct tls_peer {
     struct why verdict; /* err is ERR_OK when it accepted */
 };
 
-/* wolfSSL's callbacks of a session. */
-int tls_pull(WOLFSSL *wolf, char *to, int size, void *arg);
-int tls_push(WOLFSSL *wolf, char *from, int size, void *arg);
-/* The argument is a tls_peer. */
+/* wolfSSL's callbacks about the other end of a session. The argument is a tls_peer. */
 int tls_peer_judge(WOLFSSL *wolf, const WOLFSSL_BUFFER_INFO *certs, int count, void *arg);
 int tls_peer_prove(WOLFSSL *wolf, unsigned scheme, const unsigned char *msg, unsigned msg_len,
                    const unsigned char *sig, unsigned sig_len, void *arg);
