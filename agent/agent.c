@@ -6,6 +6,7 @@
 #include "agent/api/endpoint.h"
 #include "agent/api/health.h"
 #include "agent/api/workload_api.h"
+#include "agent/attest/attest_unix.h"
 #include "agent/authority/issuer.h"
 #include "agent/caller/listener.h"
 #include "agent/config/reload.h"
@@ -52,6 +53,7 @@ struct agent {
     struct reload *reload;
     struct entry_set *entries;
     struct attest_unix *attest;
+    struct attestors attestors; /* all of them */
     struct minter *minter;
     struct workload_api *api;
     struct health *health;
@@ -427,7 +429,10 @@ static err_t on_may_issue(void *arg, const struct entry *e, struct why *why)
 
 static err_t open_attest(struct agent *a, struct why *why)
 {
-    return attest_unix_open(&a->loop, 0, &a->attest, why);
+    err_t err = attest_unix_open(&a->loop, 0, &a->attest, why);
+    if (err == ERR_OK)
+        a->attestors.items[a->attestors.count++] = attest_unix_attestor(a->attest);
+    return err;
 }
 
 static void close_attest(struct agent *a)
@@ -468,7 +473,7 @@ static void close_minter(struct agent *a)
 
 static err_t open_api(struct agent *a, struct why *why)
 {
-    struct workload_api_options opt = {.attest = a->attest,
+    struct workload_api_options opt = {.attestors = &a->attestors,
                                        .minter = a->minter,
                                        .authority = a->authority,
                                        .trust_domain = a->config->trust_domain,
@@ -549,7 +554,7 @@ static void log_socket(const char *kind, const char *path)
 static err_t open_share(struct agent *a, struct why *why)
 {
     struct share_options opt = {.api_socket = a->config->workload_api_socket,
-                                .attest = a->attest,
+                                .attestors = &a->attestors,
                                 .metrics = a->metrics,
                                 .limits = a->limits.share,
                                 .entries = on_entries,
@@ -668,7 +673,7 @@ static err_t open_admin(struct agent *a, struct why *why)
                                     .minter = a->minter,
                                     .record = a->record,
                                     .revoker = a->revoker,
-                                    .attest = a->attest,
+                                    .attestors = &a->attestors,
                                     .metrics = a->metrics,
                                     .places = a->limits.http_places};
     err_t err = admin_open(&a->loop, a->config->admin_socket, &sources, &a->admin, why);

@@ -60,7 +60,7 @@ err_t admin_open(uv_loop_t *loop, const char *socket_path, const struct admin_so
                  struct admin **ret, struct why *why)
 {
     struct admin *a = mem_alloc(sizeof *a);
-    struct explain_jobs *jobs = explain_jobs_new(sources->attest);
+    struct explain_jobs *jobs = explain_jobs_new(sources->attestors);
     if (a == NULL || jobs == NULL) {
         mem_free(a);
         mem_free(jobs);

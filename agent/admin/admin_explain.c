@@ -1,9 +1,8 @@
 #include "agent/admin/admin_explain.h"
 
 #include "agent/admin/admin_sources.h"
-#include "agent/attest/attest_unix.h"
+#include "agent/attest/attestation.h"
 #include "agent/attest/proc.h"
-#include "agent/caller/peer.h"
 #include "agent/entry/explain.h"
 #include "common/base/clock.h"
 #include "common/base/list.h"
@@ -23,7 +22,7 @@ enum {
 };
 
 struct explain_jobs {
-    struct attest_unix *attest;
+    const struct attestors *attestors;
     LIST_HEAD(, job) jobs;
 };
 
@@ -32,15 +31,15 @@ struct job {
     const struct admin_sources *src;
     struct http_deferred *deferred;
     struct peer peer;
-    uint64_t attest_id;
-    json_t *problems; /* owned */
+    struct attestation *attestation; /* under way, or NULL */
+    json_t *problems;                /* owned */
 };
 
-struct explain_jobs *explain_jobs_new(struct attest_unix *attest)
+struct explain_jobs *explain_jobs_new(const struct attestors *attestors)
 {
     struct explain_jobs *all = mem_alloc(sizeof *all);
     if (all != NULL)
-        all->attest = attest;
+        all->attestors = attestors;
     return all;
 }
 
@@ -56,7 +55,7 @@ void explain_jobs_free(struct explain_jobs *all)
 {
     struct job *j, *next;
     LIST_FOREACH_SAFE(j, &all->jobs, in_jobs, next) {
-        attest_unix_cancel(all->attest, j->attest_id);
+        attestation_cancel(&j->attestation);
         http_deferred_response(j->deferred)->status = 503;
         http_deferred_finish(j->deferred);
         job_free(j);
@@ -247,14 +246,9 @@ static void note_nameless(struct job *j, const struct selector_set *found)
 static void on_attested(void *arg, err_t err, struct selector_set *selectors, const struct why *why)
 {
     struct job *j = arg;
-    struct why own = {.err = ERR_OK};
-    if (err == ERR_OK) {
-        why = &own;
-        err = peer_check(&j->peer, &own); /* what was read is its own */
-    }
     if (err == ERR_OK)
         note_nameless(j, selectors);
-    answer(j, err, err == ERR_OK ? selectors : NULL, why);
+    answer(j, err, selectors, why);
 }
 
 static err_t read_pid(const struct http_request *req, pid_t *ret, struct why *why)
@@ -309,14 +303,15 @@ void admin_explain(void *arg, const struct http_request *req, struct http_respon
         return;
     }
     err = peer_of_pid(pid, &j->peer, &why);
-    if (err != ERR_OK) {
+    if (err != ERR_OK)
         j->peer = (struct peer){.pid = pid, .pidfd = -1};
+    const struct attestation_question q = {.attestors = src->explain->attestors,
+                                           .peer = &j->peer,
+                                           .done = on_attested,
+                                           .on_problem = on_problem,
+                                           .arg = j};
+    if (err == ERR_OK)
+        err = attestation_start(&q, &j->attestation, &why);
+    if (err != ERR_OK)
         answer(j, err, NULL, &why);
-        return;
-    }
-    struct attest_subject who = {
-        .pid = pid, .uid = j->peer.uid, .gid = j->peer.gid, .on_problem = on_problem};
-    uint64_t id = attest_unix_start(src->explain->attest, &who, SELECTOR_KINDS_ALL, on_attested, j);
-    if (id != 0)
-        j->attest_id = id;
 }

@@ -6,9 +6,10 @@
 #include "common/http/http_server.h"
 
 struct explain_jobs; /* opaque: those under way */
-struct attest_unix;
+struct attestors;
 
-struct explain_jobs *explain_jobs_new(struct attest_unix *attest); /* borrowed; NULL: no memory */
+/* Borrowed; NULL: no memory. */
+struct explain_jobs *explain_jobs_new(const struct attestors *attestors);
 /* Answers those under way with 503. */
 void explain_jobs_free(struct explain_jobs *all);
 

@@ -7,20 +7,20 @@
 #include "agent/svid/minter.h"
 #include "common/http/json_answer.h"
 
-struct attest_unix;
+struct attestors;
 struct explain_jobs;
 
 struct admin_sources {
     /* The current set, borrowed for the call; NULL while none is loaded. */
     const struct entry_set *(*entries)(void *arg);
     void *arg;
-    struct minter *minter;        /* borrowed */
-    struct record *record;        /* borrowed */
-    struct revoker *revoker;      /* borrowed */
-    struct attest_unix *attest;   /* borrowed */
-    struct metrics *metrics;      /* borrowed */
-    size_t places;                /* connections at once */
-    struct explain_jobs *explain; /* admin_open makes it */
+    struct minter *minter;             /* borrowed */
+    struct record *record;             /* borrowed */
+    struct revoker *revoker;           /* borrowed */
+    const struct attestors *attestors; /* borrowed */
+    struct metrics *metrics;           /* borrowed */
+    size_t places;                     /* connections at once */
+    struct explain_jobs *explain;      /* admin_open makes it */
 };
 
 #endif

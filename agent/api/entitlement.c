@@ -1,6 +1,7 @@
 #include "agent/api/entitlement.h"
 
 #include "agent/api/x509_message.h"
+#include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
@@ -261,14 +262,17 @@ err_t entitlement_hold(struct entitlements *all, struct selector_set *selectors,
     if (e == NULL && entitlement_new(all, selectors, hash, &e) != ERR_OK)
         return why_set(why, ERR_NO_MEMORY, "caller");
     selector_set_done(selectors);
+    if (h->entitlement == e)
+        return ERR_OK;
     if (LIST_EMPTY(&e->holders))
         all->lingering--;
+    entitlement_leave(h);
     LIST_INSERT_HEAD(&e->holders, h, in_entitlement);
     h->entitlement = e;
     return ERR_OK;
 }
 
-void entitlement_leave(struct entitlement_holder *h, int64_t now_s)
+void entitlement_leave(struct entitlement_holder *h)
 {
     struct entitlement *e = h->entitlement;
     if (e == NULL)
@@ -282,7 +286,7 @@ void entitlement_leave(struct entitlement_holder *h, int64_t now_s)
         return;
     }
     e->all->lingering++;
-    e->idle_since = now_s;
+    e->idle_since = clock_wall_s();
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
@@ -348,8 +352,9 @@ void entitlements_bundle_changed(struct entitlements *all)
     entitlements_settled(all);
 }
 
-void entitlements_tick(struct entitlements *all, int64_t now_s)
+void entitlements_tick(struct entitlements *all)
 {
+    int64_t now_s = clock_wall_s();
     struct entitlement *e, *next;
     if (all->lingering == 0)
         return;

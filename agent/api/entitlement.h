@@ -46,12 +46,13 @@ void entitlements_settled(struct entitlements *all);
 /* The trust domain has other roots now. */
 void entitlements_bundle_changed(struct entitlements *all);
 /* Forgets what nobody has wanted for a while; call it every few seconds. */
-void entitlements_tick(struct entitlements *all, int64_t now_s);
+void entitlements_tick(struct entitlements *all);
 
-/* `h`, which holds none, holds the one of these selectors, which are taken (emptied) on success. */
+/* From here on `h` holds the one of these selectors alone; they are taken (emptied) on success. On
+ * failure it holds what it held. */
 err_t entitlement_hold(struct entitlements *all, struct selector_set *selectors,
                        struct entitlement_holder *h, struct why *why) MUST_CHECK;
-void entitlement_leave(struct entitlement_holder *h, int64_t now_s); /* also when it holds none */
+void entitlement_leave(struct entitlement_holder *h); /* also when it holds none */
 
 /* Borrowed. ERR_NOT_SYNCED: no entries yet; ERR_NO_ENTRY: none matches; ERR_SIGNER: no SVID could
  * be had; ERR_REVOKED: each was revoked; ERR_NO_MEMORY. */

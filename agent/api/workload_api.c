@@ -16,10 +16,9 @@ struct subscriber {
     struct workload_api *api;
     struct entitlement_holder holder; /* of none until attested */
     LIST_ENTRY(subscriber) in_all;
-    uint64_t attest_id;      /* under way, or 0 */
-    uint64_t attest_started; /* ns */
-    unsigned kinds;          /* SELECTOR_KIND_* it was attested for */
-    bool postponed;          /* no room to attest it anew yet */
+    struct attestation *attestation; /* under way, or NULL */
+    unsigned kinds;                  /* SELECTOR_KIND_* it was attested for */
+    bool postponed;                  /* no room to attest it anew yet */
 };
 
 struct workload_api {
@@ -36,9 +35,8 @@ struct workload_api {
 static void on_end(struct call *c)
 {
     struct subscriber *s = (struct subscriber *)c; /* its first member */
-    if (s->attest_id != 0)
-        attest_unix_cancel(s->api->opt.attest, s->attest_id);
-    entitlement_leave(&s->holder, clock_wall_s());
+    attestation_cancel(&s->attestation);
+    entitlement_leave(&s->holder);
     LIST_REMOVE(s, in_all);
     mem_free(s);
 }
@@ -116,60 +114,52 @@ static void subscriber_push(struct subscriber *s)
 
 /* --- attestation ------------------------------------------------------------------------------ */
 
-static void subscriber_attest(struct subscriber *s);
+static unsigned on_kinds(void *arg)
+{
+    const struct subscriber *s = arg;
+    return s->api->kinds;
+}
 
 static void on_attested(void *arg, err_t err, struct selector_set *selectors, const struct why *why)
 {
     struct subscriber *s = arg;
     struct why own = {.err = ERR_OK};
-    s->attest_id = 0;
-    if (!is_current(s)) { /* the entries changed meanwhile */
-        subscriber_attest(s);
-        return;
-    }
-    metric_observe_ns(s->api->opt.metrics, M_ATTESTATION_DURATION, ATTESTOR_UNIX, err != ERR_OK, 0,
-                      clock_mono_ns() - s->attest_started);
-    if (err == ERR_LIMIT &&
-        s->holder.entitlement != NULL) { /* keeps what it has until there is room */
+    s->kinds = s->api->kinds;
+    if (err == ERR_LIMIT && s->holder.entitlement != NULL) { /* keeps it until there is room */
         s->kinds = 0;
         s->postponed = s->api->postponed = true;
         return;
     }
     if (err == ERR_OK) {
-        why = &own;
-        err = peer_check(&s->call.connection->peer, &own); /* what was read is its own */
-    }
-    if (err == ERR_OK) {
         minter_check(s->api->opt.minter); /* after a clock jump SVIDs in hand may be past */
-        entitlement_leave(&s->holder, clock_wall_s());
+        why = &own;
         err = entitlement_hold(s->api->entitlements, selectors, &s->holder, &own);
     }
-    if (err != ERR_OK) {
-        if (err != ERR_NO_MEMORY && err != ERR_LIMIT)
-            err = ERR_ATTESTATION;
-        subscriber_refuse(s, err, why);
-        return;
-    }
-    subscriber_push(s);
+    if (err == ERR_OK)
+        subscriber_push(s);
+    else
+        subscriber_refuse(s, err == ERR_NO_MEMORY || err == ERR_LIMIT ? err : ERR_ATTESTATION, why);
 }
 
 static void subscriber_attest(struct subscriber *s)
 {
     struct connection *c = s->call.connection;
     struct why why = {.err = ERR_OK};
-    if (peer_check(&c->peer, &why) != ERR_OK) {
-        connection_doom(c); /* whoever holds it did not make it (AG-2) */
-        subscriber_refuse(s, ERR_ATTESTATION, &why);
-        call_end_all(c, ERR_ATTESTATION, client_text(ERR_ATTESTATION));
-        return;
-    }
-    struct attest_subject who = {.pid = c->peer.pid, .uid = c->peer.uid, .gid = c->peer.gid};
+    const struct attestation_question q = {.attestors = s->api->opt.attestors,
+                                           .peer = &c->peer,
+                                           .metrics = s->api->opt.metrics,
+                                           .kinds = on_kinds,
+                                           .done = on_attested,
+                                           .arg = s};
     s->kinds = s->api->kinds;
     s->postponed = false;
-    s->attest_started = clock_mono_ns();
-    uint64_t id = attest_unix_start(s->api->opt.attest, &who, s->kinds, on_attested, s);
-    if (id != 0)
-        s->attest_id = id;
+    err_t err = attestation_start(&q, &s->attestation, &why);
+    if (err == ERR_ATTESTATION)
+        connection_doom(c); /* whoever holds it did not make it (AG-2) */
+    if (err != ERR_OK)
+        subscriber_refuse(s, err, &why);
+    if (err == ERR_ATTESTATION)
+        call_end_all(c, err, client_text(err));
 }
 
 static void workload_api_serve(void *self, struct rpc_call *rpc, struct connection *connection,
@@ -225,7 +215,7 @@ static void workload_api_attest_anew(struct workload_api *w)
     struct subscriber *s;
     w->postponed = false;
     LIST_FOREACH(s, &w->all, in_all) {
-        if (!w->postponed && !is_current(s) && s->attest_id == 0 && !s->call.ended)
+        if (!w->postponed && !is_current(s) && s->attestation == NULL && !s->call.ended)
             subscriber_attest(s);
     }
 }
@@ -259,7 +249,7 @@ static void on_tick(uv_timer_t *h)
     struct workload_api *w = h->data;
     if (w->postponed)
         workload_api_attest_anew(w);
-    entitlements_tick(w->entitlements, clock_wall_s());
+    entitlements_tick(w->entitlements);
 }
 
 err_t workload_api_open(uv_loop_t *loop, const struct workload_api_options *opt,

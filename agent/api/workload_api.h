@@ -6,13 +6,13 @@
 
 #include "agent/api/call.h"
 #include "agent/api/entitlement.h"
-#include "agent/attest/attest_unix.h"
+#include "agent/attest/attestation.h"
 
 struct workload_api; /* opaque */
 struct audit;
 
 struct workload_api_options {
-    struct attest_unix *attest; /* borrowed, all of them */
+    const struct attestors *attestors; /* borrowed, all of them */
     struct minter *minter;
     struct authority *authority;
     const char *trust_domain;

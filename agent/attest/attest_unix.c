@@ -46,7 +46,7 @@ struct job {
     struct name_waiter name_waiter;
     struct program *program; /* owned, by the thread pool while it works */
     struct exe_hash_waiter hash_waiter;
-    void (*done)(void *arg, err_t err, struct selector_set *selectors, const struct why *why);
+    attestor_answer_fn *done;
     void *arg;
 };
 
@@ -78,7 +78,7 @@ static void job_free(struct job *j)
 }
 
 /* Ends the job. Out of the list first: done may cancel others or close the attestor. */
-static void finish(struct job *j, err_t err, const struct why *why)
+static void job_finish(struct job *j, err_t err, const struct why *why)
 {
     map_remove(&j->owner->jobs, j);
     j->done(j->arg, err, err == ERR_OK ? &j->selectors : NULL, why);
@@ -92,7 +92,8 @@ static bool is_fatal(err_t err)
            err == ERR_CANCELED;
 }
 
-static err_t part_failed(const struct job *j, const char *part, err_t err, const struct why *why)
+static err_t job_part_failed(const struct job *j, const char *part, err_t err,
+                             const struct why *why)
 {
     if (is_fatal(err))
         return err;
@@ -144,7 +145,7 @@ static err_t step_ids(struct job *j, struct why *why)
         struct why cause = {0};
         err = proc_groups(j->who.pid, groups, SELECTOR_SET_MAX, &count, &cause);
         if (err != ERR_OK)
-            err = part_failed(j, "supplementary groups", err, &cause);
+            err = job_part_failed(j, "supplementary groups", err, &cause);
         if (err != ERR_OK)
             return why_set(why, err, "%s", why_text(&cause));
         err = add_groups(j, groups, count);
@@ -185,19 +186,19 @@ static err_t add_names(struct job *j, size_t *ret_missing)
     return ERR_OK;
 }
 
-static void advance(struct job *j);
+static void job_advance(struct job *j);
 
 static void on_names(void *arg, err_t err)
 {
     struct job *j = arg;
     if (err == ERR_OK) {
         j->stage = STAGE_NAMES;
-        advance(j);
+        job_advance(j);
         return;
     }
     struct why why = {0};
     why_set(&why, err, "names of process %d's ids", (int)j->who.pid);
-    finish(j, err, &why);
+    job_finish(j, err, &why);
 }
 
 /* ERR_OK with the stage moved on, or left at STAGE_NAMES when a callback has taken over. */
@@ -232,7 +233,7 @@ static err_t use_path(struct job *j, const struct program *p, struct why *why)
     err_t err = p->path_err;
     if (err == ERR_OK)
         return keep_going(selector_set_add(&j->selectors, "unix:path:%s", p->path));
-    err = part_failed(j, "path", err, &p->path_why);
+    err = job_part_failed(j, "path", err, &p->path_why);
     return err == ERR_OK ? ERR_OK : why_set(why, err, "%s", why_text(&p->path_why));
 }
 
@@ -243,10 +244,10 @@ static void on_hash(void *arg, err_t err, const char *hex, const struct why *cau
     if (err == ERR_OK)
         err = keep_going(selector_set_add(&j->selectors, "unix:sha256:%s", hex));
     else
-        err = part_failed(j, "sha256", err, cause);
+        err = job_part_failed(j, "sha256", err, cause);
     if (err != ERR_OK)
         why_set(&why, err, "%s", why_text(cause));
-    finish(j, err, &why);
+    job_finish(j, err, &why);
 }
 
 static void hash_program(struct job *j, struct program *p)
@@ -263,14 +264,14 @@ static void program_known(struct job *j, struct program *p)
     struct why why = {0};
     err_t err = (p->kinds & SELECTOR_KIND_PATH) != 0 ? use_path(j, p, &why) : ERR_OK;
     if (err == ERR_OK && p->open_err != ERR_OK) {
-        err = part_failed(j, "sha256", p->open_err, &p->open_why);
+        err = job_part_failed(j, "sha256", p->open_err, &p->open_why);
         if (err != ERR_OK)
             why_set(&why, err, "%s", why_text(&p->open_why));
     }
     if (err == ERR_OK && p->fd >= 0)
         hash_program(j, p);
     else
-        finish(j, err, &why);
+        job_finish(j, err, &why);
 }
 
 static void after_program_work(uv_work_t *work, int status)
@@ -305,7 +306,7 @@ static err_t start_program(struct job *j, struct why *why)
     return ERR_OK;
 }
 
-static void advance(struct job *j)
+static void job_advance(struct job *j)
 {
     struct why why = {0};
     err_t err = ERR_OK;
@@ -325,7 +326,7 @@ static void advance(struct job *j)
         if (err == ERR_OK)
             return;
     }
-    finish(j, err, &why);
+    job_finish(j, err, &why);
 }
 
 static bool job_is(const void *job, const void *id)
@@ -355,11 +356,10 @@ static struct job *job_find(const struct attest_unix *a, uint64_t id)
     return map_find(&a->jobs, job_hash(id), &id);
 }
 
-uint64_t attest_unix_start(struct attest_unix *a, const struct attest_subject *who, unsigned kinds,
-                           void (*done)(void *arg, err_t err, struct selector_set *selectors,
-                                        const struct why *why),
-                           void *arg)
+uint64_t attest_unix_start(void *self, const struct attest_subject *who, unsigned kinds,
+                           attestor_answer_fn *done, void *arg)
 {
+    struct attest_unix *a = self;
     assert(!a->closing.begun);
     struct why why = {0};
     if (a->jobs.count >= ATTEST_JOBS_MAX) {
@@ -378,11 +378,11 @@ uint64_t attest_unix_start(struct attest_unix *a, const struct attest_subject *w
     j->done = done;
     j->arg = arg;
     uint64_t id = j->id;
-    advance(j);
+    job_advance(j);
     return job_find(a, id) != NULL ? id : 0;
 }
 
-static void cancel(struct job *j)
+static void job_cancel(struct job *j)
 {
     if (j->stage == STAGE_NAMES)
         name_cache_cancel(j->owner->names, &j->name_waiter);
@@ -396,11 +396,20 @@ static void cancel(struct job *j)
     job_free(j);
 }
 
-void attest_unix_cancel(struct attest_unix *a, uint64_t id)
+void attest_unix_cancel(void *self, uint64_t id)
 {
-    struct job *j = job_find(a, id);
+    struct job *j = job_find(self, id);
     if (j != NULL)
-        cancel(j);
+        job_cancel(j);
+}
+
+struct attestor attest_unix_attestor(struct attest_unix *a)
+{
+    return (struct attestor){.name = "unix",
+                             .label = ATTESTOR_UNIX,
+                             .self = a,
+                             .start = attest_unix_start,
+                             .cancel = attest_unix_cancel};
 }
 
 uint64_t attest_unix_files_read(const struct attest_unix *a)
@@ -435,7 +444,7 @@ void attest_unix_close(struct attest_unix *a, void (*done)(void *arg), void *arg
         return;
     struct job *j, *next;
     MAP_FOREACH_SAFE(j, &a->jobs, next)
-        cancel(j);
+        job_cancel(j);
     map_done(&a->jobs);
     closing_handle(&a->closing, &a->closer);
     name_cache_close(a->names, closing_drop, closing_hold(&a->closing));

@@ -51,15 +51,14 @@ struct guest {
     pid_t pid;                 /* who connected, as the kernel said; 0: it could not be told */
     struct crowd_member place; /* among those who wait, or the admitted ones */
     uint64_t accepted_ns;
-    unsigned budget; /* messages it may still send before the next tick */
-    unsigned owed;   /* enum guest_debt */
-    char *spiffe_id; /* owned, from HELLO */
-    char *name;      /* owned */
-    int page;        /* borrowed; -1 */
-    bool may_ask;    /* for a page, once */
-    uint64_t attest_id, attest_started;
-    unsigned kinds; /* SELECTOR_KIND_* it was attested for */
-    bool recheck;   /* no room to attest it anew yet */
+    unsigned budget;                 /* messages it may still send before the next tick */
+    unsigned owed;                   /* enum guest_debt */
+    char *spiffe_id;                 /* owned, from HELLO */
+    char *name;                      /* owned */
+    int page;                        /* borrowed; -1 */
+    bool may_ask;                    /* for a page, once */
+    struct attestation *attestation; /* under way, or NULL */
+    bool recheck;                    /* no room to attest it anew yet */
 };
 
 struct share {
@@ -157,8 +156,7 @@ static void guest_leave(struct guest *g)
     bool admitted = g->state == GUEST_ADMITTED;
     g->state = GUEST_GONE;
     crowd_remove(admitted ? &s->admitted : &s->waiting, &g->place);
-    if (g->attest_id != 0)
-        attest_unix_cancel(s->opt.attest, g->attest_id);
+    attestation_cancel(&g->attestation);
     if (admitted) {
         show_admitted(s);
         log_guest(g, "sidecar_left");
@@ -314,10 +312,9 @@ static void guest_owe(struct guest *g, unsigned debt)
 
 /* --- attestation ------------------------------------------------------------------------------ */
 
-static void attest(struct guest *g);
-
-static unsigned kinds_in_use(const struct share *s)
+static unsigned on_kinds(void *arg)
 {
+    const struct share *s = ((const struct guest *)arg)->share;
     const struct entry_set *entries = s->opt.entries(s->opt.arg);
     return entries != NULL ? entries->kinds_used : 0;
 }
@@ -341,12 +338,9 @@ static err_t check_entitled(struct guest *g, const struct selector_set *selector
 {
     const struct share *s = g->share;
     const struct entry_set *entries = s->opt.entries(s->opt.arg);
-    err_t err = peer_check(&g->connection->peer, why); /* what was read is its own */
-    if (err == ERR_OK && entries == NULL)
-        err = why_set(why, ERR_NOT_SYNCED, "registration entries are not loaded yet");
-    if (err == ERR_OK)
-        err = entries_check_gives(entries, selectors, slice_str(g->spiffe_id), why);
-    return err;
+    if (entries == NULL)
+        return why_set(why, ERR_NOT_SYNCED, "registration entries are not loaded yet");
+    return entries_check_gives(entries, selectors, slice_str(g->spiffe_id), why);
 }
 
 static void on_attested(void *arg, err_t err, struct selector_set *selectors, const struct why *why)
@@ -354,13 +348,6 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
     struct guest *g = arg;
     struct share *s = g->share;
     struct why own = {.err = ERR_OK};
-    g->attest_id = 0;
-    metric_observe_ns(s->opt.metrics, M_ATTESTATION_DURATION, ATTESTOR_UNIX, err != ERR_OK, 0,
-                      clock_mono_ns() - g->attest_started);
-    if ((kinds_in_use(s) & ~g->kinds) != 0) { /* the entries changed meanwhile */
-        attest(g);
-        return;
-    }
     if (err == ERR_LIMIT && g->state == GUEST_ADMITTED) { /* stays until there is room */
         g->recheck = true;
         need_tick(s);
@@ -378,23 +365,19 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
         admit(g);
 }
 
-static void attest(struct guest *g)
+static void guest_attest(struct guest *g)
 {
-    const struct peer *p = &g->connection->peer;
-    struct share *s = g->share;
     struct why why = {.err = ERR_OK};
-    err_t err = peer_check(p, &why);
-    if (err != ERR_OK) {
-        refuse(g, err, &why);
-        return;
-    }
-    struct attest_subject who = {.pid = p->pid, .uid = p->uid, .gid = p->gid};
-    g->kinds = kinds_in_use(s);
+    const struct attestation_question q = {.attestors = g->share->opt.attestors,
+                                           .peer = &g->connection->peer,
+                                           .metrics = g->share->opt.metrics,
+                                           .kinds = on_kinds,
+                                           .done = on_attested,
+                                           .arg = g};
     g->recheck = false;
-    g->attest_started = clock_mono_ns();
-    uint64_t id = attest_unix_start(s->opt.attest, &who, g->kinds, on_attested, g);
-    if (id != 0)
-        g->attest_id = id;
+    err_t err = attestation_start(&q, &g->attestation, &why);
+    if (err != ERR_OK)
+        refuse(g, err, &why);
 }
 
 /* Whoever is not let in yet is attested against the newest entries as it is. */
@@ -402,10 +385,8 @@ static void guest_attest_anew(struct guest *g)
 {
     if (g->state != GUEST_ADMITTED)
         return;
-    if (g->attest_id != 0)
-        attest_unix_cancel(g->share->opt.attest, g->attest_id);
-    g->attest_id = 0;
-    attest(g);
+    attestation_cancel(&g->attestation);
+    guest_attest(g);
 }
 
 /* --- receiving -------------------------------------------------------------------------------- */
@@ -429,7 +410,7 @@ static void on_hello(struct guest *g, const struct share_message *m)
     }
     g->state = GUEST_ASKED;
     crowd_answered(&g->share->waiting, &g->place);
-    attest(g);
+    guest_attest(g);
 }
 
 /* Takes the descriptor. */
@@ -515,8 +496,8 @@ static bool guest_tend(struct guest *g)
     }
     g->budget = READS_PER_TICK;
     watch(g);
-    if (g->recheck && g->attest_id == 0)
-        attest(g);
+    if (g->recheck && g->attestation == NULL)
+        guest_attest(g);
     return g->state == GUEST_SILENT || g->recheck;
 }
 

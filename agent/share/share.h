@@ -6,7 +6,7 @@
 #ifndef SPINDLE_AGENT_SHARE_SHARE_H
 #define SPINDLE_AGENT_SHARE_SHARE_H
 
-#include "agent/attest/attest_unix.h"
+#include "agent/attest/attestation.h"
 #include "agent/caller/connection.h"
 #include "agent/entry/entries.h"
 #include "common/metric/metric.h"
@@ -16,9 +16,9 @@
 struct share; /* opaque */
 
 struct share_options {
-    const char *api_socket;     /* share.sock lies beside it (share_path) */
-    struct attest_unix *attest; /* borrowed */
-    struct metrics *metrics;    /* borrowed, may be NULL */
+    const char *api_socket;            /* share.sock lies beside it (share_path) */
+    const struct attestors *attestors; /* borrowed */
+    struct metrics *metrics;           /* borrowed, may be NULL */
     struct connection_limits limits;
     enum peer_mode peer_mode;
     const struct entry_set *(*entries)(void *arg); /* in use now; NULL: none yet */

@@ -24,7 +24,7 @@ enum agent_method {
 };
 enum life_fraction { LIFE_HALF, LIFE_QUARTER, LIFE_TENTH };
 enum svid_type { SVID_X509 };
-enum attestor { ATTESTOR_UNIX };
+enum attestor_label { ATTESTOR_UNIX };
 enum page_state { PAGE_CONNECTED, PAGE_GONE };
 
 /* A call ended: agent_workload_api_requests_total. */

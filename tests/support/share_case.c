@@ -63,11 +63,12 @@ void case_setup(void)
     site.longest_life = 3610;
     ck_assert_int_eq(uv_loop_init(&site.loop), 0);
     ck_assert_int_eq(attest_unix_open(&site.loop, 0, &site.attest, &site.why), ERR_OK);
+    site.attestors = (struct attestors){{attest_unix_attestor(site.attest)}, 1};
     ck_assert_int_eq(metrics_new(agent_metrics, AGENT_METRIC_COUNT, "", &site.metrics, &site.why),
                      ERR_OK);
     site.options =
         (struct share_options){.api_socket = site.api_path,
-                               .attest = site.attest,
+                               .attestors = &site.attestors,
                                .metrics = site.metrics,
                                .limits = {.per_user = CASE_PER_USER, .total = CASE_PER_USER + 6},
                                .entries = on_entries,

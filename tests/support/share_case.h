@@ -3,6 +3,7 @@
 #ifndef SPINDLE_TESTS_SHARE_CASE_H
 #define SPINDLE_TESTS_SHARE_CASE_H
 
+#include "agent/attest/attest_unix.h"
 #include "agent/share/share.h"
 #include "agent/telemetry/metrics.h"
 #include "common/share/share_message.h"
@@ -21,6 +22,7 @@ struct share_case {
     struct temp_dir dir;
     char api_path[TEMP_PATH_MAX];
     struct attest_unix *attest;
+    struct attestors attestors; /* it alone */
     struct metrics *metrics;
     struct entry_set *entries;
     int64_t longest_life;
