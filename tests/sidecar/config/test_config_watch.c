@@ -65,8 +65,8 @@ static void open_watch(void)
 
 static void close_watch(void)
 {
-    config_watch_close(watch, NULL, NULL);
-    config_watch_close(watch, NULL, NULL);
+    if (watch != NULL)
+        config_watch_close(watch, NULL, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
     sidecar_config_unref(first);
@@ -168,12 +168,23 @@ START_TEST(test_a_close_waits_for_what_is_under_way_and_tells_nothing)
     hold_pool();
     config_watch_read(watch);
     config_watch_close(watch, NULL, NULL);
+    config_watch_close(watch, NULL, NULL);
     free_pool();
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_uint_eq(told, 0);
+    watch = NULL;
+}
+END_TEST
+
+START_TEST(test_without_a_file_it_reads_when_asked)
+{
     struct config_watch_options options = {.now = first, .on_read = on_read};
     struct why why = {0};
+    config_watch_close(watch, NULL, NULL);
     ck_assert_int_eq(config_watch_open(&loop, &options, &watch, &why), ERR_OK);
+    config_watch_read(watch);
+    run_until(1);
+    ck_assert_uint_eq(failed, 1); /* the defaults alone have no route */
 }
 END_TEST
 
@@ -188,6 +199,7 @@ int main(void)
     tcase_add_test(t, test_a_changed_file_is_read_by_itself);
     tcase_add_test(t, test_a_broken_file_and_one_for_a_restart_change_nothing);
     tcase_add_test(t, test_a_close_waits_for_what_is_under_way_and_tells_nothing);
+    tcase_add_test(t, test_without_a_file_it_reads_when_asked);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
