@@ -3,86 +3,21 @@
 #include "agent/entry/entry_advice.h"
 #include "common/base/mem.h"
 #include "common/loop/closing.h"
-#include "common/loop/file_watch.h"
-
-#include <assert.h>
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "common/loop/file_reader.h"
 
 #define REPORT_MAX (64 * 1024)
 
-/* What one reading found; made on the loop, filled on the thread pool. */
-struct reading {
-    uv_work_t work;
-    struct reload *owner;
-    bool wanted; /* read it even if no file seems to have changed; then: it was read */
-    uint64_t stamp;
+struct reload {
+    struct reload_options opt;
+    struct file_reader *reader;
+    struct closing closing;
+
+    /* What one reading found. */
     struct agent_config *config; /* owned */
     struct entry_set *entries;   /* owned */
     struct buf report;
     err_t err;
 };
-
-struct reload {
-    uv_loop_t *loop;
-    struct reload_options opt;
-    struct file_watch *watch;
-    struct reading *reading; /* under way, or NULL */
-    uint64_t stamp;          /* of what was read last */
-    bool again, again_forced;
-    struct closing closing;
-};
-
-/* --- stamps ----------------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t h, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        h = (h ^ ((value >> (8 * i)) & 0xff)) * 0x100000001b3u;
-    return h;
-}
-
-/* Changes whenever the file is written or replaced, also through a link. */
-static uint64_t stamp_file(int folder, const char *name)
-{
-    struct stat st;
-    uint64_t h = 0xcbf29ce484222325u;
-    if (fstatat(folder, name, &st, 0) != 0)
-        return h;
-    h = mix(h, st.st_dev);
-    h = mix(h, st.st_ino);
-    h = mix(h, (uint64_t)st.st_size);
-    h = mix(h, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec);
-    return mix(h, (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec);
-}
-
-/* The sum, since a folder is read in no particular order. */
-static uint64_t stamp_path(const char *path)
-{
-    uint64_t sum = stamp_file(AT_FDCWD, path);
-    DIR *folder = opendir(path);
-    if (folder == NULL)
-        return sum;
-    for (struct dirent *d; (d = readdir(folder)) != NULL;)
-        if (d->d_name[0] != '.')
-            sum += stamp_file(dirfd(folder), d->d_name);
-    closedir(folder);
-    return sum;
-}
-
-static uint64_t stamp_all(const struct reload *r)
-{
-    uint64_t sum = 0;
-    if (r->opt.config_path != NULL)
-        sum += stamp_path(r->opt.config_path);
-    if (r->opt.config->entries != NULL)
-        sum += stamp_path(r->opt.config->entries);
-    return sum;
-}
-
-/* --- reading ---------------------------------------------------------------------------------- */
 
 err_t reload_read_entries(const struct agent_config *c, struct buf *report, struct entry_set **ret,
                           struct why *why)
@@ -96,120 +31,64 @@ err_t reload_read_entries(const struct agent_config *c, struct buf *report, stru
     return err;
 }
 
-static void reading_free(struct reading *g)
+/* What was not handed over. */
+static void forget_read(struct reload *r)
 {
-    if (g == NULL)
-        return;
-    if (g->config != NULL)
-        agent_config_free(g->config);
-    entries_free(g->entries);
-    buf_done(&g->report);
-    mem_free(g);
+    if (r->config != NULL)
+        agent_config_free(r->config);
+    entries_free(r->entries);
+    r->config = NULL;
+    r->entries = NULL;
+    buf_clear(&r->report);
 }
 
-/* A cause that did not go to the report becomes its last line. */
-static err_t add_cause(struct reading *g, err_t err, const struct why *why)
+static void on_pool(void *arg)
 {
-    if (err != ERR_OK && why->text[0] != '\0' &&
-        buf_printf(&g->report, "%s\n", why_text(why)) != ERR_OK)
-        return err; /* the report is full: it says enough */
-    return err;
-}
-
-static err_t read_all(struct reading *g)
-{
-    const struct reload_options *opt = &g->owner->opt;
+    struct reload *r = arg;
+    const struct reload_options *opt = &r->opt;
     struct why why = {.err = ERR_OK};
-    err_t err = agent_config_load(opt->config_path, opt->sets, &g->report, &g->config, &why);
-    if (err == ERR_OK)
-        err = agent_config_check_reload(opt->config, g->config, &g->report);
-    if (err == ERR_OK)
-        err = reload_read_entries(g->config, &g->report, &g->entries, &why);
-    return add_cause(g, err, &why);
+    r->err = agent_config_load(opt->config_path, opt->sets, &r->report, &r->config, &why);
+    if (r->err == ERR_OK)
+        r->err = agent_config_check_reload(opt->config, r->config, &r->report);
+    if (r->err == ERR_OK)
+        r->err = reload_read_entries(r->config, &r->report, &r->entries, &why);
+    if (r->err != ERR_OK && why.text[0] != '\0' &&
+        buf_printf(&r->report, "%s\n", why_text(&why)) != ERR_OK)
+        return; /* the report is full: it says enough */
 }
 
-static void on_work(uv_work_t *work)
+static bool on_read(void *arg)
 {
-    struct reading *g = work->data;
-    uint64_t before = g->stamp;
-    g->stamp = stamp_all(g->owner); /* first: a change while we read is seen the next time */
-    g->wanted = g->wanted || g->stamp != before;
-    if (g->wanted)
-        g->err = read_all(g);
-}
-
-static void start(struct reload *r, bool forced);
-
-static void hand_over(struct reload *r, struct reading *g)
-{
-    r->stamp = g->stamp;
-    if (!g->wanted)
-        return;
-    if (g->err != ERR_OK) {
-        r->opt.on_failed(r->opt.arg, buf_slice(&g->report));
-        return;
+    struct reload *r = arg;
+    if (r->err != ERR_OK) {
+        r->opt.on_failed(r->opt.arg, buf_slice(&r->report));
+    } else {
+        struct agent_config *config = r->config;
+        struct entry_set *entries = r->entries;
+        r->config = NULL;
+        r->entries = NULL;
+        r->opt.on_loaded(r->opt.arg, config, entries);
     }
-    struct agent_config *config = g->config;
-    struct entry_set *entries = g->entries;
-    g->config = NULL;
-    g->entries = NULL;
-    r->opt.on_loaded(r->opt.arg, config, entries);
-}
-
-static void on_worked(uv_work_t *work, int status)
-{
-    struct reading *g = work->data;
-    struct reload *r = g->owner;
-    r->reading = NULL;
-    if (!r->closing.begun && status == 0)
-        hand_over(r, g);
-    reading_free(g);
-    if (r->again) {
-        r->again = false;
-        start(r, r->again_forced);
-    }
-    closing_drop(&r->closing);
-}
-
-static void start(struct reload *r, bool forced)
-{
-    if (r->closing.begun)
-        return;
-    if (r->reading != NULL) {
-        r->again_forced = forced || (r->again && r->again_forced);
-        r->again = true;
-        return;
-    }
-    struct reading *g = mem_alloc(sizeof *g);
-    if (g == NULL)
-        return; /* the next hint tries again */
-    g->owner = r;
-    g->wanted = forced;
-    g->stamp = r->stamp;
-    g->work.data = g;
-    buf_init(&g->report, REPORT_MAX);
-    int rc = uv_queue_work(r->loop, &g->work, on_work, on_worked);
-    assert(rc == 0);
-    (void)rc;
-    r->reading = g;
-    closing_hold(&r->closing);
-}
-
-/* --- life ------------------------------------------------------------------------------------- */
-
-static void on_hint(void *arg)
-{
-    start(arg, false);
+    forget_read(r);
+    return true;
 }
 
 void reload_now(struct reload *r)
 {
-    start(r, true);
+    file_reader_now(r->reader);
 }
 
 void reload_set_config(struct reload *r, const struct agent_config *config)
 {
     r->opt.config = config;
+}
+
+static void reload_free(void *noun)
+{
+    struct reload *r = noun;
+    forget_read(r);
+    buf_done(&r->report);
+    mem_free(r);
 }
 
 err_t reload_open(uv_loop_t *loop, const struct reload_options *opt, struct reload **ret,
@@ -218,29 +97,25 @@ err_t reload_open(uv_loop_t *loop, const struct reload_options *opt, struct relo
     struct reload *r = mem_alloc(sizeof *r);
     if (r == NULL)
         return why_set(why, ERR_NO_MEMORY, "watch of files");
-    r->loop = loop;
     r->opt = *opt;
-    r->stamp = stamp_all(r);
+    buf_init(&r->report, REPORT_MAX);
     const char *paths[2];
-    size_t count = 0;
+    struct file_reader_options files = {
+        .paths = paths, .read = on_pool, .on_read = on_read, .arg = r};
     if (opt->config_path != NULL)
-        paths[count++] = opt->config_path;
+        paths[files.count++] = opt->config_path;
     if (opt->config->entries != NULL)
-        paths[count++] = opt->config->entries;
-    err_t err = file_watch_open(loop, paths, count, on_hint, r, &r->watch, why);
-    if (err != ERR_OK) {
-        mem_free(r);
-        return err;
-    }
-    *ret = r;
-    return ERR_OK;
+        paths[files.count++] = opt->config->entries;
+    err_t err = file_reader_open(loop, &files, &r->reader, why);
+    if (err != ERR_OK)
+        reload_free(r);
+    else
+        *ret = r;
+    return err;
 }
 
 void reload_close(struct reload *r, void (*done)(void *arg), void *arg)
 {
-    if (!closing_begin(&r->closing, mem_free, r, done, arg))
-        return;
-    if (r->reading != NULL)
-        uv_cancel((uv_req_t *)&r->reading->work);
-    file_watch_close(r->watch, closing_drop, closing_hold(&r->closing));
+    if (closing_begin(&r->closing, reload_free, r, done, arg))
+        file_reader_close(r->reader, closing_drop, closing_hold(&r->closing));
 }

@@ -2,103 +2,58 @@
 
 #include "common/base/mem.h"
 #include "common/loop/closing.h"
-#include "common/loop/file_watch.h"
-
-#include <sys/stat.h>
+#include "common/loop/file_reader.h"
 
 #define REPORT_MAX (1u << 16)
 
 struct config_watch {
     struct config_watch_options opt;
     struct closing closing;
-    uv_loop_t *loop;
-    struct file_watch *watch; /* NULL: there is no file */
-    uv_work_t work;
-    bool working;
-    bool hinted, asked; /* what comes behind it */
+    struct file_reader *reader;
 
-    /* The job's alone while it is under way. */
-    bool only_changed, unchanged;
-    struct stat stamp; /* of the file when it was last read */
+    /* What one reading found. */
     struct buf report;
     struct sidecar_config *next; /* owned, or NULL */
     err_t err;
     struct why why;
 };
 
-/* The watch only says that something happened in the folder, and a log beside the file is enough
- * for that. False: it is the one before, or there is none, between two versions; a hint follows. */
-static bool renew_stamp(struct config_watch *w)
+static void forget_read(struct config_watch *w)
 {
-    struct stat now = {0}, *at = &w->stamp;
-    if (stat(w->opt.path, &now) != 0)
-        return false;
-    bool same = now.st_ino == at->st_ino && now.st_dev == at->st_dev &&
-                now.st_size == at->st_size && now.st_mtim.tv_sec == at->st_mtim.tv_sec &&
-                now.st_mtim.tv_nsec == at->st_mtim.tv_nsec;
-    *at = now;
-    return !same;
+    sidecar_config_unref(w->next);
+    w->next = NULL;
+    w->why = (struct why){.err = ERR_OK};
+    buf_clear(&w->report);
 }
 
-static void on_work(uv_work_t *work)
+static void on_pool(void *arg)
 {
-    struct config_watch *w = work->data;
-    w->unchanged = w->only_changed && !renew_stamp(w);
-    if (w->unchanged)
-        return;
+    struct config_watch *w = arg;
     w->err = sidecar_config_load(w->opt.path, w->opt.sets, &w->report, &w->next, &w->why);
     if (w->err == ERR_OK)
         w->err = sidecar_config_check_reload(w->opt.now, w->next, &w->report);
 }
 
-static void tell(struct config_watch *w)
+static bool on_read(void *arg)
 {
+    struct config_watch *w = arg;
     struct config_read read = {.err = w->err, .report = buf_slice(&w->report), .why = &w->why};
     if (w->err == ERR_OK) {
         sidecar_config_unref(w->opt.now);
         read.config = w->opt.now = sidecar_config_ref(w->next);
     }
     w->opt.on_read(w->opt.arg, &read);
+    forget_read(w);
+    return true;
 }
 
-static void start(struct config_watch *w);
-
-static void on_work_done(uv_work_t *work, int status)
+static void watch_free(void *noun)
 {
-    struct config_watch *w = work->data;
-    w->working = false;
-    if (status == 0 && !w->unchanged && !w->closing.begun)
-        tell(w);
-    sidecar_config_unref(w->next);
-    w->next = NULL;
-    start(w);
-    closing_drop(&w->closing);
-}
-
-static void start(struct config_watch *w)
-{
-    if (w->closing.begun || w->working || !(w->hinted || w->asked))
-        return;
-    w->only_changed = !w->asked;
-    w->hinted = w->asked = false;
-    w->why = (struct why){.err = ERR_OK};
-    buf_clear(&w->report);
-    w->working = uv_queue_work(w->loop, &w->work, on_work, on_work_done) == 0;
-    if (w->working)
-        closing_hold(&w->closing);
-}
-
-static void on_hint(void *arg)
-{
-    struct config_watch *w = arg;
-    w->hinted = true;
-    start(w);
-}
-
-void config_watch_read(struct config_watch *w)
-{
-    w->asked = true;
-    start(w);
+    struct config_watch *w = noun;
+    forget_read(w);
+    sidecar_config_unref(w->opt.now);
+    buf_done(&w->report);
+    mem_free(w);
 }
 
 err_t config_watch_open(uv_loop_t *loop, const struct config_watch_options *opt,
@@ -108,37 +63,28 @@ err_t config_watch_open(uv_loop_t *loop, const struct config_watch_options *opt,
     if (w == NULL)
         return why_set(why, ERR_NO_MEMORY, "watch of the configuration");
     w->opt = *opt;
-    w->loop = loop;
-    w->work.data = w;
-    buf_init(&w->report, REPORT_MAX);
-    err_t err = ERR_OK;
-    if (opt->path != NULL) {
-        (void)renew_stamp(w);
-        err = file_watch_open(loop, &opt->path, 1, on_hint, w, &w->watch, why);
-    }
-    if (err != ERR_OK) {
-        mem_free(w);
-        return err;
-    }
     sidecar_config_ref(opt->now);
-    *ret = w;
-    return ERR_OK;
+    buf_init(&w->report, REPORT_MAX);
+    struct file_reader_options files = {.paths = &opt->path,
+                                        .count = opt->path != NULL,
+                                        .read = on_pool,
+                                        .on_read = on_read,
+                                        .arg = w};
+    err_t err = file_reader_open(loop, &files, &w->reader, why);
+    if (err != ERR_OK)
+        watch_free(w);
+    else
+        *ret = w;
+    return err;
 }
 
-static void watch_free(void *noun)
+void config_watch_read(struct config_watch *w)
 {
-    struct config_watch *w = noun;
-    sidecar_config_unref(w->opt.now);
-    buf_done(&w->report);
-    mem_free(w);
+    file_reader_now(w->reader);
 }
 
 void config_watch_close(struct config_watch *w, void (*done)(void *arg), void *arg)
 {
-    if (!closing_begin(&w->closing, watch_free, w, done, arg))
-        return;
-    closing_hold(&w->closing);
-    if (w->watch != NULL)
-        file_watch_close(w->watch, closing_drop, closing_hold(&w->closing));
-    closing_drop(&w->closing);
+    if (closing_begin(&w->closing, watch_free, w, done, arg))
+        file_reader_close(w->reader, closing_drop, closing_hold(&w->closing));
 }

@@ -30,8 +30,7 @@ err_t config_watch_open(uv_loop_t *loop, const struct config_watch_options *opt,
                         struct config_watch **ret, struct why *why) MUST_CHECK;
 /* Changed or not. While it is being read: once more behind that. */
 void config_watch_read(struct config_watch *w);
-/* No on_read any more; frees when all has ended, then calls done (may be NULL): where no file is
- * watched and none is being read, that is at once. */
+/* No on_read any more; frees itself in the last callback, then calls done (may be NULL). */
 void config_watch_close(struct config_watch *w, void (*done)(void *arg), void *arg);
 
 #endif

@@ -4,37 +4,6 @@
 #include "common/encode/der.h"
 #include "common/encode/pem.h"
 
-static err_t stamp_one(const char *path, uint64_t part[static 4], struct why *why)
-{
-    struct stat st;
-    if (stat(path, &st) != 0)
-        return why_errno(why, ERR_IO, "%s", path);
-    part[0] = (uint64_t)st.st_dev ^ ((uint64_t)st.st_mode << 32);
-    part[1] = (uint64_t)st.st_ino;
-    part[2] = (uint64_t)st.st_size ^ ((uint64_t)st.st_mtim.tv_nsec << 32);
-    part[3] = (uint64_t)st.st_mtim.tv_sec ^ ((uint64_t)st.st_ctim.tv_nsec << 34);
-    return ERR_OK;
-}
-
-err_t identity_files_stamp(const struct identity_files *files, struct identity_stamp *ret,
-                           struct why *why)
-{
-    const char *paths[3] = {files->certificate, files->key, files->bundle};
-    struct identity_stamp stamp = {0};
-    for (size_t i = 0; i < 3; i++) {
-        err_t err = stamp_one(paths[i], stamp.part[i], why);
-        if (err != ERR_OK)
-            return err;
-    }
-    *ret = stamp;
-    return ERR_OK;
-}
-
-bool identity_stamp_eq(const struct identity_stamp *a, const struct identity_stamp *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 /* RFC 7468 section 5.1 knows an older word for the same. */
 static bool is_certificate(struct slice label)
 {

@@ -11,16 +11,6 @@ struct identity_files {
     const char *certificate, *key, *bundle; /* borrowed */
 };
 
-/* Which contents were read: device, inode, size and times of the three files, links followed. */
-struct identity_stamp {
-    uint64_t part[3][4];
-};
-
-/* ERR_IO with the path for a file that is not there. */
-err_t identity_files_stamp(const struct identity_files *files, struct identity_stamp *ret,
-                           struct why *why) MUST_CHECK;
-bool identity_stamp_eq(const struct identity_stamp *a, const struct identity_stamp *b);
-
 /* Reads and checks the set: PEM, key mode (ERR_FILE_MODE), leaf rules, key and leaf belong together
  * (ERR_KEY_MISMATCH), chain and bundle verify at `now`, so that a half-written set is never taken.
  * Blocks that nobody reads go to `unused` (may be NULL). */

@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/log/log.h"
 #include "common/loop/closing.h"
-#include "common/loop/file_watch.h"
+#include "common/loop/file_reader.h"
 #include "common/rpc/workload_client.h"
 #include "sidecar/identity/identity_files.h"
 
@@ -15,12 +15,9 @@
  * while a machine sleeps. */
 #define EXPIRY_LOOK_MS (30 * 1000)
 
-/* What one visit of the thread pool brings back. */
+/* What one reading on the thread pool brings back. */
 struct file_job {
     struct identity_files files;
-    struct identity_stamp known, stamp;
-    bool is_known, unchanged;
-    int64_t now;
     struct pem_unused unused;
     struct identity *id; /* owned until taken */
     err_t err;
@@ -35,10 +32,8 @@ struct identity_source {
     char unused[sizeof((struct pem_unused *)0)->text]; /* the same of blocks that are not used */
     struct closing closing;
 
-    struct file_watch *watch;
-    uv_work_t work;
+    struct file_reader *reader;
     struct file_job job;
-    bool working, again;
 
     struct workload_client *client;
     bool connected;
@@ -112,19 +107,12 @@ static void report_problem(struct identity_source *s, const struct why *why, con
 
 /* ---- files ---- */
 
-/* On the thread pool: touches nothing but the job. */
-static void run_file_job(struct file_job *job)
+static void read_files(void *arg)
 {
-    job->unchanged = false;
+    struct file_job *job = &((struct identity_source *)arg)->job;
+    job->why = (struct why){0};
     job->unused = (struct pem_unused){0};
-    job->err = identity_files_stamp(&job->files, &job->stamp, &job->why);
-    if (job->err != ERR_OK)
-        return;
-    if (job->is_known && identity_stamp_eq(&job->stamp, &job->known)) {
-        job->unchanged = true;
-        return;
-    }
-    job->err = identity_files_load(&job->files, job->now, &job->unused, &job->id, &job->why);
+    job->err = identity_files_load(&job->files, clock_wall_s(), &job->unused, &job->id, &job->why);
 }
 
 /* Once for each set of blocks, however often the files are read. */
@@ -138,71 +126,31 @@ static void report_unused(struct identity_source *s, const struct pem_unused *un
                              "should hold them"));
 }
 
-static void finish_file_job(struct identity_source *s)
+/* A set that was refused is looked at again at each tick. */
+static bool on_files_read(void *arg)
 {
+    struct identity_source *s = arg;
     struct file_job *job = &s->job;
     struct identity *id = job->id;
     job->id = NULL;
     report_unused(s, &job->unused);
-    if (job->err != ERR_OK) {
-        job->is_known = false; /* a set that was refused is looked at again at each tick */
+    if (job->err != ERR_OK)
         report_problem(s, &job->why, "the files are read again when they change");
-    } else if (!job->unchanged) {
-        job->known = job->stamp;
-        job->is_known = true;
+    else
         accept_identity(s, id);
-    } else {
-        s->problem[0] = '\0';
-    }
     identity_unref(id);
-}
-
-static void on_job(uv_work_t *work)
-{
-    struct identity_source *s = work->data;
-    run_file_job(&s->job);
-}
-
-static void start_file_job(struct identity_source *s);
-
-static void on_job_done(uv_work_t *work, int status)
-{
-    struct identity_source *s = work->data;
-    s->working = false;
-    if (s->closing.begun)
-        identity_unref(s->job.id);
-    else if (status == 0)
-        finish_file_job(s);
-    if (s->again && !s->closing.begun)
-        start_file_job(s);
-    closing_drop(&s->closing);
-}
-
-static void start_file_job(struct identity_source *s)
-{
-    s->again = s->working;
-    if (s->working)
-        return;
-    s->job.now = clock_wall_s();
-    s->job.why = (struct why){0};
-    s->working = uv_queue_work(s->expiry.loop, &s->work, on_job, on_job_done) == 0;
-    if (s->working)
-        closing_hold(&s->closing);
-}
-
-static void on_files_hint(void *arg)
-{
-    start_file_job(arg);
+    return job->err == ERR_OK;
 }
 
 static err_t open_files(struct identity_source *s, uv_loop_t *loop, struct why *why)
 {
     const char *paths[] = {s->opt.certificate, s->opt.key, s->opt.bundle};
+    struct file_reader_options files = {
+        .paths = paths, .count = 3, .read = read_files, .on_read = on_files_read, .arg = s};
     s->job.files = (struct identity_files){s->opt.certificate, s->opt.key, s->opt.bundle};
-    s->work.data = s;
-    err_t err = file_watch_open(loop, paths, 3, on_files_hint, s, &s->watch, why);
+    err_t err = file_reader_open(loop, &files, &s->reader, why);
     if (err == ERR_OK)
-        start_file_job(s);
+        file_reader_now(s->reader);
     return err;
 }
 
@@ -330,19 +278,17 @@ void identity_source_reload(struct identity_source *s)
 {
     if (s->closing.begun)
         return;
-    if (s->client != NULL) {
+    if (s->client != NULL)
         workload_client_retry(s->client);
-        return;
-    }
-    if (!s->working)
-        s->job.is_known = false; /* read again, changed or not */
-    start_file_job(s);
+    else
+        file_reader_now(s->reader);
 }
 
 static void source_free(void *arg)
 {
     struct identity_source *s = arg;
     identity_unref(s->current);
+    identity_unref(s->job.id);
     mem_free(s);
 }
 
@@ -351,8 +297,8 @@ void identity_source_close(struct identity_source *s, void (*done)(void *arg), v
     if (!closing_begin(&s->closing, source_free, s, done, arg))
         return;
     closing_handle(&s->closing, &s->expiry);
-    if (s->watch != NULL)
-        file_watch_close(s->watch, closing_drop, closing_hold(&s->closing));
+    if (s->reader != NULL)
+        file_reader_close(s->reader, closing_drop, closing_hold(&s->closing));
     if (s->client != NULL)
         workload_client_close(s->client, closing_drop, closing_hold(&s->closing));
 }

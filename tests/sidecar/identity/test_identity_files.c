@@ -235,18 +235,6 @@ START_TEST(test_a_bad_set_is_refused_and_the_file_named)
 }
 END_TEST
 
-START_TEST(test_the_stamp_changes_with_each_file)
-{
-    struct identity_stamp before, after;
-    ck_assert_int_eq(identity_files_stamp(&files, &before, NULL), ERR_OK);
-    ck_assert_int_eq(identity_files_stamp(&files, &after, NULL), ERR_OK);
-    ck_assert(identity_stamp_eq(&before, &after));
-    put_certs("ca.crt", root, NULL); /* same bytes, another file */
-    ck_assert_int_eq(identity_files_stamp(&files, &after, NULL), ERR_OK);
-    ck_assert(!identity_stamp_eq(&before, &after));
-}
-END_TEST
-
 START_TEST(test_every_failed_allocation_is_an_error)
 {
     for (long n = 0;; n++) {
@@ -274,7 +262,6 @@ int main(void)
     tcase_add_test(t, test_roots_of_no_use_leave_the_others_standing);
     tcase_add_loop_test(t, test_a_bad_set_is_refused_and_the_file_named, 0,
                         sizeof bad / sizeof bad[0]);
-    tcase_add_test(t, test_the_stamp_changes_with_each_file);
     tcase_add_test(t, test_every_failed_allocation_is_an_error);
     suite_add_tcase(s, t);
     return run_suite(s);

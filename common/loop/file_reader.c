@@ -1,0 +1,152 @@
+#include "common/loop/file_reader.h"
+
+#include "common/base/mem.h"
+#include "common/loop/closing.h"
+#include "common/loop/file_watch.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct file_reader {
+    struct file_reader_options opt;
+    const char *paths[FILE_WATCH_PATHS_MAX];
+    uv_loop_t *loop;
+    struct file_watch *watch;
+    struct closing closing;
+    uv_work_t work;
+    bool working;
+    bool hinted, asked; /* what comes behind it */
+    bool stale;         /* what was read last is not to stand */
+
+    /* The job's alone while it is under way. */
+    bool wanted; /* read, if no file seems to have changed; then: it was read */
+    uint64_t stamp;
+};
+
+/* --- stamps ----------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t h, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        h = (h ^ ((value >> (8 * i)) & 0xff)) * 0x100000001b3u;
+    return h;
+}
+
+/* Changes whenever the file is written or replaced, also through a link. */
+static uint64_t stamp_file(int folder, const char *name)
+{
+    struct stat st;
+    uint64_t h = 0xcbf29ce484222325u;
+    if (fstatat(folder, name, &st, 0) != 0)
+        return h;
+    h = mix(h, st.st_dev);
+    h = mix(h, st.st_ino);
+    h = mix(h, (uint64_t)st.st_size);
+    h = mix(h, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec);
+    return mix(h, (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec);
+}
+
+/* The sum, since a folder is read in no particular order. */
+static uint64_t stamp_path(const char *path)
+{
+    uint64_t sum = stamp_file(AT_FDCWD, path);
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return sum;
+    for (struct dirent *d; (d = readdir(folder)) != NULL;)
+        if (d->d_name[0] != '.')
+            sum += stamp_file(dirfd(folder), d->d_name);
+    closedir(folder);
+    return sum;
+}
+
+static uint64_t stamp_all(const struct file_reader *r)
+{
+    uint64_t h = 0;
+    for (size_t i = 0; i < r->opt.count; i++)
+        h = mix(h, stamp_path(r->paths[i]));
+    return h;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static void reader_start(struct file_reader *r);
+
+static void on_work(uv_work_t *work)
+{
+    struct file_reader *r = work->data;
+    uint64_t before = r->stamp;
+    r->stamp = stamp_all(r); /* first: a change while we read is seen the next time */
+    r->wanted = r->wanted || r->stamp != before;
+    if (r->wanted)
+        r->opt.read(r->opt.arg);
+}
+
+static void on_worked(uv_work_t *work, int status)
+{
+    struct file_reader *r = work->data;
+    r->working = false;
+    if (!r->closing.begun && status == 0 && r->wanted)
+        r->stale = !r->opt.on_read(r->opt.arg);
+    reader_start(r);
+    closing_drop(&r->closing);
+}
+
+static void reader_start(struct file_reader *r)
+{
+    if (r->closing.begun || r->working || !(r->hinted || r->asked))
+        return;
+    r->wanted = r->asked || r->stale;
+    r->working = uv_queue_work(r->loop, &r->work, on_work, on_worked) == 0;
+    if (!r->working)
+        return; /* the next hint tries again */
+    r->hinted = r->asked = false;
+    closing_hold(&r->closing);
+}
+
+static void on_hint(void *arg)
+{
+    struct file_reader *r = arg;
+    r->hinted = true;
+    reader_start(r);
+}
+
+void file_reader_now(struct file_reader *r)
+{
+    r->asked = true;
+    reader_start(r);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+err_t file_reader_open(uv_loop_t *loop, const struct file_reader_options *opt,
+                       struct file_reader **ret, struct why *why)
+{
+    struct file_reader *r = mem_alloc(sizeof *r);
+    if (r == NULL)
+        return why_set(why, ERR_NO_MEMORY, "reader of files");
+    r->opt = *opt;
+    r->loop = loop;
+    r->work.data = r;
+    err_t err = file_watch_open(loop, opt->paths, opt->count, on_hint, r, &r->watch, why);
+    if (err != ERR_OK) {
+        mem_free(r);
+        return err;
+    }
+    for (size_t i = 0; i < opt->count; i++)
+        r->paths[i] = opt->paths[i];
+    r->stamp = stamp_all(r);
+    *ret = r;
+    return ERR_OK;
+}
+
+void file_reader_close(struct file_reader *r, void (*done)(void *arg), void *arg)
+{
+    if (!closing_begin(&r->closing, mem_free, r, done, arg))
+        return;
+    if (r->working)
+        (void)uv_cancel((uv_req_t *)&r->work);
+    file_watch_close(r->watch, closing_drop, closing_hold(&r->closing));
+}
