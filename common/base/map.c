@@ -3,7 +3,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 
-#include <assert.h>
+#include <endian.h>
 #include <pthread.h>
 
 #define BUCKETS_FIRST 16u
@@ -44,25 +44,31 @@ static void sip_word(uint64_t v[static 4], uint64_t word)
     v[0] ^= word;
 }
 
-uint32_t map_hash_more(uint32_t so_far, struct slice part)
+uint64_t map_siphash(const uint64_t key[static 2], struct slice text)
 {
-    pthread_once(&hash_once, hash_key_draw);
-    uint64_t k0 = hash_key[0] ^ so_far, k1 = hash_key[1], word = 0;
-    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
-                     k1 ^ 0x7465646279746573u};
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
+                     key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
+    uint64_t word = 0;
     size_t at = 0;
-    for (; part.len - at >= sizeof word; at += sizeof word) {
-        memcpy(&word, part.data + at, sizeof word);
-        sip_word(v, word);
+    for (; text.len - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, text.data + at, sizeof word);
+        sip_word(v, le64toh(word));
     }
-    word = (uint64_t)part.len << 56;
-    for (size_t i = at; i < part.len; i++)
-        word |= (uint64_t)part.data[i] << 8 * (i - at);
+    word = (uint64_t)text.len << 56;
+    for (size_t i = at; i < text.len; i++)
+        word |= (uint64_t)text.data[i] << 8 * (i - at);
     sip_word(v, word);
     v[2] ^= 0xff;
     for (int i = 0; i < 3; i++)
         sip_round(v);
-    return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint32_t map_hash_more(uint32_t so_far, struct slice part)
+{
+    pthread_once(&hash_once, hash_key_draw);
+    const uint64_t key[2] = {hash_key[0] ^ so_far, hash_key[1]};
+    return (uint32_t)map_siphash(key, part);
 }
 
 uint32_t map_hash(struct slice key)
@@ -145,7 +151,6 @@ void map_remove(struct map *m, void *item)
     while (*at != n)
         at = &(*at)->next;
     *at = n->next;
-    n->next = NULL;
     if (--m->count == 0 && m->bucket_count > BUCKETS_FIRST)
         map_done(m); /* what a flood took */
 }

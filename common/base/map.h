@@ -28,8 +28,10 @@ struct map {
         .at = offsetof(type, node), .same = (is_same)                                              \
     }
 
-/* SipHash-1-3 keyed with random bytes of this process: whoever chooses the keys cannot make them
- * meet. Any thread. */
+/* SipHash-1-3. */
+uint64_t map_siphash(const uint64_t key[static 2], struct slice text);
+/* It, keyed with random bytes of this process: whoever chooses the keys cannot make them meet. Any
+ * thread. */
 uint32_t map_hash(struct slice key);
 /* Of several parts one after the other: `so_far` is that of the earlier ones. */
 uint32_t map_hash_more(uint32_t so_far, struct slice part);

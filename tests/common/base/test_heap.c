@@ -85,6 +85,9 @@ START_TEST(test_they_come_out_in_order_after_a_rebuild)
     heap_rebuild(&h);
     ck_assert_ptr_null(heap_first(&h));
     ck_assert_uint_eq(h.room, 0); /* what a flood took is given back */
+    ck_assert_int_eq(heap_add(&h, &things[0]), ERR_OK);
+    heap_remove(&h, &things[0]);
+    ck_assert_uint_gt(h.room, 0); /* what one takes is kept */
 }
 END_TEST
 

@@ -80,6 +80,26 @@ START_TEST(test_no_two_processes_hash_alike)
 }
 END_TEST
 
+/* Made by another implementation, which agrees with the published ones of SipHash-2-4. */
+START_TEST(test_the_hash_is_siphash)
+{
+    static const struct {
+        size_t len;
+        uint64_t hash;
+    } rows[] = {
+        {0, 0xabac0158050fc4dcu},  {1, 0xc9f49bf37d57ca93u},  {7, 0xd3927d989bb11140u},
+        {8, 0x369095118d299a8eu},  {9, 0x25a48eb36c063de4u},  {15, 0xd320d86d2a519956u},
+        {16, 0xcc4fdd1a7d908b66u}, {23, 0x525a0e7fdae6c123u}, {40, 0xc1d2363299e41531u},
+    };
+    const uint64_t key[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
+    uint8_t text[64];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)i;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ck_assert_uint_eq(map_siphash(key, slice_of(text, rows[i].len)), rows[i].hash);
+}
+END_TEST
+
 START_TEST(test_every_byte_and_each_part_count)
 {
     uint8_t text[40] = {0};
@@ -156,6 +176,9 @@ START_TEST(test_a_walk_may_take_out_what_it_meets)
     ck_assert_uint_eq(m.count, 0);
     ck_assert_ptr_null(map_next(&m, NULL));
     ck_assert_uint_eq(m.bucket_count, 0); /* what a flood took is given back */
+    add(&things[0], 0);
+    take_out(&things[0]);
+    ck_assert_uint_gt(m.bucket_count, 0); /* what one takes is kept */
 }
 END_TEST
 
@@ -166,6 +189,10 @@ START_TEST(test_nobody_chooses_keys_that_meet)
         for (size_t i = 0; i < MANY; i++)
             add(&things[i], (uint64_t)i << shift);
         ck_assert_uint_lt(longest_chain(), 16);
+        size_t odd = 0; /* every second bucket */
+        for (uint32_t i = 1; i < m.bucket_count; i += 2)
+            odd += m.buckets[i] != NULL;
+        ck_assert_uint_gt(odd, MANY / 8);
         for (size_t i = 0; i < MANY; i++)
             take_out(&things[i]);
     }
@@ -234,6 +261,7 @@ int main(void)
     TCase *t = tcase_create("map");
     tcase_add_checked_fixture(t, NULL, teardown);
     tcase_add_test(t, test_no_two_processes_hash_alike);
+    tcase_add_test(t, test_the_hash_is_siphash);
     tcase_add_test(t, test_every_byte_and_each_part_count);
     tcase_add_test(t, test_it_agrees_with_an_array_whatever_comes_and_goes);
     tcase_add_test(t, test_a_walk_may_take_out_what_it_meets);
