@@ -16,6 +16,7 @@
 #include "agent/share/node_scrape.h"
 #include "agent/share/share.h"
 #include "agent/store/data_lock.h"
+#include "agent/store/store_file.h"
 #include "agent/telemetry/audit_events.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -48,6 +49,7 @@ struct agent {
     struct audit *audit; /* NULL: off */
     struct issuer *issuer;
     struct authority *authority; /* the issuer's */
+    struct store *store;
     struct record *record;
     struct revoker *revoker;
     struct reload *reload;
@@ -296,16 +298,24 @@ static void close_entries(struct agent *a)
 
 /* --- the record of issuance ------------------------------------------------------------------- */
 
+static err_t open_store(struct agent *a, struct why *why)
+{
+    struct store_file_options opt = {.data_dir = a->config->data_dir,
+                                     .max_records = (uint64_t)a->config->record_max,
+                                     .keep_s = a->config->record_keep_s,
+                                     .metrics = a->metrics};
+    return store_file_open(&a->loop, &opt, &a->store, why);
+}
+
+static void close_store(struct agent *a)
+{
+    a->store->kind->close(a->store, part_closed, a);
+}
+
 static err_t open_record(struct agent *a, struct why *why)
 {
-    char dir[PATH_MAX];
-    if (snprintf(dir, sizeof dir, "%s/record", a->config->data_dir) >= (int)sizeof dir)
-        return why_set(why, ERR_CONFIG, "data_dir is longer than a path may be");
-    struct record_options opt = {.dir = dir,
-                                 .max_records = (uint64_t)a->config->record_max,
-                                 .keep_s = a->config->record_keep_s,
-                                 .on_failure = a->config->record_on_failure,
-                                 .metrics = a->metrics};
+    struct record_options opt = {
+        .store = a->store, .on_failure = a->config->record_on_failure, .metrics = a->metrics};
     return record_open(&a->loop, &opt, &a->record, why);
 }
 
@@ -398,7 +408,7 @@ static void vouch_for_roots(struct agent *a)
 
 static err_t open_revoker(struct agent *a, struct why *why)
 {
-    struct revoker_options opt = {.data_dir = a->config->data_dir,
+    struct revoker_options opt = {.store = a->store,
                                   .record = a->record,
                                   .metrics = a->metrics,
                                   .audit = a->audit,
@@ -738,6 +748,7 @@ static const struct part parts[] = {
     {open_lock, close_lock},
     {open_audit, close_audit},
     {open_issuer, close_issuer},
+    {open_store, close_store},
     {open_record, close_record},
     {open_revoker, close_revoker},
     {open_attest, close_attest},

@@ -1,42 +1,29 @@
-/* The record of issuance: every certificate issued, in data_dir/record (docs/record.md), appended
- * to and never edited. A certificate is recorded by write(2) before its SVID leaves, so kill -9
- * loses nothing; fdatasync follows on the thread pool within 100 ms, for many at once. A torn tail
- * is cut off at open, a bad row in the middle is skipped, both with a warning. Bounded: a segment
- * goes when all in it expired longer than keep_s ago, or earlier when there are max_records; what
- * has not expired is carried forward on the thread pool, and until that is done there may be
- * RECORD_OVER_MAX more. When nothing can go, recording fails. A failure (full disk): `stop` refuses
- * to issue, ERR_RECORD; `continue` issues, counts, and keeps the row in memory (at most
- * RECORD_WAITING_MAX) until it can be written. Either way it recovers by itself, and says once that
- * it began and once that it ended. Loop thread only. */
+/* The record of issuance: every certificate issued is in the store before its SVID leaves. When it
+ * cannot be (a full disk, a full record): `stop` refuses to issue, ERR_RECORD; `continue` issues,
+ * counts, and keeps the row in memory (at most RECORD_WAITING_MAX) until it can. Either way it
+ * recovers by itself, and says once that it began and once that it ended. Loop thread only. */
 #ifndef SPINDLE_AGENT_RECORD_RECORD_H
 #define SPINDLE_AGENT_RECORD_RECORD_H
 
 #include "agent/config/config.h"
-#include "agent/record/record_item.h"
+#include "agent/store/store.h"
 #include "common/base/why.h"
 
 #include <uv.h>
 
 #define RECORD_WAITING_MAX 65536
-#define RECORD_OVER_MAX 65536
 
 struct record; /* opaque */
 struct metrics;
 
 struct record_options {
-    const char *dir; /* made 0700 when its parent exists */
-    uint64_t max_records;
-    int64_t keep_s;
+    struct store *store; /* borrowed; closed after it */
     enum record_on_failure on_failure;
     struct metrics *metrics; /* may be NULL */
-    int64_t (*wall_s)(void); /* the wall clock; NULL: clock_wall_s */
-    uint32_t segment_rows;   /* tests: fewer rows in a segment; 0: RECORD_SEGMENT_ROWS */
 };
-/* Reads all segments. ERR_IO, ERR_FILE_MODE, ERR_UNSUPPORTED (of a newer version), ERR_NO_MEMORY.
- */
 err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct record **ret,
                   struct why *why) MUST_CHECK;
-/* Syncs what is not synced, then frees and calls done. */
+/* Tries once more to write what waits, frees, calls done. */
 void record_close(struct record *r, void (*done)(void *arg), void *arg);
 /* keep_s and on_failure from now on. */
 void record_set_policy(struct record *r, int64_t keep_s, enum record_on_failure on_failure);

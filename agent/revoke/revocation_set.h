@@ -4,7 +4,7 @@
 #ifndef SPINDLE_AGENT_REVOKE_REVOCATION_SET_H
 #define SPINDLE_AGENT_REVOKE_REVOCATION_SET_H
 
-#include "agent/revoke/revocation_journal.h"
+#include "agent/store/revocation_journal.h"
 
 #define REVOCATION_HOLDS_MAX 100000
 

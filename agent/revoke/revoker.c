@@ -30,7 +30,7 @@ static void count_state(const struct revoker *r)
     metric_set(m, M_REVOCATION_HOLDS, REVOKE_ENTRY - 1, 0, 0,
                (double)revocation_set_holds(r->set, REVOKE_ENTRY));
     metric_set(m, M_REVOKED_CERTIFICATES, 0, 0, 0, (double)revocation_set_certificates(r->set));
-    metric_set(m, M_REVOCATION_JOURNAL_BYTES, 0, 0, 0, (double)r->journal_len);
+    metric_set(m, M_REVOCATION_JOURNAL_BYTES, 0, 0, 0, (double)r->opt.store->revocations_len);
 }
 
 /* --- what is asked ---------------------------------------------------------------------------- */
@@ -185,42 +185,25 @@ static void finish(struct revoker *r, err_t err, const struct why *why)
 
 /* --- the disk --------------------------------------------------------------------------------- */
 
-static void on_pool(uv_work_t *work)
-{
-    struct revoker *r = work->data;
-    struct buf all;
-    r->work_why = (struct why){.err = ERR_OK};
-    if (!r->is_rewriting) {
-        r->work_err =
-            revocation_file_append(r->file, buf_slice(&STAILQ_FIRST(&r->ops)->row), &r->work_why);
-        return;
-    }
-    buf_init(&all, REVOCATION_JOURNAL_MAX); /* the set does not change meanwhile */
-    r->work_err = revocation_set_write(r->set, &all);
-    if (r->work_err == ERR_OK)
-        r->work_err = revocation_file_replace(r->file, buf_slice(&all), &r->work_why);
-    buf_done(&all);
-}
-
 static void journal_failed(const struct revoker *r)
 {
     metric_add(r->opt.metrics, M_REVOCATION_JOURNAL_FAILURES, 0, 0, 0, 1);
 }
 
-static void appended(struct revoker *r)
+static void appended(struct revoker *r, err_t err, const struct why *cause)
 {
     struct revoker_op *op = STAILQ_FIRST(&r->ops);
     struct revocation_change change;
-    struct why why = {.err = ERR_OK};
-    if (r->work_err != ERR_OK) {
+    struct why why = *cause;
+    if (err != ERR_OK) {
         journal_failed(r);
-        why_add(&r->work_why, r->work_err, "not recorded, nothing was changed");
-        finish(r, r->work_err, &r->work_why);
+        why_add(&why, err, "not recorded, nothing was changed");
+        finish(r, err, &why);
         return;
     }
     revocation_row_parse(buf_slice(&op->row), &change);
     revocation_set_apply(r->set, &change);
-    err_t err = revocation_feed_change(r->feed, &change, now_s(r), &why);
+    err = revocation_feed_change(r->feed, &change, now_s(r), &why);
     if (err != ERR_OK)
         why_add(&why, err, "recorded, but sidecars do not see all of it yet");
     if (!r->closing.begun)
@@ -228,49 +211,55 @@ static void appended(struct revoker *r)
     finish(r, err, &why);
 }
 
-static void rewritten(struct revoker *r)
+static void rewritten(struct revoker *r, err_t err, const struct why *why)
 {
-    if (r->work_err == ERR_OK) {
+    if (err == ERR_OK) {
         r->rewrite_at = 0;
         return;
     }
     journal_failed(r);
-    r->rewrite_at = r->journal_len + REWRITE_MIN;
-    log_warn("revocation_journal_not_rewritten", log_err("reason", r->work_err),
-             log_str("cause", why_text(&r->work_why)),
-             log_str("next", "the longer one stays in use"));
+    r->rewrite_at = r->opt.store->revocations_len + REWRITE_MIN;
+    log_warn("revocation_journal_not_rewritten", log_err("reason", err),
+             log_str("cause", why_text(why)), log_str("next", "the longer one stays in use"));
 }
 
 static void close_now(struct revoker *r);
 
-static void after_pool(uv_work_t *work, int status)
+static void on_kept(void *arg, err_t err, const struct why *why)
 {
-    struct revoker *r = work->data;
-    (void)status; /* never canceled */
+    struct revoker *r = arg;
     r->is_working = false;
-    r->journal_len = revocation_file_len(r->file);
     if (r->is_rewriting)
-        rewritten(r);
+        rewritten(r, err, why);
     else
-        appended(r);
+        appended(r, err, why);
     if (r->closing.begun)
         close_now(r);
     else
         start_next(r);
 }
 
+/* The set does not change meanwhile. */
+static err_t write_set(void *arg, struct buf *out)
+{
+    const struct revoker *r = arg;
+    return revocation_set_write(r->set, out);
+}
+
 static void start_work(struct revoker *r, bool is_rewriting)
 {
+    struct store *store = r->opt.store;
     r->is_working = true;
     r->is_rewriting = is_rewriting;
-    int e = uv_queue_work(r->loop, &r->work, on_pool, after_pool);
-    assert(e == 0);
-    (void)e;
+    if (is_rewriting)
+        store->kind->rewrite(store, write_set, on_kept, r);
+    else
+        store->kind->revoke(store, buf_slice(&STAILQ_FIRST(&r->ops)->row), on_kept, r);
 }
 
 static bool wants_rewrite(const struct revoker *r)
 {
-    uint64_t len = r->journal_len;
+    uint64_t len = r->opt.store->revocations_len;
     return len > REWRITE_MIN && len >= r->rewrite_at &&
            len / 2 > revocation_set_written_len(r->set);
 }
@@ -375,46 +364,14 @@ static err_t on_row(void *arg, const struct revocation_change *row)
     return err;
 }
 
-/* A new file, or one whose maker died before its header was whole. */
-static err_t write_header(struct revoker *r, struct why *why)
-{
-    struct buf header;
-    buf_init(&header, 64);
-    err_t err = revocation_journal_header(&header);
-    if (err != ERR_OK)
-        why_set(why, err, "no memory for the journal of revocations");
-    else
-        err = revocation_file_append(r->file, buf_slice(&header), why);
-    buf_done(&header);
-    return err;
-}
-
 static err_t replay(struct revoker *r, struct why *why)
 {
-    struct slice file;
+    struct store *store = r->opt.store;
     struct replay replay = {.set = r->set, .since = now_s(r) - KEEP_EXPIRED_S, .why = why};
-    size_t good = 0;
-    err_t err = revocation_file_map(r->file, &file, why);
-    if (err != ERR_OK)
-        return err;
     buf_init(&replay.kept, REVOCATION_JOURNAL_MAX);
-    err = revocation_journal_read(file, on_row, &replay, &good, why);
+    err_t err = store->kind->load_revocations(store, on_row, &replay, why);
     buf_done(&replay.kept);
-    revocation_file_unmap(file);
-    if (err == ERR_PARSE || err == ERR_UNSUPPORTED)
-        return why_add(why, err,
-                       "%s cannot be trusted to hold every revocation (restore it from a copy; or "
-                       "move it away and revoke anew)",
-                       revocation_file_path(r->file));
-    if (err != ERR_OK)
-        return why_add(why, err, "%s", revocation_file_path(r->file));
-    if (good < file.len) {
-        log_warn("revocation_journal_cut", log_str("path", revocation_file_path(r->file)),
-                 log_int("from_bytes", file.len), log_int("to_bytes", good),
-                 log_str("cause", "its last row was never finished, nor told to anybody as done"));
-        err = revocation_file_cut(r->file, good, why);
-    }
-    return err == ERR_OK && good == 0 ? write_header(r, why) : err;
+    return err;
 }
 
 /* What it signed has expired by then, at the latest. */
@@ -429,7 +386,6 @@ static void free_all(void *arg)
 {
     struct revoker *r = arg;
     revocation_feed_free(r->feed);
-    revocation_file_close(r->file);
     revocation_set_free(r->set);
     mem_free(r);
 }
@@ -439,9 +395,7 @@ static err_t open_all(struct revoker *r, struct why *why)
     err_t err = revocation_set_new(&r->set);
     if (err != ERR_OK)
         return why_set(why, err, "no memory for revocations");
-    err = revocation_file_open(r->opt.data_dir, &r->file, why);
-    if (err == ERR_OK)
-        err = replay(r, why);
+    err = replay(r, why);
     if (err != ERR_OK)
         return err;
     struct revocation_feed_options opt = {.set = r->set,
@@ -462,8 +416,6 @@ err_t revoker_open(uv_loop_t *loop, const struct revoker_options *opt, struct re
     if (r == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for revocations");
     r->opt = *opt;
-    r->loop = loop;
-    r->work.data = r;
     STAILQ_INIT(&r->ops);
     if (r->opt.wall_s == NULL)
         r->opt.wall_s = clock_wall_s;
@@ -478,7 +430,6 @@ err_t revoker_open(uv_loop_t *loop, const struct revoker_options *opt, struct re
     e = uv_timer_start(&r->timer, on_tick, 0, TICK_MS);
     assert(e == 0);
     (void)e;
-    r->journal_len = revocation_file_len(r->file);
     count_state(r);
     *ret = r;
     return ERR_OK;

@@ -9,6 +9,7 @@
 
 #include "agent/entry/entries.h"
 #include "agent/revoke/revocation_set.h"
+#include "agent/store/store.h"
 
 #include <uv.h>
 
@@ -20,8 +21,8 @@ struct metrics;
 struct record;
 
 struct revoker_options {
-    const char *data_dir;  /* its file "revocations" */
-    struct record *record; /* borrowed, all of them */
+    struct store *store; /* borrowed, all of them */
+    struct record *record;
     struct metrics *metrics;
     struct audit *audit;
     int64_t (*wall_s)(void);                       /* NULL: clock_wall_s */
@@ -33,8 +34,7 @@ struct revoker_options {
     void (*on_change)(void *arg, const struct revocation_change *change);
     void *arg;
 };
-/* Reads the journal, cuts off a torn tail, makes the cache. ERR_PARSE, ERR_UNSUPPORTED,
- * ERR_FILE_MODE name the file and what to do: nothing must be issued then. */
+/* Loads what is revoked, makes the cache. Errors as of the store: nothing must be issued then. */
 err_t revoker_open(uv_loop_t *loop, const struct revoker_options *opt, struct revoker **ret,
                    struct why *why) MUST_CHECK;
 /* Ends what is under way, cancels what waits (ERR_DRAINING), frees itself, calls done. */

@@ -3,7 +3,6 @@
 #define SPINDLE_AGENT_REVOKE_REVOKER_INTERNAL_H
 
 #include "agent/revoke/revocation_feed.h"
-#include "agent/revoke/revocation_file.h"
 #include "agent/revoke/revoker.h"
 #include "common/base/list.h"
 #include "common/loop/closing.h"
@@ -27,20 +26,14 @@ struct revoker_op {
 
 struct revoker {
     struct revoker_options opt;
-    uv_loop_t *loop;
     struct revocation_set *set;
-    struct revocation_file *file;
     struct revocation_feed *feed;
     uv_timer_t timer;
-    uv_work_t work;
     STAILQ_HEAD(, revoker_op) ops; /* the first one is under way */
     size_t waiting;
-    bool is_working;      /* the thread pool has file, and the first one's row or `rewritten` */
-    bool is_rewriting;    /* what it does: the whole file, or a row */
-    uint64_t journal_len; /* of file, which the pool may be changing */
-    uint64_t rewrite_at;  /* length from which on that is tried (again) */
-    err_t work_err;
-    struct why work_why;
+    bool is_working;     /* the store has the first one's row, or the set */
+    bool is_rewriting;   /* what it does: the whole file, or a row */
+    uint64_t rewrite_at; /* length from which on that is tried (again) */
     struct closing closing;
 };
 

@@ -1,9 +1,9 @@
 /* What the record of issuance costs: writing, reading at start, asking. By hand:
  *   build/release/tests/micro_record DIR [CERTIFICATES [IDENTITIES]]
  * DIR is made, and stays; its files are in the page cache when they are read again. */
-#include "agent/record/record_carry.h"
-#include "agent/record/record_load.h"
-#include "agent/record/record_search.h"
+#include "agent/store/record_carry.h"
+#include "agent/store/record_load.h"
+#include "agent/store/record_search.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"

@@ -1,8 +1,8 @@
 /* Segments of the record of issuance: any bytes are read without harm, what was read once is read
  * again after more was written, and what is written is found. Check sums would keep a fuzzer at the
  * door, so each input is tried as it is, and with right sums in all rows. */
-#include "agent/record/record_load.h"
-#include "agent/record/record_search.h"
+#include "agent/store/record_load.h"
+#include "agent/store/record_search.h"
 #include "common/base/crc32c.h"
 
 #include <fcntl.h>

@@ -46,11 +46,11 @@ void record_case_setup(struct record_case *c)
     ck_assert_int_eq(uv_loop_init(&c->loop), 0);
     record_case_now = RECORD_CASE_START;
     c->record = NULL;
-    c->opt = (struct record_options){.dir = c->folder,
-                                     .max_records = 1000000,
-                                     .keep_s = 24 * 3600,
-                                     .wall_s = fake_clock,
-                                     .segment_rows = 128};
+    c->opt = (struct store_file_options){.data_dir = c->dir,
+                                         .max_records = 1000000,
+                                         .keep_s = 24 * 3600,
+                                         .wall_s = fake_clock,
+                                         .segment_rows = 128};
 }
 
 /* True: some files were there. A folder that is changed while it is read may hide some. */
@@ -86,7 +86,16 @@ void record_case_teardown(struct record_case *c)
 err_t record_case_open(struct record_case *c)
 {
     c->why = (struct why){0};
-    return record_open(&c->loop, &c->opt, &c->record, &c->why);
+    err_t err = store_file_open(&c->loop, &c->opt, &c->store, &c->why);
+    if (err != ERR_OK)
+        return err;
+    struct record_options opt = {.store = c->store, .metrics = c->opt.metrics};
+    err = record_open(&c->loop, &opt, &c->record, &c->why);
+    if (err != ERR_OK) {
+        c->store->kind->close(c->store, NULL, NULL);
+        uv_run(&c->loop, UV_RUN_DEFAULT);
+    }
+    return err;
 }
 
 void record_case_must_open(struct record_case *c)
@@ -106,6 +115,10 @@ void record_case_close(struct record_case *c)
     if (c->record == NULL)
         return;
     record_close(c->record, on_closed, &closed);
+    while (!closed)
+        uv_run(&c->loop, UV_RUN_ONCE);
+    closed = false;
+    c->store->kind->close(c->store, on_closed, &closed);
     uv_run(&c->loop, UV_RUN_DEFAULT);
     ck_assert(closed);
     c->record = NULL;

@@ -4,6 +4,7 @@
 #define SPINDLE_TESTS_RECORD_CASE_H
 
 #include "agent/record/record.h"
+#include "agent/store/store_file.h"
 #include "common/base/mem.h"
 
 #define RECORD_CASE_START INT64_C(1800000000)
@@ -12,9 +13,10 @@
 struct record_case {
     char dir[64], folder[80]; /* folder is the record's, in dir */
     uv_loop_t loop;
+    struct store *store;
     struct record *record;
-    struct record_options opt; /* for the next open */
-    struct why why;            /* of the last call */
+    struct store_file_options opt; /* for the next open */
+    struct why why;                /* of the last call */
 };
 
 /* Segments of 128 rows, at most 1,000,000 certificates; `stop`. Not open yet. */

@@ -74,7 +74,7 @@ static void keep_log(void *arg, const char *line)
 
 err_t open_revoker(struct why *why)
 {
-    struct revoker_options opt = {.data_dir = c.dir,
+    struct revoker_options opt = {.store = c.store,
                                   .record = c.record,
                                   .wall_s = fake_clock,
                                   .entries = on_entries,

@@ -1,7 +1,7 @@
 /* A full record makes room on the thread pool: the loop touches no file for it but to write what it
  * issues, what is valid stays and is there once, whatever happens meanwhile. The system's calls are
  * wrapped (the linker's --wrap), so that the disk may be slow, full, or keep what was removed. */
-#include "agent/record/record_row.h"
+#include "agent/store/record_row.h"
 #include "agent/telemetry/metrics.h"
 #include "common/log/log.h"
 #include "tests/support/record_case.h"
@@ -182,39 +182,38 @@ END_TEST
 START_TEST(test_a_disk_that_is_slow_to_make_room_holds_nobody_up_within_bounds)
 {
     is_slow = true;
-    record_case_must_put(&c, MAX, RECORD_OVER_MAX, ENTRIES);
-    ck_assert_int_eq(record_case_put(&c, MAX + RECORD_OVER_MAX, ENTRIES), ERR_RECORD);
+    record_case_must_put(&c, MAX, STORE_FILE_OVER_MAX, ENTRIES);
+    ck_assert_int_eq(record_case_put(&c, MAX + STORE_FILE_OVER_MAX, ENTRIES), ERR_RECORD);
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "slow to make room"));
     ck_assert(record_case_said("record_failed"));
     sem_post(&may_go_on);
     run_until_removed(1);
     record_case_now += RECORD_CASE_LIFE + 1;
-    record_case_must_put(&c, MAX + RECORD_OVER_MAX, 1, ENTRIES);
+    record_case_must_put(&c, MAX + STORE_FILE_OVER_MAX, 1, ENTRIES);
     ck_assert_uint_lt(metric(M_RECORD_CERTIFICATES), MAX);
 }
 END_TEST
 
 START_TEST(test_room_that_cannot_be_made_is_told_and_looked_for_again)
 {
+    uint32_t n = MAX;
     is_full = true;
-    record_case_must_put(&c, MAX, 1, ENTRIES);
-    while (!record_case_said("record_failed"))
+    for (; record_case_put(&c, n, ENTRIES) == ERR_OK; n++) /* until it is known */
         uv_run(&c.loop, UV_RUN_ONCE);
-    ck_assert(record_case_said("No space left"));
-    ck_assert_int_eq(record_case_put(&c, MAX + 1, ENTRIES), ERR_RECORD);
+    ck_assert(record_case_said("record_failed"));
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "No space left"));
     ck_assert_ptr_nonnull(record_problem(c.record));
-    check_valid(MAX + 1);
+    check_valid(n);
     is_full = false;
     record_case_now++; /* a second after a vain look is the next */
     while (record_problem(c.record) != NULL)
         uv_run(&c.loop, UV_RUN_ONCE);
     ck_assert(record_case_said("record_recovered"));
-    record_case_must_put(&c, MAX + 1, 1, ENTRIES);
+    record_case_must_put(&c, n++, 1, ENTRIES);
     run_until_removed(1);
-    check_valid(MAX + 2);
+    check_valid(n);
     record_case_reopen(&c);
-    check_valid(MAX + 2);
+    check_valid(n);
 }
 END_TEST
 

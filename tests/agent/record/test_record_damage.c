@@ -1,6 +1,6 @@
 /* The record of issuance when its files are not as they should be: nothing that was answered for is
  * lost, nothing that was cut short is believed. */
-#include "agent/record/record_row.h"
+#include "agent/store/record_row.h"
 #include "common/log/log.h"
 #include "tests/support/record_case.h"
 #include "tests/support/runner.h"

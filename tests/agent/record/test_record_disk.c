@@ -1,6 +1,6 @@
 /* The record of issuance on a disk that is full, slow to forget or broken: the system's calls are
  * wrapped (the linker's --wrap), so that any byte may be the one that does not fit. */
-#include "agent/record/record_row.h"
+#include "agent/store/record_row.h"
 #include "agent/telemetry/metrics.h"
 #include "common/log/log.h"
 #include "tests/support/record_case.h"

@@ -1,6 +1,6 @@
 /* Rows of the record whose checksum is right and which say what cannot be: each is counted as
  * damaged, and changes nothing that the others say. */
-#include "agent/record/record_row.h"
+#include "agent/store/record_row.h"
 #include "common/log/log.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/record_case.h"

@@ -1,4 +1,4 @@
-#include "agent/revoke/revocation_journal.h"
+#include "agent/store/revocation_journal.h"
 
 #include "common/base/crc32c.h"
 
@@ -150,9 +150,8 @@ static err_t check_header(struct slice file, size_t *ret_len, struct why *why)
     return ERR_OK;
 }
 
-err_t revocation_journal_read(struct slice file,
-                              err_t (*fn)(void *arg, const struct revocation_change *change),
-                              void *arg, size_t *ret_good, struct why *why)
+err_t revocation_journal_read(struct slice file, revocation_fn *fn, void *arg, size_t *ret_good,
+                              struct why *why)
 {
     struct revocation_change change;
     size_t at = 0;

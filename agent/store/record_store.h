@@ -2,11 +2,11 @@
  * rows an identity, the newest first. record_load reads it, record_search asks it, record_carry
  * makes room in it. Says nothing to the log. A position is a row's place for the index, segment
  * modulo 65,536 and row; it is stale when its segment went. Loop thread only. */
-#ifndef SPINDLE_AGENT_RECORD_RECORD_STORE_H
-#define SPINDLE_AGENT_RECORD_RECORD_STORE_H
+#ifndef SPINDLE_AGENT_STORE_RECORD_STORE_H
+#define SPINDLE_AGENT_STORE_RECORD_STORE_H
 
-#include "agent/record/record_names.h"
-#include "agent/record/record_segment.h"
+#include "agent/store/record_names.h"
+#include "agent/store/record_segment.h"
 
 #define RECORD_SEGMENTS_MAX 4096
 #define RECORD_BLOCK_ROWS 64 /* read at once */

@@ -1,4 +1,4 @@
-#include "agent/revoke/revocation_file.h"
+#include "agent/store/revocation_file.h"
 
 #include "common/base/file.h"
 #include "common/base/mem.h"

@@ -1,10 +1,10 @@
 /* Makes room in a full record: what is still valid in its oldest segment is written into a segment
  * more, on the thread pool, then the oldest one goes. One at a time; meanwhile the store is used as
  * ever, but nothing of it expires. When it fails, all is as before. */
-#ifndef SPINDLE_AGENT_RECORD_RECORD_CARRY_H
-#define SPINDLE_AGENT_RECORD_RECORD_CARRY_H
+#ifndef SPINDLE_AGENT_STORE_RECORD_CARRY_H
+#define SPINDLE_AGENT_STORE_RECORD_CARRY_H
 
-#include "agent/record/record_store.h"
+#include "agent/store/record_store.h"
 
 struct record_carry; /* opaque */
 

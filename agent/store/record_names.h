@@ -1,10 +1,10 @@
 /* The identities that the record knows: SPIFFE ID and entry id, once each, numbered from 1; number
  * 0 is one whose texts were lost. Counted: an identity goes when its last certificate does. Loop
  * thread only. */
-#ifndef SPINDLE_AGENT_RECORD_RECORD_NAMES_H
-#define SPINDLE_AGENT_RECORD_RECORD_NAMES_H
+#ifndef SPINDLE_AGENT_STORE_RECORD_NAMES_H
+#define SPINDLE_AGENT_STORE_RECORD_NAMES_H
 
-#include "agent/record/record_row.h"
+#include "agent/store/record_row.h"
 #include "common/base/map.h"
 
 struct record_name {

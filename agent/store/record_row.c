@@ -1,4 +1,4 @@
-#include "agent/record/record_row.h"
+#include "agent/store/record_row.h"
 
 #include "common/base/crc32c.h"
 

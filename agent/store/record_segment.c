@@ -1,4 +1,4 @@
-#include "agent/record/record_segment.h"
+#include "agent/store/record_segment.h"
 
 #include "common/base/mem.h"
 

@@ -1,7 +1,7 @@
 /* The file behind the journal of revocations: whole appends, or none. Its functions block on the
  * disk; they run on any thread, one at a time. */
-#ifndef SPINDLE_AGENT_REVOKE_REVOCATION_FILE_H
-#define SPINDLE_AGENT_REVOKE_REVOCATION_FILE_H
+#ifndef SPINDLE_AGENT_STORE_REVOCATION_FILE_H
+#define SPINDLE_AGENT_STORE_REVOCATION_FILE_H
 
 #include "common/base/slice.h"
 #include "common/base/why.h"

@@ -1,8 +1,8 @@
 /* The format of data_dir/revocations (docs/revocation.md): a header, then one row for each change,
  * appended and never edited. A row holds all of its change, the certificates too, behind one
  * CRC-32C: it is there whole or not at all. Pure. */
-#ifndef SPINDLE_AGENT_REVOKE_REVOCATION_JOURNAL_H
-#define SPINDLE_AGENT_REVOKE_REVOCATION_JOURNAL_H
+#ifndef SPINDLE_AGENT_STORE_REVOCATION_JOURNAL_H
+#define SPINDLE_AGENT_STORE_REVOCATION_JOURNAL_H
 
 #include "common/base/buf.h"
 #include "common/base/why.h"
@@ -35,6 +35,8 @@ struct revocation_change {
     size_t count;
 };
 
+typedef err_t revocation_fn(void *arg, const struct revocation_change *change);
+
 err_t revocation_journal_header(struct buf *out) MUST_CHECK;
 /* Appends a row; then certificates may be appended to the buffer as they are, and the row that
  * began at `start` is closed. `change` says count 0. */
@@ -47,8 +49,7 @@ void revocation_row_parse(struct slice row, struct revocation_change *ret);
  * it is a torn append and can be cut off (0: not even the header is whole). ERR_PARSE: no journal,
  * or damaged before its end, so that a revocation may be missing; ERR_UNSUPPORTED: another version.
  */
-err_t revocation_journal_read(struct slice file,
-                              err_t (*fn)(void *arg, const struct revocation_change *change),
-                              void *arg, size_t *ret_good, struct why *why) MUST_CHECK;
+err_t revocation_journal_read(struct slice file, revocation_fn *fn, void *arg, size_t *ret_good,
+                              struct why *why) MUST_CHECK;
 
 #endif

@@ -1,4 +1,4 @@
-#include "agent/record/record_names.h"
+#include "agent/store/record_names.h"
 
 #include "common/base/mem.h"
 

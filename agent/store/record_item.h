@@ -1,8 +1,8 @@
-/* What the record says of a certificate, and what can be asked of it. Plain data. */
-#ifndef SPINDLE_AGENT_RECORD_RECORD_ITEM_H
-#define SPINDLE_AGENT_RECORD_RECORD_ITEM_H
+/* What the record says of a certificate, and what can be asked of it. Plain data; pure. */
+#ifndef SPINDLE_AGENT_STORE_RECORD_ITEM_H
+#define SPINDLE_AGENT_STORE_RECORD_ITEM_H
 
-#include "agent/record/record_row.h"
+#include "agent/store/record_row.h"
 
 struct record_item {
     uint8_t serial[RECORD_SERIAL_LEN];
@@ -33,5 +33,11 @@ struct record_search {
     uint64_t from;                         /* what the page before gave; 0: the newest */
     size_t limit;
 };
+
+/* Does it look for this one? */
+bool record_search_wants(const struct record_search *s, const struct record_item *item);
+/* By its end alone; by one of its texts alone, of which a "*" at the end of `pattern` is any. */
+bool record_search_in_time(const struct record_search *s, int64_t not_after);
+bool record_search_is_like(const char *text, const char *pattern);
 
 #endif

@@ -1,8 +1,8 @@
 /* Reads the record at start: every row of every segment, once; cuts a torn tail off. */
-#ifndef SPINDLE_AGENT_RECORD_RECORD_LOAD_H
-#define SPINDLE_AGENT_RECORD_RECORD_LOAD_H
+#ifndef SPINDLE_AGENT_STORE_RECORD_LOAD_H
+#define SPINDLE_AGENT_STORE_RECORD_LOAD_H
 
-#include "agent/record/record_store.h"
+#include "agent/store/record_store.h"
 
 /* What was wrong in one segment; rows are counted. */
 struct record_damage {

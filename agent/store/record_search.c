@@ -1,4 +1,4 @@
-#include "agent/record/record_search.h"
+#include "agent/store/record_search.h"
 
 err_t record_search_position(struct record_store *st,
                              const uint8_t serial[static RECORD_SERIAL_LEN], uint32_t *ret,
@@ -75,42 +75,12 @@ err_t record_search_unexpired(struct record_store *st, const struct record_query
     return err;
 }
 
-static bool is_like(const char *text, const char *pattern)
-{
-    size_t len = strlen(pattern);
-    if (len > 0 && pattern[len - 1] == '*')
-        return strncmp(text, pattern, len - 1) == 0;
-    return strcmp(text, pattern) == 0;
-}
-
-static bool has_digits(const uint8_t *serial, const uint8_t *want, unsigned digits)
-{
-    return memcmp(serial, want, digits / 2) == 0 &&
-           (digits % 2 == 0 || serial[digits / 2] >> 4 == want[digits / 2] >> 4);
-}
-
 /* What the index alone can say: false means no. */
 static bool may_have_digits(uint32_t hash, const struct record_search *s)
 {
     unsigned digits = s->serial_digits < 8 ? s->serial_digits : 8;
     uint32_t mask = digits > 0 ? UINT32_MAX << (32 - 4 * digits) : 0;
     return hash == 1 || ((hash ^ record_segment_hash(s->serial)) & mask) == 0;
-}
-
-static bool is_in_time(const struct record_search *s, int64_t not_after)
-{
-    return (s->state != RECORD_VALID || not_after >= s->now) &&
-           (s->state != RECORD_EXPIRED || not_after < s->now) &&
-           (s->expires_before == 0 || not_after < s->expires_before) &&
-           (s->expires_after == 0 || not_after > s->expires_after);
-}
-
-bool record_search_wants(const struct record_search *s, const struct record_item *item)
-{
-    return is_in_time(s, item->not_after) &&
-           (s->spiffe_id == NULL || is_like(item->spiffe_id, s->spiffe_id)) &&
-           (s->entry_id == NULL || strcmp(item->entry_id, s->entry_id) == 0) &&
-           has_digits(item->serial, s->serial, s->serial_digits);
 }
 
 /* How to go through what a search may find, newest first: all rows, or the chains of few
@@ -138,7 +108,7 @@ static uint64_t place_of(const struct record_store *st, uint32_t position)
 
 static bool is_named(const struct record_search *s, const struct record_name *name)
 {
-    return (s->spiffe_id == NULL || is_like(name->spiffe_id, s->spiffe_id)) &&
+    return (s->spiffe_id == NULL || record_search_is_like(name->spiffe_id, s->spiffe_id)) &&
            (s->entry_id == NULL || strcmp(name->entry_id, s->entry_id) == 0);
 }
 
@@ -233,7 +203,7 @@ err_t record_search_page(struct record_store *st, const struct record_search *se
     while (next_row(st, &w)) {
         uint32_t position = record_store_position((uint32_t)(w.at >> 16), w.at & 0xffff);
         const struct record_link *link = record_store_link(st, position);
-        if (!is_in_time(search, link->not_after) || !may_have_digits(link->hash, search))
+        if (!record_search_in_time(search, link->not_after) || !may_have_digits(link->hash, search))
             continue;
         err = record_store_item(st, position, &item, why);
         if (err != ERR_OK && err != ERR_PARSE)

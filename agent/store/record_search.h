@@ -1,8 +1,8 @@
 /* Questions to the record's store, as in record.h, without what waits. They read its files. */
-#ifndef SPINDLE_AGENT_RECORD_RECORD_SEARCH_H
-#define SPINDLE_AGENT_RECORD_RECORD_SEARCH_H
+#ifndef SPINDLE_AGENT_STORE_RECORD_SEARCH_H
+#define SPINDLE_AGENT_STORE_RECORD_SEARCH_H
 
-#include "agent/record/record_store.h"
+#include "agent/store/record_store.h"
 
 /* Where the newest with this serial stands; 0: not there. ERR_IO; ERR_PARSE: of one that may have
  * been it. */
@@ -15,6 +15,5 @@ err_t record_search_unexpired(struct record_store *st, const struct record_query
                               record_fn *fn, void *arg, struct why *why) MUST_CHECK;
 err_t record_search_page(struct record_store *st, const struct record_search *search, record_fn *fn,
                          void *arg, uint64_t *ret_next, struct why *why) MUST_CHECK;
-bool record_search_wants(const struct record_search *search, const struct record_item *item);
 
 #endif

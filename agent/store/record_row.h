@@ -1,7 +1,7 @@
 /* Rows of the record of issuance: 64 bytes, little endian, CRC-32C of the first 60 in the last four
  * (docs/record.md). Numbers of issuers and identities count from 0 in each segment. Pure. */
-#ifndef SPINDLE_AGENT_RECORD_RECORD_ROW_H
-#define SPINDLE_AGENT_RECORD_RECORD_ROW_H
+#ifndef SPINDLE_AGENT_STORE_RECORD_ROW_H
+#define SPINDLE_AGENT_STORE_RECORD_ROW_H
 
 #include "common/base/slice.h"
 

@@ -1,4 +1,4 @@
-#include "agent/record/record_store.h"
+#include "agent/store/record_store.h"
 
 #include "common/base/mem.h"
 

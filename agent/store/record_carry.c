@@ -1,4 +1,4 @@
-#include "agent/record/record_carry.h"
+#include "agent/store/record_carry.h"
 
 #include "common/base/mem.h"
 

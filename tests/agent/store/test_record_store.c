@@ -1,8 +1,8 @@
 /* The store below the record: places of rows, the table that finds them, and how room is made when
  * the record is full: what is valid stays, once, and counts once. */
-#include "agent/record/record_carry.h"
-#include "agent/record/record_load.h"
-#include "agent/record/record_search.h"
+#include "agent/store/record_carry.h"
+#include "agent/store/record_load.h"
+#include "agent/store/record_search.h"
 #include "common/base/mem.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"

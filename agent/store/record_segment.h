@@ -2,10 +2,10 @@
  * appended by pwrite, and what is known of it in memory: its own numbers of issuers and identities,
  * and a link a row for the store's index. One thread at a time: the loop's, but while it is made,
  * read from or removed on the pool (record_carry.h, record.c). */
-#ifndef SPINDLE_AGENT_RECORD_RECORD_SEGMENT_H
-#define SPINDLE_AGENT_RECORD_RECORD_SEGMENT_H
+#ifndef SPINDLE_AGENT_STORE_RECORD_SEGMENT_H
+#define SPINDLE_AGENT_STORE_RECORD_SEGMENT_H
 
-#include "agent/record/record_item.h"
+#include "agent/store/record_item.h"
 #include "common/base/why.h"
 
 #define RECORD_SEGMENT_ROWS 65536  /* 4 MiB; a row's number has 16 bits */

@@ -1,6 +1,6 @@
 /* The journal of revocations as bytes: what is written comes back, a torn end is cut, damage before
  * the end is told. */
-#include "agent/revoke/revocation_journal.h"
+#include "agent/store/revocation_journal.h"
 #include "common/base/crc32c.h"
 #include "tests/support/runner.h"
 

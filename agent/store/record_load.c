@@ -1,6 +1,6 @@
-#include "agent/record/record_load.h"
+#include "agent/store/record_load.h"
 
-#include "agent/record/record_search.h"
+#include "agent/store/record_search.h"
 #include "common/base/mem.h"
 
 #include <dirent.h>
