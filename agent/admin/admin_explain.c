@@ -4,15 +4,13 @@
 #include "agent/attest/attestation.h"
 #include "agent/attest/proc.h"
 #include "agent/entry/explain.h"
-#include "common/base/clock.h"
 #include "common/base/list.h"
 #include "common/base/mem.h"
+#include "common/base/quantity.h"
 #include "common/encode/query.h"
 #include "common/x509/x509.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 
 enum {
     TARGET_MAX = 2048 + 8,
@@ -254,22 +252,16 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
 static err_t read_pid(const struct http_request *req, pid_t *ret, struct why *why)
 {
     struct buf text;
-    char *end = NULL;
+    uint64_t n = 0;
     buf_init(&text, NUMBER_MAX);
     err_t err = query_find(req->query, "pid", &text);
-    if (err == ERR_OK) {
-        errno = 0;
-        long n = strtol((const char *)text.data, &end, 10);
-        if (errno == 0 && end != (const char *)text.data && *end == '\0' && n > 0 && n <= INT_MAX)
-            *ret = (pid_t)n;
-        else
-            err = ERR_PARSE;
-    }
+    if (err == ERR_OK)
+        err = quantity_parse_number((const char *)text.data, INT_MAX, &n);
     buf_done(&text);
-    return err == ERR_OK ? err
-                         : why_set(why, ERR_USAGE,
-                                   "pid: expected the number of a process, 1 or "
-                                   "more");
+    if (err != ERR_OK || n == 0)
+        return why_set(why, ERR_USAGE, "pid: expected the number of a process, 1 or more");
+    *ret = (pid_t)n;
+    return ERR_OK;
 }
 
 static struct job *job_new(const struct admin_sources *src, struct http_response *res)

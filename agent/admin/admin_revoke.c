@@ -1,12 +1,9 @@
 #include "agent/admin/admin_revoke.h"
 
 #include "agent/admin/admin_sources.h"
-#include "common/base/clock.h"
+#include "common/base/quantity.h"
 #include "common/encode/query.h"
 #include "common/x509/x509.h"
-
-#include <errno.h>
-#include <stdlib.h>
 
 enum { VALUE_MAX = 4096, HEX_LEN = 2 * REVOKED_SERIAL_LEN + 1 };
 
@@ -113,21 +110,15 @@ static json_t *certificate_json(struct record *record, const struct revocation_c
     return row;
 }
 
-static err_t number_of(const struct http_request *req, const char *name, size_t otherwise,
-                       size_t *ret, struct why *why)
+static err_t number_of(const struct http_request *req, const char *name, uint64_t otherwise,
+                       uint64_t *ret, struct why *why)
 {
     struct buf room;
     const char *text = NULL;
-    char *end = NULL;
     err_t err = value_of(req, name, &room, &text, why);
     *ret = otherwise;
-    if (err == ERR_OK && text != NULL) {
-        errno = 0;
-        unsigned long n = strtoul(text, &end, 10);
-        *ret = n;
-        if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0)
-            err = why_set(why, ERR_USAGE, "%s: expected a number, found \"%.40s\"", name, text);
-    }
+    if (err == ERR_OK && text != NULL && quantity_parse_number(text, SIZE_MAX, ret) != ERR_OK)
+        err = why_set(why, ERR_USAGE, "%s: expected a number, found \"%.40s\"", name, text);
     buf_done(&room);
     return err;
 }
@@ -155,7 +146,8 @@ static json_t *rows_of(const struct admin_sources *src, size_t from, size_t limi
 void admin_revocations(void *arg, const struct http_request *req, struct http_response *res)
 {
     struct why why = {.err = ERR_OK};
-    size_t from = 0, limit = 0, all = 0;
+    uint64_t from = 0, limit = 0;
+    size_t all = 0;
     err_t err = number_of(req, "from", 0, &from, &why);
     if (err == ERR_OK)
         err = number_of(req, "limit", ADMIN_REVOCATIONS_PAGE, &limit, &why);

@@ -2,11 +2,9 @@
 
 #include "agent/admin/admin_sources.h"
 #include "common/base/clock.h"
+#include "common/base/quantity.h"
 #include "common/encode/query.h"
 #include "common/x509/x509.h"
-
-#include <errno.h>
-#include <stdlib.h>
 
 enum { VALUE_MAX = 4096, HEX_LEN = 2 * RECORD_ISSUER_LEN + 1 };
 
@@ -160,18 +158,11 @@ static err_t number_of(const struct values *v, enum value which, uint64_t otherw
                        uint64_t *ret, struct why *why)
 {
     const char *text = text_of(v, which);
-    char *end = NULL;
-    if (text == NULL) {
-        *ret = otherwise;
+    *ret = otherwise;
+    if (text == NULL || quantity_parse_number(text, max, ret) == ERR_OK)
         return ERR_OK;
-    }
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n > max)
-        return why_set(why, ERR_USAGE, "%s: expected a number from 0 to %llu, found \"%.40s\"",
-                       value_names[which], (unsigned long long)max, text);
-    *ret = n;
-    return ERR_OK;
+    return why_set(why, ERR_USAGE, "%s: expected a number from 0 to %llu, found \"%.40s\"",
+                   value_names[which], (unsigned long long)max, text);
 }
 
 static err_t limit_of(const struct values *v, size_t *ret, struct why *why)

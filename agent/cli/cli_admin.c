@@ -1,5 +1,4 @@
 /* entries: the registration entries, by the agent's admin socket. */
-#include "agent/cli/cli_endpoint.h"
 #include "agent/cli/commands.h"
 #include "common/cli/admin_client.h"
 
@@ -16,9 +15,5 @@ static void print_entry(FILE *out, const json_t *row)
 
 err_t cli_entries(const struct command_line *line, struct why *why)
 {
-    struct address socket;
-    err_t err = cli_admin_socket(line, &socket, why);
-    return err == ERR_OK
-               ? admin_client_list(line, &socket, "/v1/entries", "entries", print_entry, why)
-               : err;
+    return admin_client_list(line, "/v1/entries", "entries", print_entry, why);
 }

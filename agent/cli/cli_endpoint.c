@@ -65,13 +65,9 @@ err_t cli_workload_socket(const struct command_line *line, struct address *ret, 
     return configured_socket(line, SOCKET_WORKLOAD, ret, why);
 }
 
-err_t cli_admin_socket(const struct command_line *line, struct address *ret, struct why *why)
+err_t cli_configured_admin(const struct command_line *line, struct address *ret, struct why *why)
 {
-    const char *flag = command_flag_value(line, "admin");
-    if (flag == NULL)
-        return configured_socket(line, SOCKET_ADMIN, ret, why);
-    err_t err = cli_unix_socket(flag, ret, why);
-    return err == ERR_OK ? err : why_add(why, ERR_USAGE, "--admin");
+    return configured_socket(line, SOCKET_ADMIN, ret, why);
 }
 
 err_t cli_timeout(const struct command_line *line, uint64_t otherwise, uint64_t *ret_ms,

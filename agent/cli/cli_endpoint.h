@@ -8,9 +8,9 @@
 /* --socket (a path or EP-4's syntax), else SPIFFE_ENDPOINT_SOCKET, else the configured one. */
 err_t cli_workload_socket(const struct command_line *line, struct address *ret,
                           struct why *why) MUST_CHECK;
-/* --admin, else the configured one. */
-err_t cli_admin_socket(const struct command_line *line, struct address *ret,
-                       struct why *why) MUST_CHECK;
+/* As program_facts.admin_socket wants it. */
+err_t cli_configured_admin(const struct command_line *line, struct address *ret,
+                           struct why *why) MUST_CHECK;
 /* --timeout in ms, else `otherwise`. */
 err_t cli_timeout(const struct command_line *line, uint64_t otherwise, uint64_t *ret_ms,
                   struct why *why) MUST_CHECK;

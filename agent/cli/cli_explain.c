@@ -1,10 +1,6 @@
 /* explain: why a process gets an identity or none, as the running agent sees it. */
-#include "agent/cli/cli_endpoint.h"
 #include "agent/cli/commands.h"
 #include "common/cli/admin_client.h"
-#include "common/encode/query.h"
-
-enum { PATH_LEN_MAX = 4096 };
 
 static void put_list(FILE *out, const char *before, const json_t *list)
 {
@@ -78,28 +74,11 @@ static void put_answer(FILE *out, const json_t *top)
 
 err_t cli_explain(const struct command_line *line, struct why *why)
 {
-    struct address socket;
-    struct buf path;
-    json_t *top = NULL;
-    bool as_json = false;
     const char *pid = command_flag_value(line, "pid");
+    char too_long[64];
     if (pid == NULL)
         return why_set(why, ERR_USAGE, "name the process with --pid N");
-    buf_init(&path, PATH_LEN_MAX);
-    err_t err = command_output_json(line, &as_json, why);
-    if (err == ERR_OK)
-        err = cli_admin_socket(line, &socket, why);
-    if (err == ERR_OK &&
-        (buf_append_str(&path, "/v1/explain") != ERR_OK || query_add(&path, "pid", pid) != ERR_OK ||
-         buf_append(&path, "", 1) != ERR_OK))
-        err = why_set(why, ERR_USAGE, "--pid %.40s: too long", pid);
-    if (err == ERR_OK)
-        err = admin_client_ask(line, &socket, "GET", (const char *)path.data, &top, why);
-    if (err == ERR_OK && as_json)
-        admin_client_json(line->out, top);
-    else if (err == ERR_OK)
-        put_answer(line->out, top);
-    json_decref(top);
-    buf_done(&path);
-    return err;
+    snprintf(too_long, sizeof too_long, "--pid %.40s: too long", pid);
+    const struct admin_question q = {"GET", "/v1/explain", {{"pid", pid}}, too_long};
+    return admin_client_show(line, &q, put_answer, why);
 }

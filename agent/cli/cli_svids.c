@@ -1,26 +1,14 @@
 /* svids list|show|search|renew: the certificates that the agent issued. */
-#include "agent/cli/cli_endpoint.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/listing.h"
 #include "common/base/clock.h"
 #include "common/base/quantity.h"
-#include "common/cli/admin_client.h"
-#include "common/encode/query.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <time.h>
 
-enum { PATH_LEN_MAX = 16 * 1024, SEARCH_LIMIT = 100, PAGE_MAX = 1000000 };
+enum { SEARCH_LIMIT = 100 };
 
-/* A listing that comes in pages. */
-struct listing {
-    const struct command_line *line;
-    struct address socket;
-    const char *place; /* the parameter that "next" goes into */
-    size_t limit;      /* rows, of all pages */
-    json_t *rows;
-    bool has_more;
-};
+static const char too_long[] = "what is asked for is too long";
 
 /* Rows. */
 
@@ -73,126 +61,43 @@ static void print_whole(FILE *out, const json_t *row)
         fprintf(out, "%-16s no\n", "In use:");
 }
 
-/* Pages. */
+/* Commands. */
 
-static err_t add_page(struct listing *l, const char *path, const char *next, json_t **ret,
-                      struct why *why)
+static struct listing listing_of(const struct command_line *line, size_t limit)
 {
-    struct buf whole;
-    char number[24];
-    size_t left = l->limit - json_array_size(l->rows);
-    snprintf(number, sizeof number, "%zu", left < PAGE_MAX ? left : PAGE_MAX);
-    buf_init(&whole, PATH_LEN_MAX);
-    err_t err = buf_append_str(&whole, path);
-    if (err == ERR_OK)
-        err = query_add(&whole, "limit", number);
-    if (err == ERR_OK && next != NULL)
-        err = query_add(&whole, l->place, next);
-    if (err == ERR_OK)
-        err = buf_append(&whole, "", 1);
-    if (err != ERR_OK)
-        why_set(why, ERR_USAGE, "what is asked for is too long");
-    else
-        err = admin_client_ask(l->line, &l->socket, "GET", (const char *)whole.data, ret, why);
-    buf_done(&whole);
-    return err;
+    return (struct listing){
+        .line = line, .name = "svids", .more = " (there are more: --limit)", .limit = limit};
 }
 
-/* What the server said comes next, as text; NULL: nothing. */
-static const char *next_of(const json_t *page, char number[static 24])
-{
-    const json_t *next = json_object_get(page, "next");
-    if (!json_is_integer(next))
-        return json_string_value(next);
-    snprintf(number, 24, "%lld", (long long)json_integer_value(next));
-    return number;
-}
-
-static err_t fetch(struct listing *l, const char *path, struct why *why)
-{
-    json_t *page = NULL;
-    char number[24];
-    const char *next = NULL;
-    err_t err = ERR_OK;
-    l->rows = json_array();
-    do {
-        json_t *fresh = NULL;
-        err = add_page(l, path, next, &fresh, why);
-        json_decref(page);
-        page = fresh;
-        if (err != ERR_OK)
-            break;
-        json_array_extend(l->rows, json_object_get(page, "svids"));
-        next = next_of(page, number);
-    } while (next != NULL && json_array_size(l->rows) < l->limit);
-    l->has_more = err == ERR_OK && next != NULL;
-    json_decref(page);
-    return err;
-}
-
-static err_t print(struct listing *l, void (*print_row)(FILE *out, const json_t *row),
-                   struct why *why)
-{
-    FILE *out = l->line->out;
-    size_t i = 0;
-    const json_t *row = NULL;
-    bool as_json = false;
-    err_t err = command_output_json(l->line, &as_json, why);
-    if (err != ERR_OK)
-        return err;
-    if (as_json) {
-        json_t *whole = json_pack("{s:O, s:b}", "svids", l->rows, "more", l->has_more);
-        admin_client_json(out, whole);
-        json_decref(whole);
-        return ERR_OK;
-    }
-    json_array_foreach(l->rows, i, row)
-    {
-        if (print_row == print_whole && i > 0)
-            fputc('\n', out);
-        print_row(out, row);
-    }
-    if (print_row != print_whole)
-        fprintf(out, "svids: %zu%s\n", json_array_size(l->rows),
-                l->has_more ? " (there are more: --limit)" : "");
-    return ERR_OK;
-}
-
+/* With --limit over `limit`. */
 static err_t begin(struct listing *l, const struct command_line *line, size_t limit,
                    struct why *why)
 {
     const char *text = command_flag_value(line, "limit");
-    char *end = NULL;
-    bool as_json = false;
-    *l = (struct listing){.line = line, .limit = limit};
-    err_t err = command_output_json(line, &as_json, why);
-    if (err != ERR_OK)
-        return err;
-    if (text != NULL) {
-        errno = 0;
-        unsigned long n = strtoul(text, &end, 10);
-        if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n == 0 ||
-            n > UINT32_MAX)
-            return why_set(why, ERR_USAGE, "--limit: expected a number from 1, found \"%s\"", text);
-        l->limit = n;
-    }
-    return cli_admin_socket(line, &l->socket, why);
+    uint64_t n = limit;
+    if (text != NULL && (quantity_parse_number(text, UINT32_MAX, &n) != ERR_OK || n == 0))
+        return why_set(why, ERR_USAGE, "--limit: expected a number from 1, found \"%s\"", text);
+    *l = listing_of(line, n);
+    return listing_begin(l, why);
 }
 
-/* Commands. */
+/* Ends the listing. */
+static err_t show(struct listing *l, err_t err, void (*print)(FILE *out, const json_t *row))
+{
+    if (err == ERR_OK)
+        listing_print(l, print);
+    json_decref(l->rows);
+    return err;
+}
 
 err_t cli_svids_list(const struct command_line *line, struct why *why)
 {
+    const struct admin_question q = {"GET", "/v1/svids", .too_long = too_long};
     struct listing l;
     err_t err = begin(&l, line, SIZE_MAX, why);
     if (err != ERR_OK)
         return err;
-    l.place = "after";
-    err = fetch(&l, "/v1/svids", why);
-    if (err == ERR_OK)
-        err = print(&l, print_live, why);
-    json_decref(l.rows);
-    return err;
+    return show(&l, listing_fetch(&l, &q, "after", why), print_live);
 }
 
 /* "2026-11-21T08:00:00Z", or a duration from now. */
@@ -214,135 +119,91 @@ static err_t parse_time(const char *flag, const char *text, int64_t *ret, struct
     return ERR_OK;
 }
 
-static err_t add_time(struct buf *path, const struct command_line *line, const char *flag,
-                      const char *name, struct why *why)
+/* Seconds, for the query; NULL when the flag was not given. */
+static err_t time_of(const struct command_line *line, const char *flag, char number[static 24],
+                     const char **ret, struct why *why)
 {
     const char *text = command_flag_value(line, flag);
-    char number[24];
     int64_t at = 0;
-    if (text == NULL)
-        return ERR_OK;
-    err_t err = parse_time(flag, text, &at, why);
+    err_t err = text != NULL ? parse_time(flag, text, &at, why) : ERR_OK;
     if (err != ERR_OK)
         return err;
-    snprintf(number, sizeof number, "%lld", (long long)(at > 0 ? at : 1));
-    return query_add(path, name, number);
-}
-
-static err_t add_flag(struct buf *path, const struct command_line *line, const char *name)
-{
-    const char *text = command_flag_value(line, name);
-    return text != NULL ? query_add(path, name, text) : ERR_OK;
-}
-
-static err_t search(struct listing *l, struct buf *path, struct why *why)
-{
-    l->place = "from";
-    err_t err = buf_append(path, "", 1);
-    return err == ERR_OK ? fetch(l, (const char *)path->data, why)
-                         : why_set(why, ERR_USAGE, "what is asked for is too long");
+    snprintf(number, 24, "%lld", (long long)(at > 0 ? at : 1));
+    *ret = text != NULL ? number : NULL;
+    return ERR_OK;
 }
 
 err_t cli_svids_search(const struct command_line *line, struct why *why)
 {
     struct listing l;
-    struct buf path;
+    char numbers[2][24];
+    const char *before = NULL, *after = NULL;
     err_t err = begin(&l, line, SEARCH_LIMIT, why);
+    if (err == ERR_OK)
+        err = time_of(line, "expires-before", numbers[0], &before, why);
+    if (err == ERR_OK)
+        err = time_of(line, "expires-after", numbers[1], &after, why);
     if (err != ERR_OK)
         return err;
-    buf_init(&path, PATH_LEN_MAX);
-    err = buf_append_str(&path, "/v1/svids/search");
-    if (err == ERR_OK)
-        err = add_flag(&path, line, "id");
-    if (err == ERR_OK)
-        err = add_flag(&path, line, "entry");
-    if (err == ERR_OK)
-        err = add_flag(&path, line, "serial");
-    if (err == ERR_OK)
-        err = add_flag(&path, line, "state");
-    if (err == ERR_OK)
-        err = add_time(&path, line, "expires-before", "expires_before", why);
-    if (err == ERR_OK)
-        err = add_time(&path, line, "expires-after", "expires_after", why);
-    if (err == ERR_TOO_LARGE)
-        why_set(why, ERR_USAGE, "what is asked for is too long");
-    if (err == ERR_OK)
-        err = search(&l, &path, why);
-    if (err == ERR_OK)
-        err = print(&l, print_recorded, why);
-    json_decref(l.rows);
-    buf_done(&path);
-    return err;
+    const struct admin_question q = {"GET",
+                                     "/v1/svids/search",
+                                     {{"id", command_flag_value(line, "id")},
+                                      {"entry", command_flag_value(line, "entry")},
+                                      {"serial", command_flag_value(line, "serial")},
+                                      {"state", command_flag_value(line, "state")},
+                                      {"expires_before", before},
+                                      {"expires_after", after}},
+                                     too_long};
+    return show(&l, listing_fetch(&l, &q, "from", why), print_recorded);
 }
 
 /* What the query says of a target. */
-static err_t add_target(struct buf *path, const char *target, struct why *why)
+static err_t ask_for(const char *target, struct admin_question *q, struct why *why)
 {
-    err_t err = ERR_OK;
-    if (strncmp(target, "serial:", 7) == 0)
-        return query_add(path, "serial", target + 7);
-    if (strncmp(target, "entry:", 6) == 0)
-        err = query_add(path, "entry", target + 6);
-    else if (strncmp(target, "spiffe://", 9) == 0)
-        err = query_add(path, "id", target);
-    else
+    q->params[1] = (struct admin_param){"state", "valid"};
+    if (strncmp(target, "serial:", 7) == 0) {
+        q->params[0] = (struct admin_param){"serial", target + 7};
+        q->params[1] = (struct admin_param){NULL, NULL};
+    } else if (strncmp(target, "entry:", 6) == 0) {
+        q->params[0] = (struct admin_param){"entry", target + 6};
+    } else if (strncmp(target, "spiffe://", 9) == 0) {
+        q->params[0] = (struct admin_param){"id", target};
+    } else {
         return why_set(why, ERR_USAGE, "expected a SPIFFE ID, serial:HEX or entry:ID, found \"%s\"",
                        target);
-    return err == ERR_OK ? query_add(path, "state", "valid") : err;
+    }
+    return ERR_OK;
 }
 
 err_t cli_svids_show(const struct command_line *line, struct why *why)
 {
+    struct admin_question q = {"GET", "/v1/svids/search", .too_long = too_long};
     struct listing l;
-    struct buf path;
     const char *target = line->arguments[0];
     err_t err = begin(&l, line, SEARCH_LIMIT, why);
+    if (err == ERR_OK)
+        err = ask_for(target, &q, why);
     if (err != ERR_OK)
         return err;
-    buf_init(&path, PATH_LEN_MAX);
-    err = buf_append_str(&path, "/v1/svids/search");
-    if (err == ERR_OK)
-        err = add_target(&path, target, why);
-    if (err == ERR_OK)
-        err = search(&l, &path, why);
+    l.whole = true;
+    err = listing_fetch(&l, &q, "from", why);
     if (err == ERR_OK && json_array_size(l.rows) == 0)
         err = why_set(why, ERR_NOT_FOUND,
                       "the record has no %scertificate of %s; `svids search` finds expired ones",
                       strncmp(target, "serial:", 7) == 0 ? "" : "valid ", target);
-    if (err == ERR_OK)
-        err = print(&l, print_whole, why);
-    json_decref(l.rows);
-    buf_done(&path);
-    return err;
+    return show(&l, err, print_whole);
 }
 
 err_t cli_svids_renew(const struct command_line *line, struct why *why)
 {
-    struct listing l = {.line = line};
-    struct buf path;
+    const struct admin_question q = {
+        "POST", "/v1/svids/renew", {{"target", line->arguments[0]}}, too_long};
+    struct listing l = listing_of(line, 0);
     json_t *answer = NULL;
-    bool as_json = false;
-    err_t err = command_output_json(line, &as_json, why);
+    err_t err = listing_begin(&l, why);
     if (err == ERR_OK)
-        err = cli_admin_socket(line, &l.socket, why);
-    if (err != ERR_OK)
-        return err;
-    buf_init(&path, PATH_LEN_MAX);
-    err = buf_append_str(&path, "/v1/svids/renew");
-    if (err == ERR_OK)
-        err = query_add(&path, "target", line->arguments[0]);
-    if (err == ERR_OK)
-        err = buf_append(&path, "", 1);
-    if (err != ERR_OK)
-        why_set(why, ERR_USAGE, "what is asked for is too long");
-    if (err == ERR_OK)
-        err = admin_client_ask(line, &l.socket, "POST", (const char *)path.data, &answer, why);
-    if (err == ERR_OK) {
-        l.rows = json_incref(json_object_get(answer, "svids"));
-        err = print(&l, print_live, why);
-        json_decref(l.rows);
-    }
+        err = admin_client_ask(line, &l.socket, &q, &answer, why);
+    l.rows = json_incref(json_object_get(answer, l.name));
     json_decref(answer);
-    buf_done(&path);
-    return err;
+    return show(&l, err, print_live);
 }

@@ -1,6 +1,10 @@
 #include "agent/cli/commands.h"
 
+#include "agent/agent.h"
+#include "agent/cli/cli_endpoint.h"
 #include "agent/config/config.h"
+#include "agent/config/reload.h"
+#include "agent/entry/entries.h"
 #include "agent/telemetry/audit_events.h"
 #include "agent/telemetry/metrics.h"
 
@@ -17,9 +21,24 @@ static const struct command_flag flags[] = {
 #undef FLAG
 };
 
-static void help_keys(FILE *out)
+static err_t worse(err_t a, err_t b)
 {
-    option_help(&agent_options, out);
+    return a == ERR_OK || (a == ERR_CONFIG && b != ERR_OK) ? b : a;
+}
+
+/* As program_facts.check wants it. */
+static err_t check(const char *path, const char *const *sets, struct buf *report, struct why *why)
+{
+    struct agent_config *c = NULL;
+    struct entry_set *entries = NULL;
+    err_t err = agent_config_load(path, sets, report, &c, why);
+    if (err != ERR_OK)
+        return err;
+    err = agent_config_check_files(c, report);
+    err = worse(err, reload_read_entries(c, report, &entries, why));
+    entries_free(entries);
+    agent_config_free(c);
+    return err;
 }
 
 static const struct program_facts facts = {
@@ -28,7 +47,9 @@ static const struct program_facts facts = {
     .metric_count = AGENT_METRIC_COUNT,
     .config_default = AGENT_CONFIG_DEFAULT,
     .audit = &agent_audit_table,
-    .check = agent_config_check,
+    .check = check,
+    .run = agent_run,
+    .admin_socket = cli_configured_admin,
 };
 
 const struct command_program agent_program = {
@@ -38,7 +59,7 @@ const struct command_program agent_program = {
     .command_count = sizeof commands / sizeof commands[0],
     .flags = flags,
     .flag_count = sizeof flags / sizeof flags[0],
-    .help_keys = help_keys,
+    .help_keys = cli_help_keys,
     .version = cli_print_crypto,
     .facts = &facts,
 };

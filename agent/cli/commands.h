@@ -9,10 +9,6 @@
 #include "agent/cli/commands.def"
 #undef COMMAND
 
-/* As program_facts.check wants it. */
-err_t agent_config_check(const char *path, const char *const *sets, struct buf *report,
-                         struct why *why) MUST_CHECK;
-
 extern const struct command_program agent_program;
 
 #endif

@@ -40,6 +40,21 @@ static bool parse(struct slice text, const struct unit *units, size_t count, int
     return false;
 }
 
+err_t quantity_parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+    uint64_t number = 0;
+    if (*text == '\0')
+        return ERR_PARSE;
+    for (; *text != '\0'; text++) {
+        unsigned digit = (unsigned)(unsigned char)*text - '0';
+        if (digit > 9 || number > (max - digit) / 10)
+            return ERR_PARSE;
+        number = number * 10 + digit;
+    }
+    *ret = number;
+    return ERR_OK;
+}
+
 err_t quantity_parse_duration(struct slice text, int64_t *ret_ms, struct why *why)
 {
     if (parse(text, durations, COUNT(durations), ret_ms))

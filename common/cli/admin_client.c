@@ -1,10 +1,12 @@
 #include "common/cli/admin_client.h"
 
 #include "common/cli/cli_common.h"
+#include "common/encode/query.h"
 #include "common/http/http_client.h"
 
 #define ANSWER_TIMEOUT_MS 10000
 #define WIDTH 92 /* of a paragraph */
+#define PATH_LEN_MAX (16 * 1024)
 
 static err_t ask(const struct command_line *line, const struct address *socket, const char *method,
                  const char *path, struct http_answer *ret, struct why *why)
@@ -45,60 +47,96 @@ static err_t ask(const struct command_line *line, const struct address *socket, 
     return ERR_OK;
 }
 
-err_t admin_client_ask(const struct command_line *line, const struct address *socket,
-                       const char *method, const char *path, json_t **ret, struct why *why)
+/* The path with what is asked, percent-encoded. */
+static err_t whole_path(const struct admin_question *q, struct buf *path)
 {
-    struct http_answer answer = {0};
-    char where[ADDRESS_TEXT_LEN];
-    err_t err = ask(line, socket, method, path, &answer, why);
-    if (err != ERR_OK)
-        return err;
-    json_t *json = json_loadb((const char *)answer.body.data, answer.body.len, 0, NULL);
-    buf_done(&answer.body);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return why_set(why, ERR_PARSE, "%s answered %s with something else than JSON",
-                       address_text(socket, where), path);
-    }
-    *ret = json;
-    return ERR_OK;
+    err_t err = buf_append_str(path, q->path);
+    for (const struct admin_param *p = q->params; err == ERR_OK && p->name != NULL; p++)
+        if (p->value != NULL)
+            err = query_add(path, p->name, p->value);
+    return err == ERR_OK ? buf_append(path, "", 1) : err;
 }
 
-err_t admin_client_list(const struct command_line *line, const struct address *socket,
-                        const char *path, const char *name,
-                        void (*print)(FILE *out, const json_t *row), struct why *why)
+err_t admin_client_ask(const struct command_line *line, const struct address *socket,
+                       const struct admin_question *q, json_t **ret, struct why *why)
 {
+    struct http_answer answer = {0};
+    struct buf path;
     char where[ADDRESS_TEXT_LEN];
-    json_t *json = NULL;
+    buf_init(&path, PATH_LEN_MAX);
+    err_t err = whole_path(q, &path);
+    if (err != ERR_OK)
+        err = why_set(why, ERR_USAGE, "%s", q->too_long);
+    else
+        err = ask(line, socket, q->method, (const char *)path.data, &answer, why);
+    if (err == ERR_OK) {
+        json_t *json = json_loadb((const char *)answer.body.data, answer.body.len, 0, NULL);
+        buf_done(&answer.body);
+        if (json_is_object(json)) {
+            *ret = json;
+        } else {
+            json_decref(json);
+            err = why_set(why, ERR_PARSE, "%s answered %s with something else than JSON",
+                          address_text(socket, where), (const char *)path.data);
+        }
+    }
+    buf_done(&path);
+    return err;
+}
+
+err_t admin_client_show(const struct command_line *line, const struct admin_question *q,
+                        void (*print)(FILE *out, const json_t *answer), struct why *why)
+{
+    struct address socket;
+    json_t *answer = NULL;
     bool as_json = false;
     err_t err = command_output_json(line, &as_json, why);
     if (err == ERR_OK)
-        err = admin_client_ask(line, socket, "GET", path, &json, why);
+        err = cli_admin_socket(line, &socket, why);
+    if (err == ERR_OK)
+        err = admin_client_ask(line, &socket, q, &answer, why);
+    if (err == ERR_OK && as_json)
+        admin_client_json(line->out, answer);
+    else if (err == ERR_OK)
+        print(line->out, answer);
+    json_decref(answer);
+    return err;
+}
+
+err_t admin_client_list(const struct command_line *line, const char *path, const char *name,
+                        void (*print)(FILE *out, const json_t *row), struct why *why)
+{
+    const struct admin_question q = {.method = "GET", .path = path};
+    struct address socket;
+    char where[ADDRESS_TEXT_LEN];
+    json_t *json = NULL;
+    bool as_json = false;
+    err_t err = cli_admin_socket(line, &socket, why);
+    if (err == ERR_OK)
+        err = command_output_json(line, &as_json, why);
+    if (err == ERR_OK)
+        err = admin_client_ask(line, &socket, &q, &json, why);
     if (err != ERR_OK)
         return err;
     const json_t *rows = json_object_get(json, name);
-    if (!json_is_array(rows)) {
-        json_decref(json);
-        return why_set(why, ERR_PARSE, "%s answered %s with something else than a list of %s",
-                       address_text(socket, where), path, name);
-    }
-    if (as_json) {
+    if (!json_is_array(rows))
+        err = why_set(why, ERR_PARSE, "%s answered %s with something else than a list of %s",
+                      address_text(&socket, where), path, name);
+    else if (as_json)
         admin_client_json(line->out, json);
-    } else {
-        size_t i = 0;
-        const json_t *row = NULL;
-        json_array_foreach(rows, i, row) print(line->out, row);
-        fprintf(line->out, "%s: %zu\n", name, json_array_size(rows));
-    }
+    else
+        fprintf(line->out, "%s: %zu\n", name, admin_client_each(line->out, rows, print));
     json_decref(json);
-    return ERR_OK;
+    return err;
 }
 
-err_t admin_client_post(const struct command_line *line, const struct address *socket,
-                        const char *path, struct why *why)
+err_t admin_client_post(const struct command_line *line, const char *path, struct why *why)
 {
     struct http_answer answer = {0};
-    err_t err = ask(line, socket, "POST", path, &answer, why);
+    struct address socket;
+    err_t err = cli_admin_socket(line, &socket, why);
+    if (err == ERR_OK)
+        err = ask(line, &socket, "POST", path, &answer, why);
     if (err != ERR_OK)
         return err;
     fprintf(line->out, "%.*s", SLICE_ARG(buf_slice(&answer.body)));
@@ -112,14 +150,20 @@ void admin_client_json(FILE *out, const json_t *value)
     fputc('\n', out);
 }
 
-void admin_client_rows(FILE *out, const char *title, const json_t *list,
-                       void (*print)(FILE *out, const json_t *row))
+size_t admin_client_each(FILE *out, const json_t *list, void (*print)(FILE *out, const json_t *row))
 {
     size_t i = 0;
     const json_t *row = NULL;
+    json_array_foreach(list, i, row) print(out, row);
+    return i;
+}
+
+void admin_client_rows(FILE *out, const char *title, const json_t *list,
+                       void (*print)(FILE *out, const json_t *row))
+{
     if (json_array_size(list) > 0)
         fprintf(out, "%s:\n", title);
-    json_array_foreach(list, i, row) print(out, row);
+    admin_client_each(out, list, print);
 }
 
 void admin_client_verdict(FILE *out, const json_t *answer)

@@ -8,21 +8,35 @@
 
 #include <jansson.h>
 
+struct admin_param {
+    const char *name, *value; /* value NULL: not sent */
+};
+struct admin_question {
+    const char *method, *path;
+    struct admin_param params[10]; /* a name NULL ends them */
+    const char *too_long;          /* what to say when no request holds them */
+};
+
 /* Asks and gives the JSON object that came, owned by the caller. A status 400, 404 or 409 is told
  * in the server's own line: ERR_USAGE, ERR_NOT_FOUND, ERR_RPC. Other errors name the socket. */
 err_t admin_client_ask(const struct command_line *line, const struct address *socket,
-                       const char *method, const char *path, json_t **ret,
-                       struct why *why) MUST_CHECK;
+                       const struct admin_question *q, json_t **ret, struct why *why) MUST_CHECK;
+/* What a command does that asks one thing of the program's admin socket: the answer whole with
+ * --output json, else by `print`. */
+err_t admin_client_show(const struct command_line *line, const struct admin_question *q,
+                        void (*print)(FILE *out, const json_t *answer), struct why *why) MUST_CHECK;
 /* GET `path`: a JSON object with the array `name` in it. Prints it whole with --output json, else
  * each row with `print` and the count. Errors name the socket and what to do. */
-err_t admin_client_list(const struct command_line *line, const struct address *socket,
-                        const char *path, const char *name,
+err_t admin_client_list(const struct command_line *line, const char *path, const char *name,
                         void (*print)(FILE *out, const json_t *row), struct why *why) MUST_CHECK;
 /* POST `path`; prints the answer's text. Any status from 200 to 299 is a success. */
-err_t admin_client_post(const struct command_line *line, const struct address *socket,
-                        const char *path, struct why *why) MUST_CHECK;
+err_t admin_client_post(const struct command_line *line, const char *path,
+                        struct why *why) MUST_CHECK;
 /* For --output json: the value whole, indented, and a line's end. */
 void admin_client_json(FILE *out, const json_t *value);
+/* Each of the list's rows; how many there are. */
+size_t admin_client_each(FILE *out, const json_t *list,
+                         void (*print)(FILE *out, const json_t *row));
 /* "title:" and each of the list's rows; nothing of an empty list. */
 void admin_client_rows(FILE *out, const char *title, const json_t *list,
                        void (*print)(FILE *out, const json_t *row));

@@ -1,8 +1,10 @@
 #include "common/cli/cli_common.h"
 
+#include "common/base/inherited.h"
 #include "common/crypto/crypto_facts.h"
 #include "common/crypto/selftest.h"
 #include "common/metric/metric_text.h"
+#include "common/sandbox/process_guard.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -10,6 +12,17 @@
 #include <unistd.h>
 
 #define REPORT_MAX (1u << 20)
+
+int cli_main(const struct command_program *p, int argc, char **argv)
+{
+    struct why why = {0};
+    inherited_settle(argv);
+    if (process_guard_enter(&why) != ERR_OK) {
+        fprintf(stderr, "%s: %s\n", p->name, why_text(&why));
+        return COMMAND_FAILED;
+    }
+    return command_main(p, argc, argv, stdout, stderr);
+}
 
 err_t cli_unix_socket(const char *text, struct address *ret, struct why *why)
 {
@@ -44,20 +57,45 @@ void cli_wrap(FILE *out, const char *text, const char *before, size_t width)
     fputc('\n', out);
 }
 
-err_t cli_config_path(const struct command_line *line, const char **ret, struct why *why)
+err_t cli_admin_socket(const struct command_line *line, struct address *ret, struct why *why)
 {
-    const struct program_facts *facts = line->program->facts;
+    const char *flag = command_flag_value(line, "admin");
+    if (flag == NULL)
+        return line->program->facts->admin_socket(line, ret, why);
+    err_t err = cli_unix_socket(flag, ret, why);
+    return err == ERR_OK ? err : why_add(why, ERR_USAGE, "--admin");
+}
+
+/* What a command that reads the configuration goes by: --config, else the program's own place for
+ * it; *ret_path is NULL when there is none and --set says it all. ERR_CONFIG when there is nothing
+ * to read. */
+static err_t begin(const struct command_line *line, const char **ret_path,
+                   const char *ret_sets[static COMMAND_FLAGS_MAX + 1], struct why *why)
+{
+    const char *otherwise = line->program->facts->config_default;
     const char *path = command_flag_value(line, "config");
-    if (path == NULL && access(facts->config_default, F_OK) == 0)
-        path = facts->config_default;
-    if (path == NULL && command_flag_value(line, "set") == NULL)
+    err_t err = selftest_run(why);
+    if (err != ERR_OK)
+        return err;
+    if (path == NULL && access(otherwise, F_OK) == 0)
+        path = otherwise;
+    command_flag_values(line, "set", ret_sets);
+    if (path == NULL && ret_sets[0] == NULL)
         return why_set(
             why, ERR_CONFIG,
             "no configuration: %s does not exist; name a file with --config PATH, or give "
             "keys with --set KEY=VALUE",
-            facts->config_default);
-    *ret = path;
+            otherwise);
+    *ret_path = path;
     return ERR_OK;
+}
+
+err_t cli_run(const struct command_line *line, struct why *why)
+{
+    const char *sets[COMMAND_FLAGS_MAX + 1];
+    const char *path = NULL;
+    err_t err = begin(line, &path, sets, why);
+    return err == ERR_OK ? line->program->facts->run(path, sets, why) : err;
 }
 
 void cli_print_crypto(FILE *out)
@@ -73,12 +111,9 @@ err_t cli_config_check(const struct command_line *line, struct why *why)
     const char *sets[COMMAND_FLAGS_MAX + 1];
     const char *path = NULL;
     struct buf report;
-    err_t err = selftest_run(why);
-    if (err == ERR_OK)
-        err = cli_config_path(line, &path, why);
+    err_t err = begin(line, &path, sets, why);
     if (err != ERR_OK)
         return err;
-    command_flag_values(line, "set", sets);
     buf_init(&report, REPORT_MAX);
     err = facts->check(path, sets, &report, why);
     if (report.len > 0)
@@ -91,6 +126,11 @@ err_t cli_config_check(const struct command_line *line, struct why *why)
     }
     buf_done(&report);
     return err;
+}
+
+void cli_help_keys(const struct command_program *p, FILE *out)
+{
+    option_help(p->facts->options, out);
 }
 
 err_t cli_docs_commands(const struct command_line *line, struct why *why)

@@ -110,7 +110,7 @@ static void help_command(const struct command_program *p, const struct command *
     /* Where the configuration is the whole input; elsewhere it only says which socket. */
     if (strcmp(c->flags, "config set") == 0 && p->help_keys != NULL) {
         fputs("\nConfiguration keys (in the file, or as --set KEY=VALUE):\n", out);
-        p->help_keys(out);
+        p->help_keys(p, out);
     }
 }
 

@@ -41,8 +41,9 @@ struct command_program {
     size_t command_count;
     const struct command_flag *flags;
     size_t flag_count;
-    void (*help_keys)(FILE *out); /* configuration keys, for commands that take --set; or NULL */
-    void (*version)(FILE *out);   /* what --version says beside name and version; or NULL */
+    /* Configuration keys, for commands that take --set; or NULL. */
+    void (*help_keys)(const struct command_program *p, FILE *out);
+    void (*version)(FILE *out);        /* what --version says beside name and version; or NULL */
     const struct program_facts *facts; /* for cli_common.h; the engine does not look */
 };
 

@@ -1,10 +1,6 @@
 /* explain: would a peer be accepted, and who was refused lately, as the running sidecar sees it. */
 #include "common/cli/admin_client.h"
-#include "common/encode/query.h"
-#include "sidecar/cli/cli_admin.h"
 #include "sidecar/cli/commands.h"
-
-enum { PATH_LEN_MAX = 16 * 1024 };
 
 static bool is_true(const json_t *row, const char *key)
 {
@@ -86,26 +82,7 @@ static void put_answer(FILE *out, const json_t *top)
 
 err_t cli_explain(const struct command_line *line, struct why *why)
 {
-    struct address socket;
-    struct buf path;
-    json_t *top = NULL;
-    bool as_json = false;
     const char *peer = command_flag_value(line, "peer");
-    buf_init(&path, PATH_LEN_MAX);
-    err_t err = command_output_json(line, &as_json, why);
-    if (err == ERR_OK)
-        err = cli_admin_socket(line, &socket, why);
-    if (err == ERR_OK && (buf_append_str(&path, "/v1/explain") != ERR_OK ||
-                          (peer != NULL && query_add(&path, "peer", peer) != ERR_OK) ||
-                          buf_append(&path, "", 1) != ERR_OK))
-        err = why_set(why, ERR_USAGE, "--peer: too long");
-    if (err == ERR_OK)
-        err = admin_client_ask(line, &socket, "GET", (const char *)path.data, &top, why);
-    if (err == ERR_OK && as_json)
-        admin_client_json(line->out, top);
-    else if (err == ERR_OK)
-        put_answer(line->out, top);
-    json_decref(top);
-    buf_done(&path);
-    return err;
+    const struct admin_question q = {"GET", "/v1/explain", {{"peer", peer}}, "--peer: too long"};
+    return admin_client_show(line, &q, put_answer, why);
 }

@@ -9,10 +9,6 @@
 #include "sidecar/cli/commands.def"
 #undef COMMAND
 
-/* As program_facts.check wants it. */
-err_t sidecar_config_check(const char *path, const char *const *sets, struct buf *report,
-                           struct why *why) MUST_CHECK;
-
 extern const struct command_program sidecar_program;
 
 #endif

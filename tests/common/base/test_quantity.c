@@ -1,4 +1,4 @@
-/* Durations and sizes: what is read and what is refused. */
+/* Numbers, durations and sizes: what is read and what is refused. */
 #include "common/base/quantity.h"
 #include "tests/support/runner.h"
 
@@ -54,12 +54,41 @@ START_TEST(test_size_is_one_number_and_one_unit)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    uint64_t max, want;
+    err_t err;
+} numbers[] = {
+    {"0", 9, 0, ERR_OK},
+    {"007", 9, 7, ERR_OK},
+    {"10", 10, 10, ERR_OK},
+    {"11", 10, 0, ERR_PARSE},
+    {"18446744073709551615", UINT64_MAX, UINT64_MAX, ERR_OK},
+    {"18446744073709551616", UINT64_MAX, 0, ERR_PARSE},
+    {"", 10, 0, ERR_PARSE},
+    {"-1", 10, 0, ERR_PARSE},
+    {"+1", 10, 0, ERR_PARSE},
+    {" 1", 10, 0, ERR_PARSE},
+    {"1x", 10, 0, ERR_PARSE},
+    {"0x1", 10, 0, ERR_PARSE},
+};
+
+START_TEST(test_number_is_digits_within_a_bound)
+{
+    uint64_t got = 77;
+    ck_assert_msg(quantity_parse_number(numbers[_i].text, numbers[_i].max, &got) == numbers[_i].err,
+                  "%s", numbers[_i].text);
+    ck_assert_uint_eq(got, numbers[_i].err == ERR_OK ? numbers[_i].want : 77);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("quantity");
     TCase *t = tcase_create("quantity");
     tcase_add_loop_test(t, test_duration_is_one_number_and_one_unit, 0, COUNT(durations));
     tcase_add_loop_test(t, test_size_is_one_number_and_one_unit, 0, COUNT(sizes));
+    tcase_add_loop_test(t, test_number_is_digits_within_a_bound, 0, COUNT(numbers));
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -62,8 +62,9 @@ static const struct command_flag flags[] = {
     {"force", "", "Do it."},
 };
 
-static void help_keys(FILE *out)
+static void help_keys(const struct command_program *p, FILE *out)
 {
+    (void)p;
     fputs("  trust_domain\n", out);
 }
 
