@@ -7,7 +7,7 @@
 #include "agent/api/health.h"
 #include "agent/api/workload_api.h"
 #include "agent/attest/attest_unix.h"
-#include "agent/authority/issuer.h"
+#include "agent/authority/authority_self.h"
 #include "agent/caller/listener.h"
 #include "agent/config/reload.h"
 #include "agent/privileges.h"
@@ -47,8 +47,8 @@ struct agent {
     struct metrics *metrics;
     struct agent_gauges *gauges;
     struct audit *audit; /* NULL: off */
-    struct issuer *issuer;
-    struct authority *authority; /* the issuer's */
+    struct authority_self *authority_self;
+    struct authority authority; /* the one there is */
     struct store *store;
     struct record *record;
     struct revoker *revoker;
@@ -158,38 +158,45 @@ static void close_audit(struct agent *a)
 
 /* --- authority -------------------------------------------------------------------------------- */
 
-static void on_issuer_renewed(void *arg)
+static void on_authority_renewed(void *arg)
 {
     struct agent *a = arg;
     if (a->serving)
         minter_retry(a->minter);
 }
 
-/* The clock left the issuer's validity, and the minter saw it before the timer did. */
-static bool on_no_signer(void *arg)
+static void on_bundle(void *arg)
 {
     struct agent *a = arg;
-    return issuer_renew_now(a->issuer);
+    if (a->serving)
+        workload_api_bundle_changed(a->api);
 }
 
-static err_t open_issuer(struct agent *a, struct why *why)
+static struct slice agent_bundle(const struct agent *a)
 {
-    struct issuer_options opt = {.data_dir = a->config->data_dir,
-                                 .trust_domain = a->config->trust_domain,
-                                 .ttl_s = a->config->issuer_ttl_s,
-                                 .metrics = a->metrics,
-                                 .audit = a->audit,
-                                 .on_renewed = on_issuer_renewed,
-                                 .arg = a};
-    err_t err = issuer_open(&a->loop, &opt, &a->issuer, why);
-    if (err == ERR_OK)
-        a->authority = issuer_authority(a->issuer);
-    return err;
+    return a->authority.bundle(a->authority.self);
 }
 
-static void close_issuer(struct agent *a)
+static struct authority_times agent_times(const struct agent *a)
 {
-    issuer_close(a->issuer, part_closed, a);
+    return a->authority.times(a->authority.self);
+}
+
+static err_t open_authority(struct agent *a, struct why *why)
+{
+    struct authority_self_options opt = {
+        .data_dir = a->config->data_dir,
+        .trust_domain = a->config->trust_domain,
+        .ttl_s = a->config->issuer_ttl_s,
+        .metrics = a->metrics,
+        .audit = a->audit,
+        .events = {.on_renewed = on_authority_renewed, .on_bundle = on_bundle, .arg = a}};
+    return authority_self_open(&a->loop, &opt, &a->authority_self, &a->authority, why);
+}
+
+static void close_authority(struct agent *a)
+{
+    authority_self_close(a->authority_self, part_closed, a);
 }
 
 /* --- entries and reload ----------------------------------------------------------------------- */
@@ -337,7 +344,7 @@ static err_t on_issued(void *arg, const struct svid *svid, enum svid_why because
                                                                       : RECORD_RENEWAL};
     memcpy(item.serial, svid->serial, sizeof item.serial);
     memcpy(item.issuer, svid->issuer, sizeof item.issuer);
-    revoker_issuer(a->revoker, svid->issuer, authority_issuer_not_after(a->authority));
+    revoker_issuer(a->revoker, svid->issuer, agent_times(a).issuer_not_after);
     err_t err = record_issued(a->record, &item, why);
     if (err != ERR_OK)
         return err;
@@ -396,7 +403,7 @@ static void vouch_for_roots(struct agent *a)
 {
     struct slice ders[BUNDLE_ROOTS_MAX];
     size_t count = 0;
-    if (x509_split(authority_bundle(a->authority), ders, BUNDLE_ROOTS_MAX, &count, NULL) != ERR_OK)
+    if (x509_split(agent_bundle(a), ders, BUNDLE_ROOTS_MAX, &count, NULL) != ERR_OK)
         return; /* cannot be: the authority made them */
     for (size_t i = 0; i < count; i++) {
         struct x509 root;
@@ -464,13 +471,12 @@ static void on_svids_settled(void *arg)
 
 static err_t open_minter(struct agent *a, struct why *why)
 {
-    struct minter_options opt = {.authority = a->authority,
+    struct minter_options opt = {.authority = &a->authority,
                                  .x509_ttl_s = a->config->x509_ttl_s,
                                  .may_issue = on_may_issue,
                                  .on_issued = on_issued,
                                  .on_change = on_svid_change,
                                  .on_settled = on_svids_settled,
-                                 .on_no_signer = on_no_signer,
                                  .arg = a,
                                  .metrics = a->metrics};
     return minter_open(&a->loop, &opt, &a->minter, why);
@@ -485,7 +491,7 @@ static err_t open_api(struct agent *a, struct why *why)
 {
     struct workload_api_options opt = {.attestors = &a->attestors,
                                        .minter = a->minter,
-                                       .authority = a->authority,
+                                       .authority = &a->authority,
                                        .trust_domain = a->config->trust_domain,
                                        .audit = a->audit,
                                        .metrics = a->metrics};
@@ -747,7 +753,7 @@ static const struct part parts[] = {
     {open_probes, close_probes}, /* mistakes of the configuration end here: nothing is made yet */
     {open_lock, close_lock},
     {open_audit, close_audit},
-    {open_issuer, close_issuer},
+    {open_authority, close_authority},
     {open_store, close_store},
     {open_record, close_record},
     {open_revoker, close_revoker},
@@ -797,11 +803,11 @@ static err_t open_parts(struct agent *a, struct why *why)
 static void log_started(const struct agent *a)
 {
     char fingerprint[AGENT_FINGERPRINT_LEN];
-    log_info(
-        "started", log_str("version", SPINDLE_VERSION),
-        log_str("trust_domain", a->config->trust_domain), log_int("entries", a->entries->count),
-        log_str("root_sha256", agent_root_fingerprint(authority_bundle(a->authority), fingerprint)),
-        log_time("root_not_after", authority_root_not_after(a->authority)));
+    log_info("started", log_str("version", SPINDLE_VERSION),
+             log_str("trust_domain", a->config->trust_domain),
+             log_int("entries", a->entries->count),
+             log_str("root_sha256", agent_root_fingerprint(agent_bundle(a), fingerprint)),
+             log_time("root_not_after", agent_times(a).root_not_after));
 }
 
 static err_t run(struct agent *a, struct why *why)
@@ -814,7 +820,7 @@ static err_t run(struct agent *a, struct why *why)
         return why_set(why, ERR_IO, "event loop: %s", uv_strerror(rc));
     err = open_parts(a, why);
     if (err == ERR_OK) {
-        agent_gauges_watch(a->gauges, a->authority, a->minter, a->endpoint,
+        agent_gauges_watch(a->gauges, &a->authority, a->minter, a->endpoint,
                            a->config->trust_domain);
         a->serving = true;
         health_set(a->health, true);

@@ -27,10 +27,11 @@ static void on_scrape(void *arg)
     struct agent_gauges *g = arg;
     if (g->authority == NULL)
         return;
-    set(g, M_ISSUER_NOT_BEFORE, 0, (double)authority_issuer_not_before(g->authority));
-    set(g, M_ISSUER_NOT_AFTER, 0, (double)authority_issuer_not_after(g->authority));
+    struct authority_times times = g->authority->times(g->authority->self);
+    set(g, M_ISSUER_NOT_BEFORE, 0, (double)times.issuer_not_before);
+    set(g, M_ISSUER_NOT_AFTER, 0, (double)times.issuer_not_after);
     set(g, M_BUNDLE_NOT_AFTER, metric_dynamic(g->metrics, M_BUNDLE_NOT_AFTER, g->trust_domain),
-        (double)authority_root_not_after(g->authority));
+        (double)times.root_not_after);
     set(g, M_BUNDLE_AUTHORITIES, metric_dynamic(g->metrics, M_BUNDLE_AUTHORITIES, g->trust_domain),
         1);
     set(g, M_WORKLOAD_SVID_MIN_NOT_AFTER, 0, (double)minter_min_not_after(g->minter));

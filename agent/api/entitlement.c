@@ -171,6 +171,14 @@ static bool entitlement_is_held(const struct entitlement *e)
     return held == e->count;
 }
 
+static bool entitlement_is_signing(const struct entitlement *e)
+{
+    for (size_t i = 0; i < e->count; i++)
+        if (minter_is_signing(e->all->opt.minter, e->entries[i]->id))
+            return true;
+    return false;
+}
+
 static err_t check_entitled(const struct entitlement *e, struct why *why)
 {
     if (e->all->entries == NULL)
@@ -191,13 +199,17 @@ err_t entitlement_svids(struct entitlement *e, struct rpc_message **ret, struct 
     }
     if (err != ERR_OK)
         return err;
+    if (!entitlement_has_svid(e) && entitlement_is_signing(e)) {
+        *ret = NULL;
+        return ERR_OK;
+    }
     if (!entitlement_has_svid(e) && entitlement_is_held(e))
         return why_set(why, ERR_REVOKED, "%s was revoked and has not been lifted",
                        e->entries[0]->spiffe_id);
     if (!entitlement_has_svid(e))
         return why_set(why, ERR_SIGNER, "the SVIDs ran out and cannot be renewed");
     if (e->svids_stale) {
-        struct slice roots = authority_bundle(e->all->opt.authority);
+        struct slice roots = e->all->opt.authority->bundle(e->all->opt.authority->self);
         err = keep_message(&e->svid_message,
                            x509_svid_message(e->entries, e->svids, e->count, roots), why);
         if (err != ERR_OK)
@@ -213,7 +225,7 @@ err_t entitlement_bundles(struct entitlement *e, struct rpc_message **ret, struc
 {
     err_t err = check_entitled(e, why);
     if (err == ERR_OK && e->bundles_stale) {
-        struct slice roots = authority_bundle(e->all->opt.authority);
+        struct slice roots = e->all->opt.authority->bundle(e->all->opt.authority->self);
         err = keep_message(&e->bundle_message,
                            x509_bundles_message(e->all->opt.trust_domain, roots), why);
         e->bundles_stale = err != ERR_OK;

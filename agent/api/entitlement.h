@@ -23,9 +23,9 @@ struct entitlement_holder {
 };
 
 struct entitlement_options {
-    struct minter *minter;       /* borrowed */
-    struct authority *authority; /* borrowed */
-    const char *trust_domain;    /* borrowed */
+    struct minter *minter;             /* borrowed */
+    const struct authority *authority; /* borrowed */
+    const char *trust_domain;          /* borrowed */
     /* What the holder is entitled to has changed; it asks for the messages again. It may leave, and
      * no other one. */
     void (*on_change)(void *arg, struct entitlement_holder *h);
@@ -54,8 +54,9 @@ err_t entitlement_hold(struct entitlements *all, struct selector_set *selectors,
                        struct entitlement_holder *h, struct why *why) MUST_CHECK;
 void entitlement_leave(struct entitlement_holder *h); /* also when it holds none */
 
-/* Borrowed. ERR_NOT_SYNCED: no entries yet; ERR_NO_ENTRY: none matches; ERR_SIGNER: no SVID could
- * be had; ERR_REVOKED: each was revoked; ERR_NO_MEMORY. */
+/* Borrowed; no SVIDs, NULL: the authority has yet to answer, on_change follows. ERR_NOT_SYNCED: no
+ * entries yet; ERR_NO_ENTRY: none matches; ERR_SIGNER: no SVID could be had; ERR_REVOKED: each was
+ * revoked; ERR_NO_MEMORY. */
 err_t entitlement_svids(struct entitlement *e, struct rpc_message **ret,
                         struct why *why) MUST_CHECK;
 err_t entitlement_bundles(struct entitlement *e, struct rpc_message **ret,

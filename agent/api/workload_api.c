@@ -101,9 +101,9 @@ static void subscriber_push(struct subscriber *s)
     err_t err = s->call.method->label == METHOD_FETCH_X509_SVID
                     ? entitlement_svids(s->holder.entitlement, &m, &why)
                     : entitlement_bundles(s->holder.entitlement, &m, &why);
-    if (err == ERR_OK)
+    if (err == ERR_OK && m != NULL)
         call_offer(&s->call, m);
-    else
+    if (err != ERR_OK)
         subscriber_refuse(s,
                           err == ERR_NO_ENTRY || err == ERR_NOT_SYNCED || err == ERR_NO_MEMORY ||
                                   err == ERR_REVOKED

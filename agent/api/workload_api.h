@@ -14,7 +14,7 @@ struct audit;
 struct workload_api_options {
     const struct attestors *attestors; /* borrowed, all of them */
     struct minter *minter;
-    struct authority *authority;
+    const struct authority *authority;
     const char *trust_domain;
     struct audit *audit; /* may be NULL */
     struct metrics *metrics;

@@ -12,6 +12,7 @@
 #include "common/loop/closing.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 enum {
     LOOK_MS = 60 * 1000, /* the clock is looked at this often */
@@ -24,6 +25,7 @@ enum {
 /* What the SVID of an entry with subscribers waits for. */
 enum live_state {
     LIVE_WANTED,    /* its next try: there is none, or one that is to be replaced */
+    LIVE_SIGNING,   /* the authority's answer */
     LIVE_ISSUED,    /* its renewal */
     LIVE_EXPIRED,   /* its next try: the last one ran out */
     LIVE_FRESH,     /* that its subscribers hear of the one that a newcomer got, or of its hint */
@@ -37,10 +39,10 @@ static const struct live_rule {
     enum { TURN_FIRST, TURN_IN_TIME, TURN_NEVER } turn;
     enum { SVID_NONE, SVID_ANY, SVID_ONE } svid;
 } live_rules[] = {
-    [LIVE_WANTED] = {TURN_IN_TIME, SVID_ANY},   [LIVE_ISSUED] = {TURN_IN_TIME, SVID_ONE},
-    [LIVE_EXPIRED] = {TURN_IN_TIME, SVID_NONE}, [LIVE_FRESH] = {TURN_FIRST, SVID_ONE},
-    [LIVE_WITHDRAWN] = {TURN_FIRST, SVID_NONE}, [LIVE_HELD] = {TURN_NEVER, SVID_NONE},
-    [LIVE_GONE] = {TURN_NEVER, SVID_NONE},
+    [LIVE_WANTED] = {TURN_IN_TIME, SVID_ANY}, [LIVE_SIGNING] = {TURN_IN_TIME, SVID_ANY},
+    [LIVE_ISSUED] = {TURN_IN_TIME, SVID_ONE}, [LIVE_EXPIRED] = {TURN_IN_TIME, SVID_NONE},
+    [LIVE_FRESH] = {TURN_FIRST, SVID_ONE},    [LIVE_WITHDRAWN] = {TURN_FIRST, SVID_NONE},
+    [LIVE_HELD] = {TURN_NEVER, SVID_NONE},    [LIVE_GONE] = {TURN_NEVER, SVID_NONE},
 };
 
 /* An entry with subscribers. */
@@ -48,11 +50,14 @@ struct live {
     struct map_node in_lives;
     struct heap_place in_dues;
     unsigned subscribers;
-    struct entry entry; /* own copy: id, SPIFFE ID, TTL, DNS names, hint */
-    enum live_state state;
-    struct svid *svid; /* owned reference; NULL while there is none to serve */
-    int64_t due_ms;    /* of who has a turn in time */
+    struct entry entry;            /* own copy: id, SPIFFE ID, TTL, DNS names, hint */
+    enum live_state state, before; /* before: it became LIVE_SIGNING, and is again if that fails */
+    struct svid *svid;             /* owned reference; NULL while there is none to serve */
+    int64_t due_ms;                /* of who has a turn in time */
     struct backoff backoff;
+    struct minter *minter;
+    struct svid_order order;
+    enum svid_why because; /* of the order */
 };
 
 struct minter {
@@ -62,9 +67,11 @@ struct minter {
     struct heap dues; /* the same, the earliest due first */
     size_t svid_count;
     int64_t last_ms;
-    bool is_busy;    /* within on_change: nothing is freed */
-    bool has_told;   /* in this round */
-    bool has_unused; /* some lost their last subscriber meanwhile */
+    bool is_busy;        /* within on_change: nothing is freed */
+    bool has_told;       /* in this round */
+    bool has_unused;     /* some lost their last subscriber meanwhile */
+    struct live *asking; /* until the authority has answered, or has taken it */
+    struct why answer;
     struct closing closing;
 };
 
@@ -118,6 +125,7 @@ static err_t live_new(struct minter *m, const struct entry *e, struct live **ret
         mem_free(l);
         return err;
     }
+    l->minter = m;
     backoff_init(&l->backoff, RETRY_FIRST_MS, RETRY_CAP_MS);
     *ret = l;
     return ERR_OK;
@@ -129,6 +137,8 @@ static void live_set(struct minter *m, struct live *l, enum live_state state, st
                      int64_t due_ms)
 {
     assert(live_rules[state].svid != (svid != NULL ? SVID_NONE : SVID_ONE));
+    if (state != LIVE_SIGNING)
+        svid_cancel(m->opt.authority, &l->order);
     if (svid != l->svid) {
         m->svid_count += (svid != NULL) - (l->svid != NULL);
         svid_unref(l->svid);
@@ -201,6 +211,41 @@ static bool svid_is_valid(const struct svid *s, int64_t ms)
     return s != NULL && ms >= s->not_before * 1000 && ms < s->not_after * 1000;
 }
 
+static void live_answered(struct live *l, err_t err, const struct why *why);
+
+static void on_order(struct svid_order *o, err_t err, struct svid *svid, const struct why *why)
+{
+    struct live *l = (struct live *)(void *)((char *)o - offsetof(struct live, order));
+    struct minter *m = l->minter;
+    struct why own = *why;
+    if (err == ERR_OK && m->opt.on_issued != NULL)
+        err = m->opt.on_issued(m->opt.arg, svid, l->because, &own);
+    metric_add(m->opt.metrics, M_SVIDS_ISSUED, SVID_X509,
+               err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE, 0, 1);
+    if (err == ERR_OK) {
+        backoff_reset(&l->backoff);
+        live_set(m, l, LIVE_ISSUED, svid, svid->renew_at * 1000);
+    } else {
+        svid_unref(svid);
+        live_set(m, l, l->before, l->svid, now_ms(m));
+    }
+    if (m->asking == l) {
+        m->asking = NULL;
+        m->answer = own;
+        m->answer.err = err;
+    } else {
+        live_answered(l, err, &own);
+    }
+}
+
+/* While the authority is asked: looked at when the old one ends; at once when it is no good now. */
+static void live_set_signing(struct minter *m, struct live *l, struct svid *svid, int64_t ms)
+{
+    int64_t due_ms = svid == NULL ? ms + LOOK_MS : svid->not_after * 1000;
+    live_set(m, l, LIVE_SIGNING, svid, svid == NULL || svid_is_valid(svid, ms) ? due_ms : ms);
+}
+
+/* ERR_OK: it is there, or the state is LIVE_SIGNING. On failure the state is as before. */
 static err_t live_mint(struct minter *m, struct live *l, int64_t ms, enum svid_why because,
                        struct why *why)
 {
@@ -209,23 +254,25 @@ static err_t live_mint(struct minter *m, struct live *l, int64_t ms, enum svid_w
         if (refused != ERR_OK)
             return refused;
     }
-    int64_t ttl = l->entry.x509_ttl_s > 0 ? l->entry.x509_ttl_s : m->opt.x509_ttl_s;
-    struct svid *svid = NULL;
-    unsigned jitter = (unsigned)rand_below(JITTER_BOUND);
-    err_t err = svid_issue(m->opt.authority, &l->entry, ttl, ms / 1000, jitter, &svid, why);
-    if (err == ERR_SIGNER && m->opt.on_no_signer != NULL && m->opt.on_no_signer(m->opt.arg))
-        err = svid_issue(m->opt.authority, &l->entry, ttl, ms / 1000, jitter, &svid, why);
-    if (err == ERR_OK && m->opt.on_issued != NULL)
-        err = m->opt.on_issued(m->opt.arg, svid, because, why);
-    metric_add(m->opt.metrics, M_SVIDS_ISSUED, SVID_X509,
-               err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE, 0, 1);
-    if (err != ERR_OK) {
-        svid_unref(svid);
-        return err;
-    }
-    backoff_reset(&l->backoff);
-    live_set(m, l, LIVE_ISSUED, svid, svid->renew_at * 1000);
-    return ERR_OK;
+    if (l->state == LIVE_SIGNING)
+        return ERR_OK;
+    l->before = l->state;
+    l->because = because;
+    l->order = (struct svid_order){
+        .entry = &l->entry,
+        .now = ms / 1000,
+        .ttl_s = l->entry.x509_ttl_s > 0 ? l->entry.x509_ttl_s : m->opt.x509_ttl_s,
+        .jitter = (unsigned)rand_below(JITTER_BOUND),
+        .done = on_order,
+    };
+    live_set_signing(m, l, l->svid, ms);
+    m->asking = l;
+    svid_issue(m->opt.authority, &l->order);
+    bool is_later = m->asking == l;
+    m->asking = NULL;
+    if (is_later || m->answer.err == ERR_OK)
+        return ERR_OK;
+    return why_set(why, m->answer.err, "%s", why_text(&m->answer));
 }
 
 /* Keeps the old SVID unless that ran out; looks again at the next try or at its end. */
@@ -260,24 +307,52 @@ static void failures_note(struct failures *f, const struct live *l, const struct
     f->why = *why;
 }
 
+static void failures_log(const struct failures *f)
+{
+    if (f->count > 0)
+        log_warn("svid_renewal_failed", log_str("spiffe_id", f->first),
+                 log_int("entries", f->count), log_err("reason", f->why.err),
+                 log_str("cause", why_text(&f->why)),
+                 log_str("next", "keeping what is valid, trying again within a minute"));
+}
+
+/* After a try: what it was before tells what its failure means. is_awaited: somebody has none and
+ * waits to hear of it. */
+static void live_tried(struct minter *m, struct live *l, err_t err, const struct why *why,
+                       bool is_awaited, struct failures *failures)
+{
+    int64_t ms = now_ms(m);
+    bool had_one = l->svid != NULL;
+    bool ran_out = l->state == LIVE_EXPIRED || (had_one && !svid_is_valid(l->svid, ms));
+    if (err != ERR_OK)
+        live_mint_failed(m, l, err, ms, ran_out);
+    if (err != ERR_OK && err != ERR_REVOKED)
+        failures_note(failures, l, why);
+    if (err == ERR_OK || (had_one && l->svid == NULL) || is_awaited)
+        live_tell(m, l);
+}
+
 /* One entry whose turn it is. */
 static void live_renew(struct minter *m, struct live *l, int64_t ms, struct failures *failures)
 {
     struct why why = {0};
-    bool had_one = l->svid != NULL, is_awaited = l->state == LIVE_WITHDRAWN;
-    bool ran_out = l->state == LIVE_EXPIRED || (had_one && !svid_is_valid(l->svid, ms));
-    if (l->state == LIVE_FRESH && !ran_out) {
+    bool is_valid = svid_is_valid(l->svid, ms), is_awaited = l->state == LIVE_WITHDRAWN;
+    if (l->state == LIVE_SIGNING) { /* never serve one that ran out */
+        bool ran_out = l->svid != NULL && !is_valid;
+        l->before = ran_out ? LIVE_EXPIRED : l->before;
+        live_set_signing(m, l, is_valid ? l->svid : NULL, ms);
+        if (ran_out)
+            live_tell(m, l);
+        return;
+    }
+    if (l->state == LIVE_FRESH && is_valid) {
         live_set(m, l, LIVE_ISSUED, l->svid, l->svid->renew_at * 1000);
         live_tell(m, l);
         return;
     }
-    err_t err = live_mint(m, l, ms, had_one ? SVID_RENEWAL : SVID_FIRST, &why);
-    if (err != ERR_OK)
-        live_mint_failed(m, l, err, ms, ran_out);
-    if (err != ERR_OK && err != ERR_REVOKED)
-        failures_note(failures, l, &why);
-    if (err == ERR_OK || (had_one && l->svid == NULL) || is_awaited)
-        live_tell(m, l);
+    err_t err = live_mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, &why);
+    if (err != ERR_OK || l->state != LIVE_SIGNING)
+        live_tried(m, l, err, &why, is_awaited, failures);
 }
 
 /* The clock went back: due times count anew, what is not valid yet is minted anew. */
@@ -321,11 +396,20 @@ void minter_check(struct minter *m)
         live_renew(m, first, ms, &failures);
     }
     minter_settle(m);
-    if (failures.count > 0)
-        log_warn("svid_renewal_failed", log_str("spiffe_id", failures.first),
-                 log_int("entries", failures.count), log_err("reason", failures.why.err),
-                 log_str("cause", why_text(&failures.why)),
-                 log_str("next", "keeping what is valid, trying again within a minute"));
+    failures_log(&failures);
+}
+
+/* Later than it was asked for: a round of its own. */
+static void live_answered(struct live *l, err_t err, const struct why *why)
+{
+    struct minter *m = l->minter;
+    struct failures failures = {0};
+    bool within = m->is_busy;
+    m->is_busy = true;
+    live_tried(m, l, err, why, l->svid == NULL, &failures);
+    if (!within)
+        minter_settle(m);
+    failures_log(&failures);
 }
 
 void minter_retry(struct minter *m)
@@ -368,7 +452,8 @@ err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id
         if (one != ERR_OK)
             continue;
         ++*ret_count;
-        live_tell(m, meant[i]);
+        if (meant[i]->state != LIVE_SIGNING)
+            live_tell(m, meant[i]);
     }
     minter_settle(m);
     return err;
@@ -376,12 +461,14 @@ err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id
 
 /* Subscribers. */
 
-static err_t live_take_entry(struct live *l, const struct entry *e)
+static err_t live_take_entry(struct minter *m, struct live *l, const struct entry *e)
 {
     struct entry copy;
     err_t err = entry_copy_for_svid(e, &copy);
     if (err != ERR_OK)
         return err;
+    if (l->state == LIVE_SIGNING) /* by what the entry was */
+        live_set(m, l, l->before, l->svid, now_ms(m));
     entry_done(&l->entry);
     l->entry = copy;
     return ERR_OK;
@@ -397,18 +484,21 @@ static err_t live_mint_for(struct minter *m, struct live *l, const struct entry 
                            struct why *why)
 {
     bool same_id = strcmp(l->entry.spiffe_id, e->spiffe_id) == 0;
-    err_t err = live_take_entry(l, e);
+    if (l->state == LIVE_SIGNING && entry_same_svid(&l->entry, e))
+        return ERR_OK;
+    err_t err = live_take_entry(m, l, e);
     if (err != ERR_OK)
         return why_set(why, err, "no memory for an SVID");
     bool ran_out = same_id && l->state == LIVE_EXPIRED;
-    bool is_awaited = !same_id || l->state == LIVE_WITHDRAWN;
-    live_set(m, l, LIVE_WANTED, same_id ? l->svid : NULL, ms); /* it may have been gone */
+    bool is_awaited = l->subscribers > 0 && (!same_id || l->state == LIVE_WITHDRAWN);
+    enum live_state from = is_awaited ? LIVE_WITHDRAWN : ran_out ? LIVE_EXPIRED : LIVE_WANTED;
+    live_set(m, l, from, same_id ? l->svid : NULL, ms); /* it may have been gone */
     err = live_mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, why);
     if (err != ERR_OK)
         live_mint_failed(m, l, err, ms, ran_out);
-    if (l->subscribers > 0 && err == ERR_OK)
+    if (l->subscribers > 0 && l->state == LIVE_ISSUED)
         live_set(m, l, LIVE_FRESH, l->svid, ms);
-    else if (l->subscribers > 0 && l->state == LIVE_WANTED && is_awaited)
+    else if (is_awaited && l->state == LIVE_WANTED)
         live_set(m, l, LIVE_WITHDRAWN, NULL, ms);
     return err;
 }
@@ -429,7 +519,7 @@ err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
         err = ERR_OK; /* without an SVID until it is lifted */
     if (err == ERR_OK) {
         l->subscribers++;
-        *ret = l->svid;
+        *ret = svid_is_valid(l->svid, ms) ? l->svid : NULL;
     }
     live_remove_if_unused(m, l);
     if (!m->is_busy)
@@ -457,7 +547,7 @@ static void live_entry_changed(struct minter *m, struct live *l, const struct en
     struct svid *hinted = NULL;
     if (same_svid && strcmp(l->entry.hint, e->hint) == 0)
         return;
-    if (live_take_entry(l, e) != ERR_OK)
+    if (live_take_entry(m, l, e) != ERR_OK)
         return; /* the next reload finds the difference again */
     if (same_svid && l->svid != NULL && svid_with_hint(l->svid, e->hint, &hinted) == ERR_OK)
         live_set(m, l, LIVE_FRESH, hinted, ms);
@@ -493,7 +583,7 @@ void minter_holds_changed(struct minter *m)
         if (l->state == LIVE_GONE || m->opt.may_issue == NULL)
             continue;
         bool held = m->opt.may_issue(m->opt.arg, &l->entry, NULL) == ERR_REVOKED;
-        if (held && l->svid != NULL)
+        if (held && (l->svid != NULL || l->state == LIVE_SIGNING))
             live_set(m, l, LIVE_WITHDRAWN, NULL, ms);
         else if (!held && l->state == LIVE_HELD)
             live_set(m, l, LIVE_WANTED, NULL, ms);
@@ -507,6 +597,12 @@ bool minter_is_held(const struct minter *m, const char *entry_id)
 {
     const struct live *l = live_find(m, entry_id);
     return l != NULL && l->state == LIVE_HELD;
+}
+
+bool minter_is_signing(const struct minter *m, const char *entry_id)
+{
+    const struct live *l = live_find(m, entry_id);
+    return l != NULL && l->state == LIVE_SIGNING;
 }
 
 void minter_discard(struct minter *m, const uint8_t serial[static 16])

@@ -16,8 +16,8 @@ struct minter; /* opaque */
 struct metrics;
 
 struct minter_options {
-    struct authority *authority; /* borrowed */
-    int64_t x509_ttl_s;          /* for entries that name none */
+    const struct authority *authority; /* borrowed */
+    int64_t x509_ttl_s;                /* for entries that name none */
     /* May an SVID of this entry be signed? ERR_REVOKED: not until minter_holds_changed; its
      * subscribers have none. Any other error: tried again like one to sign. May be NULL. */
     err_t (*may_issue)(void *arg, const struct entry *e, struct why *why);
@@ -29,8 +29,6 @@ struct minter_options {
      * borrowed. */
     void (*on_change)(void *arg, const char *entry_id, struct svid *svid);
     void (*on_settled)(void *arg); /* after the on_changes of one round; may be NULL */
-    /* The authority cannot sign now (the clock jumped?): true when it can again. May be NULL. */
-    bool (*on_no_signer)(void *arg);
     void *arg;
     struct metrics *metrics;  /* may be NULL */
     int64_t (*wall_ms)(void); /* the wall clock; NULL: clock_wall_ms */
@@ -41,9 +39,10 @@ err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct mint
 void minter_close(struct minter *m, void (*done)(void *arg), void *arg);
 
 /* One more subscriber for the entry: its current SVID (borrowed: svid_ref keeps it), minted now if
- * need be; NULL when may_issue says ERR_REVOKED. on_change then tells the other subscribers, if
- * any, later. Release once for each success, also when minter_entries_changed has dropped the entry
- * meanwhile. */
+ * need be; NULL when may_issue says ERR_REVOKED, and while the authority has not answered, which
+ * on_change tells the end of. on_change tells the other subscribers of a new one, if any, later.
+ * Release once for each success, also when minter_entries_changed has dropped the entry meanwhile.
+ */
 err_t minter_acquire(struct minter *m, const struct entry *e, struct svid **ret,
                      struct why *why) MUST_CHECK;
 void minter_release(struct minter *m, const char *entry_id);
@@ -56,6 +55,8 @@ void minter_entries_changed(struct minter *m, const struct entry_set *entries);
 void minter_holds_changed(struct minter *m);
 /* Is it without an SVID because may_issue said ERR_REVOKED? */
 bool minter_is_held(const struct minter *m, const char *entry_id);
+/* Has the authority been asked for one, and not answered yet? */
+bool minter_is_signing(const struct minter *m, const char *entry_id);
 /* The SVID with this serial, if it is one of ours, is not served any more: another is minted. */
 void minter_discard(struct minter *m, const uint8_t serial[static 16]);
 /* x509_ttl_s for SVIDs minted from now on. */
@@ -65,7 +66,8 @@ void minter_check(struct minter *m);
 /* The authority signs again: what waits for its next try is tried now. */
 void minter_retry(struct minter *m);
 /* An operator asks: new SVIDs now for the live entries of a SPIFFE ID or entry id (the other is
- * NULL), at most MINTER_BATCH; the old ones stay valid. *ret_count of them were renewed, also when
+ * NULL), at most MINTER_BATCH; the old ones stay valid. *ret_count of them were renewed, or the
+ * authority has yet to answer, also when
  * an error says why another one was not. ERR_NOT_FOUND: no workload uses one now. */
 err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id, size_t *ret_count,
                    struct why *why) MUST_CHECK;

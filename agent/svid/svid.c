@@ -6,8 +6,7 @@
 #include "common/crypto/key.h"
 
 #include <assert.h>
-
-enum { CHAIN_MAX = 256 * 1024, CHAIN_USUAL = 2048 };
+#include <stddef.h>
 
 struct parts {
     const char *entry_id, *spiffe_id, *hint;
@@ -21,7 +20,7 @@ const char *svid_why_name(enum svid_why why)
     return names[why];
 }
 
-static void *put(uint8_t **at, const void *data, size_t len)
+static void *parts_put(uint8_t **at, const void *data, size_t len)
 {
     uint8_t *here = *at;
     memcpy(here, data, len);
@@ -29,7 +28,7 @@ static void *put(uint8_t **at, const void *data, size_t len)
     return here;
 }
 
-static struct svid *compose(const struct parts *p)
+static struct svid *svid_compose(const struct parts *p)
 {
     size_t id = strlen(p->entry_id) + 1, name = strlen(p->spiffe_id) + 1,
            hint = strlen(p->hint) + 1;
@@ -42,10 +41,10 @@ static struct svid *compose(const struct parts *p)
     }
     uint8_t *at = (uint8_t *)(s + 1);
     s->refs = 1;
-    s->entry_id = put(&at, p->entry_id, id);
-    s->spiffe_id = put(&at, p->spiffe_id, name);
-    s->hint = put(&at, p->hint, hint);
-    s->chain = put(&at, p->chain.data, p->chain.len);
+    s->entry_id = parts_put(&at, p->entry_id, id);
+    s->spiffe_id = parts_put(&at, p->spiffe_id, name);
+    s->hint = parts_put(&at, p->hint, hint);
+    s->chain = parts_put(&at, p->chain.data, p->chain.len);
     s->chain_len = p->chain.len;
     s->key = key;
     memcpy(s->key, p->key.data, p->key.len);
@@ -53,60 +52,70 @@ static struct svid *compose(const struct parts *p)
     return s;
 }
 
-err_t svid_issue(struct authority *authority, const struct entry *e, int64_t ttl_s, int64_t now,
-                 unsigned jitter, struct svid **ret, struct why *why)
+static void on_signed(struct authority_job *job, err_t err, const struct authority_answer *answer,
+                      const struct why *why)
 {
-    struct key *key = NULL;
+    struct svid_order *o =
+        (struct svid_order *)(void *)((char *)job - offsetof(struct svid_order, job));
     struct svid *s = NULL;
-    struct buf chain;
-    struct authority_answer answer;
-    buf_init(&chain, CHAIN_MAX);
-    err_t err = buf_reserve(&chain, CHAIN_USUAL);
-    if (err != ERR_OK)
-        why_set(why, err, "no memory for a certificate");
-    if (err == ERR_OK)
-        err = key_generate(KEY_EC_P256, &key, why);
-    if (err != ERR_OK)
-        goto out;
-    const struct authority_request req = {
-        .spiffe_id = e->spiffe_id,
-        .dns_names = (const char *const *)e->dns_names,
-        .spki = key_spki(key),
-        .now = now,
-        .ttl_s = ttl_s,
-    };
-    err = authority_issue(authority, &req, &chain, &answer, why);
-    if (err != ERR_OK)
-        goto out;
-    s = compose(&(struct parts){.entry_id = e->id,
-                                .spiffe_id = e->spiffe_id,
-                                .hint = e->hint,
-                                .chain = buf_slice(&chain),
-                                .key = key_pkcs8(key)});
-    if (s == NULL) {
-        err = why_set(why, ERR_NO_MEMORY, "no memory for an SVID");
-        goto out;
+    struct why own = {.err = ERR_OK};
+    if (err == ERR_OK) {
+        s = svid_compose(&(struct parts){.entry_id = o->entry->id,
+                                         .spiffe_id = o->entry->spiffe_id,
+                                         .hint = o->entry->hint,
+                                         .chain = answer->chain,
+                                         .key = key_pkcs8(o->key)});
+        err = s != NULL ? ERR_OK : why_set(&own, ERR_NO_MEMORY, "no memory for an SVID");
+        why = &own;
     }
-    s->issued_at = now;
-    s->not_before = answer.not_before;
-    s->not_after = answer.not_after;
-    s->renew_at = rotation_time(now, answer.not_before, answer.not_after, jitter);
-    memcpy(s->serial, answer.serial, sizeof s->serial);
-    memcpy(s->issuer, answer.issuer, sizeof s->issuer);
-    *ret = s;
-out:
-    key_free(key);
-    buf_done(&chain);
-    return err;
+    key_free(o->key);
+    o->key = NULL;
+    if (s != NULL) {
+        s->issued_at = o->now;
+        s->not_before = answer->not_before;
+        s->not_after = answer->not_after;
+        s->renew_at = rotation_time(o->now, answer->not_before, answer->not_after, o->jitter);
+        memcpy(s->serial, answer->serial, sizeof s->serial);
+        memcpy(s->issuer, answer->issuer, sizeof s->issuer);
+    }
+    o->done(o, err, s, why);
+}
+
+void svid_issue(const struct authority *authority, struct svid_order *o)
+{
+    struct why why = {.err = ERR_OK};
+    err_t err = key_generate(KEY_EC_P256, &o->key, &why);
+    if (err != ERR_OK) {
+        o->done(o, err, NULL, &why);
+        return;
+    }
+    o->job.done = on_signed;
+    o->job.request = (struct authority_request){
+        .spiffe_id = o->entry->spiffe_id,
+        .dns_names = (const char *const *)o->entry->dns_names,
+        .spki = key_spki(o->key),
+        .now = o->now,
+        .ttl_s = o->ttl_s,
+    };
+    authority->sign(authority->self, &o->job);
+}
+
+void svid_cancel(const struct authority *authority, struct svid_order *o)
+{
+    if (o->key == NULL)
+        return;
+    authority->cancel(authority->self, &o->job);
+    key_free(o->key);
+    o->key = NULL;
 }
 
 err_t svid_with_hint(const struct svid *s, const char *hint, struct svid **ret)
 {
-    struct svid *copy = compose(&(struct parts){.entry_id = s->entry_id,
-                                                .spiffe_id = s->spiffe_id,
-                                                .hint = hint,
-                                                .chain = slice_of(s->chain, s->chain_len),
-                                                .key = slice_of(s->key, s->key_len)});
+    struct svid *copy = svid_compose(&(struct parts){.entry_id = s->entry_id,
+                                                     .spiffe_id = s->spiffe_id,
+                                                     .hint = hint,
+                                                     .chain = slice_of(s->chain, s->chain_len),
+                                                     .key = slice_of(s->key, s->key_len)});
     if (copy == NULL)
         return ERR_NO_MEMORY;
     copy->issued_at = s->issued_at;

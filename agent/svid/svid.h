@@ -21,10 +21,21 @@ struct svid {
 enum svid_why { SVID_FIRST, SVID_RENEWAL, SVID_BY_OPERATOR };
 const char *svid_why_name(enum svid_why why);
 
-/* A new key and a certificate for it (AG-13), with one reference. jitter: 0 to 1000, see
- * rotation.h. ERR_SIGNER, ERR_NO_MEMORY. */
-err_t svid_issue(struct authority *authority, const struct entry *e, int64_t ttl_s, int64_t now,
-                 unsigned jitter, struct svid **ret, struct why *why) MUST_CHECK;
+/* One that is being issued; embedded by who asks, zeroed at first. */
+struct svid_order {
+    const struct entry *entry; /* borrowed until the answer */
+    int64_t now, ttl_s;
+    unsigned jitter; /* 0 to 1000, see rotation.h */
+    /* svid: with one reference, the callee's; NULL on failure: as authority.h. May free the order.
+     */
+    void (*done)(struct svid_order *o, err_t err, struct svid *svid, const struct why *why);
+    struct key *key; /* until the answer; NULL: it is not under way */
+    struct authority_job job;
+};
+/* A new key and a certificate for it (AG-13). Answers once, perhaps before it returns. */
+void svid_issue(const struct authority *authority, struct svid_order *o);
+/* `done` is not called any more; also when it is not under way. */
+void svid_cancel(const struct authority *authority, struct svid_order *o);
 /* The same SVID under another hint. */
 err_t svid_with_hint(const struct svid *s, const char *hint, struct svid **ret) MUST_CHECK;
 struct svid *svid_ref(struct svid *s);

@@ -9,9 +9,38 @@
 
 enum { DAY = 24 * 3600 };
 
+static void sign(void *self, struct authority_job *job)
+{
+    const struct authority_case *c = self;
+    struct why why = {0};
+    struct authority_answer answer;
+    struct buf chain;
+    buf_init(&chain, 64 * 1024);
+    err_t err = ca_issue(c->ca, &job->request, &chain, &answer, &why);
+    job->done(job, err, err == ERR_OK ? &answer : NULL, &why);
+    buf_done(&chain);
+}
+
+static void cancel(void *self, struct authority_job *job)
+{
+    (void)self;
+    (void)job;
+    ck_abort_msg("it is answered at once");
+}
+
+static struct slice bundle(void *self)
+{
+    return ca_bundle(((struct authority_case *)self)->ca);
+}
+
+static struct authority_times times(void *self)
+{
+    return ca_times(((struct authority_case *)self)->ca);
+}
+
 void authority_case_setup(struct authority_case *c)
 {
-    *c = (struct authority_case){0};
+    *c = (struct authority_case){.authority = {c, sign, cancel, bundle, times}};
     const char *where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(c->base, sizeof c->base, "%s/spindle-authority.XXXXXX", where);
     ck_assert_ptr_nonnull(mkdtemp(c->base));
@@ -43,7 +72,7 @@ void authority_case_teardown(struct authority_case *c)
 
 err_t authority_case_open(struct authority_case *c, int64_t now)
 {
-    return authority_open(c->dir, "example.org", DAY, now, &c->authority, &c->why);
+    return ca_open(c->dir, "example.org", DAY, now, &c->ca, &c->why);
 }
 
 void authority_case_must_open(struct authority_case *c, int64_t now)
@@ -53,14 +82,27 @@ void authority_case_must_open(struct authority_case *c, int64_t now)
 
 void authority_case_close(struct authority_case *c)
 {
-    authority_close(c->authority);
-    c->authority = NULL;
+    ca_close(c->ca);
+    c->ca = NULL;
 }
 
 void authority_case_reopen(struct authority_case *c, int64_t now)
 {
     authority_case_close(c);
     authority_case_must_open(c, now);
+}
+
+err_t authority_case_tick(struct authority_case *c, int64_t now, bool *ret_renewed)
+{
+    struct authority_cert next = {0};
+    err_t err = ca_next(c->ca, now, &next, &c->why);
+    bool is_due = next.key != NULL;
+    if (err == ERR_OK && is_due)
+        err = ca_store(c->ca, &next, &c->why);
+    ca_renewed(c->ca, &next, err, now);
+    if (err == ERR_OK)
+        *ret_renewed = is_due;
+    return err;
 }
 
 size_t authority_case_read(const struct authority_case *c, const char *name,

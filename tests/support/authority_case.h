@@ -3,7 +3,7 @@
 #ifndef SPINDLE_TESTS_AUTHORITY_CASE_H
 #define SPINDLE_TESTS_AUTHORITY_CASE_H
 
-#include "agent/authority/authority.h"
+#include "agent/authority/ca.h"
 
 #include <sys/types.h>
 
@@ -11,8 +11,9 @@
 
 struct authority_case {
     char base[64], dir[80]; /* dir is the authority's, in base */
-    struct authority *authority;
-    struct why why; /* of the last call */
+    struct ca *ca;
+    struct authority authority; /* the seam over it: answers at once */
+    struct why why;             /* of the last call */
 };
 
 void authority_case_setup(struct authority_case *c);
@@ -26,6 +27,9 @@ err_t authority_case_open(struct authority_case *c, int64_t now);
 void authority_case_must_open(struct authority_case *c, int64_t now);
 void authority_case_close(struct authority_case *c);
 void authority_case_reopen(struct authority_case *c, int64_t now);
+
+/* The three steps of a renewal, one after the other. */
+err_t authority_case_tick(struct authority_case *c, int64_t now, bool *ret_renewed);
 
 /* The text of "root" or "issuer", ended by NUL; returns its length. */
 size_t authority_case_read(const struct authority_case *c, const char *name,

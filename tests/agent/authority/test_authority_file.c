@@ -31,7 +31,7 @@ static void drop(const char *name)
 
 static void copy_bundle(struct buf *out)
 {
-    struct slice b = authority_bundle(c.authority);
+    struct slice b = ca_bundle(c.ca);
     buf_init(out, 64 * 1024);
     ck_assert_int_eq(buf_append(out, b.data, b.len), ERR_OK);
 }
@@ -44,8 +44,8 @@ START_TEST(test_a_restart_keeps_root_and_issuer)
     copy_bundle(&bundle);
     authority_case_read(&c, "issuer", before);
     authority_case_reopen(&c, NOW + HOUR);
-    ck_assert(slice_eq(authority_bundle(c.authority), buf_slice(&bundle)));
-    ck_assert_int_eq(authority_issuer_not_after(c.authority), NOW + DAY);
+    ck_assert(slice_eq(ca_bundle(c.ca), buf_slice(&bundle)));
+    ck_assert_int_eq(ca_times(c.ca).issuer_not_after, NOW + DAY);
     authority_case_read(&c, "issuer", after);
     ck_assert_str_eq(before, after);
     buf_done(&bundle);
@@ -73,7 +73,7 @@ START_TEST(test_the_parent_must_be_there)
 {
     char deep[128];
     snprintf(deep, sizeof deep, "%s/no/authority", c.base);
-    ck_assert_int_eq(authority_open(deep, "example.org", DAY, NOW, &c.authority, &c.why), ERR_IO);
+    ck_assert_int_eq(ca_open(deep, "example.org", DAY, NOW, &c.ca, &c.why), ERR_IO);
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), deep));
 }
 END_TEST
@@ -138,8 +138,8 @@ START_TEST(test_a_missing_issuer_is_made_anew)
     copy_bundle(&bundle);
     drop("issuer");
     authority_case_reopen(&c, NOW + HOUR);
-    ck_assert(slice_eq(authority_bundle(c.authority), buf_slice(&bundle)));
-    ck_assert_int_eq(authority_issuer_not_after(c.authority), NOW + HOUR + DAY);
+    ck_assert(slice_eq(ca_bundle(c.ca), buf_slice(&bundle)));
+    ck_assert_int_eq(ca_times(c.ca).issuer_not_after, NOW + HOUR + DAY);
     buf_done(&bundle);
 }
 END_TEST
@@ -164,8 +164,7 @@ START_TEST(test_a_root_of_another_trust_domain_is_an_error_naming_both)
     authority_case_must_open(&c, NOW);
     authority_case_close(&c);
     authority_case_read(&c, "root", before);
-    ck_assert_int_eq(authority_open(c.dir, "other.test", DAY, NOW, &c.authority, &c.why),
-                     ERR_CONFIG);
+    ck_assert_int_eq(ca_open(c.dir, "other.test", DAY, NOW, &c.ca, &c.why), ERR_CONFIG);
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "trust domain example.org"));
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "says other.test"));
     authority_case_read(&c, "root", after);
@@ -260,10 +259,10 @@ START_TEST(test_what_a_crash_left_of_a_write_is_in_nobodys_way)
     authority_case_must_open(&c, NOW);
     authority_case_write(&c, ".issuer.new", "torn", 4, 0644);
     bool renewed = false;
-    ck_assert_int_eq(authority_tick(c.authority, NOW + DAY, &renewed, &c.why), ERR_OK);
+    ck_assert_int_eq(authority_case_tick(&c, NOW + DAY, &renewed), ERR_OK);
     ck_assert(renewed);
     authority_case_reopen(&c, NOW + DAY);
-    ck_assert_int_eq(authority_issuer_not_after(c.authority), NOW + 2 * DAY);
+    ck_assert_int_eq(ca_times(c.ca).issuer_not_after, NOW + 2 * DAY);
 }
 END_TEST
 
@@ -279,7 +278,7 @@ START_TEST(test_failed_allocations_open_nothing_and_leak_nothing)
         mem_fail_after(-1);
         ck_assert(!failed || err != ERR_OK);
         if (err != ERR_OK) {
-            ck_assert_ptr_null(c.authority);
+            ck_assert_ptr_null(c.ca);
             /* What is there, if anything, is whole. */
             ck_assert_msg(authority_case_open(&c, NOW) == ERR_OK, "after %ld: %s", n,
                           why_text(&c.why));

@@ -65,9 +65,8 @@ static void setup_with(int64_t issuer_ttl)
     authority_case_setup(&c);
     clock_ms = START * 1000;
     ck_assert_int_eq(uv_loop_init(&loop), 0);
-    ck_assert_int_eq(authority_open(c.dir, "example.org", issuer_ttl, now_s(), &c.authority, &why),
-                     ERR_OK);
-    struct minter_options opt = {.authority = c.authority,
+    ck_assert_int_eq(ca_open(c.dir, "example.org", issuer_ttl, now_s(), &c.ca, &why), ERR_OK);
+    struct minter_options opt = {.authority = &c.authority,
                                  .x509_ttl_s = HOUR,
                                  .on_change = on_change,
                                  .wall_ms = fake_clock};
@@ -243,8 +242,7 @@ START_TEST(test_an_svid_is_renewed_in_time_with_a_new_key)
         last = svid_ref(next);
         forget_calls();
         bool renewed;
-        struct why why = {0};
-        ck_assert_int_eq(authority_tick(c.authority, due, &renewed, &why), ERR_OK);
+        ck_assert_int_eq(authority_case_tick(&c, due, &renewed), ERR_OK);
     }
     svid_unref(last);
     minter_release(m, "a");
@@ -303,7 +301,7 @@ START_TEST(test_an_svid_that_cannot_be_renewed_is_kept_until_it_expires)
     ck_assert_uint_eq(call_count, 1); /* told once */
 
     bool renewed = false; /* the authority is well again: within a minute so is the SVID */
-    ck_assert_int_eq(authority_tick(c.authority, START + 201, &renewed, &why), ERR_OK);
+    ck_assert_int_eq(authority_case_tick(&c, START + 201, &renewed), ERR_OK);
     for (int64_t at = 201; at <= 261; at++)
         go_to(START + at);
     ck_assert_uint_ge(call_count, 2);
@@ -337,8 +335,7 @@ START_TEST(test_a_long_sleep_is_noticed)
     acquire("a");
     clock_ms += (int64_t)18 * HOUR * 1000;
     bool renewed;
-    struct why why = {0};
-    ck_assert_int_eq(authority_tick(c.authority, now_s(), &renewed, &why), ERR_OK);
+    ck_assert_int_eq(authority_case_tick(&c, now_s(), &renewed), ERR_OK);
     minter_check(m);
     ck_assert_uint_eq(call_count, 1);
     ck_assert_int_eq(calls[0].svid->issued_at, now_s());

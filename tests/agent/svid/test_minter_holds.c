@@ -91,7 +91,7 @@ static void setup(void)
     log_capture(count_line, NULL);
     authority_case_must_open(&c, now_s);
     ck_assert_int_eq(uv_loop_init(&loop), 0);
-    struct minter_options opt = {.authority = c.authority,
+    struct minter_options opt = {.authority = &c.authority,
                                  .x509_ttl_s = HOUR,
                                  .may_issue = may_issue,
                                  .on_change = on_change,

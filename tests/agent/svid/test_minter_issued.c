@@ -80,7 +80,7 @@ static void setup(void)
     ck_assert_int_eq(metrics_new(agent_metrics, AGENT_METRIC_COUNT, "t_", &metrics, NULL), ERR_OK);
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     authority_case_must_open(&c, now);
-    struct minter_options opt = {.authority = c.authority,
+    struct minter_options opt = {.authority = &c.authority,
                                  .x509_ttl_s = HOUR,
                                  .on_issued = on_issued,
                                  .on_change = on_change,

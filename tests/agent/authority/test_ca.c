@@ -39,14 +39,14 @@ static err_t issue(const char *id, const char *const *dns, int64_t now, int64_t 
     ck_assert_int_eq(key_generate(KEY_EC_P256, &ret->key, &c.why), ERR_OK);
     struct authority_request req = {
         .spiffe_id = id, .dns_names = dns, .spki = key_spki(ret->key), .now = now, .ttl_s = ttl};
-    err_t err = authority_issue(c.authority, &req, &ret->chain, &ret->answer, &c.why);
+    err_t err = ca_issue(c.ca, &req, &ret->chain, &ret->answer, &c.why);
     if (err != ERR_OK)
         return err;
     ck_assert_int_eq(x509_split(buf_slice(&ret->chain), ret->der, 4, &ret->count, &c.why), ERR_OK);
     ck_assert_uint_eq(ret->count, 2);
     ck_assert_int_eq(x509_parse(ret->der[0], &ret->leaf, &c.why), ERR_OK);
     ck_assert_int_eq(x509_parse(ret->der[1], &ret->issuer, &c.why), ERR_OK);
-    ck_assert_int_eq(x509_parse(authority_bundle(c.authority), &ret->root, &c.why), ERR_OK);
+    ck_assert_int_eq(x509_parse(ca_bundle(c.ca), &ret->root, &c.why), ERR_OK);
     return ERR_OK;
 }
 
@@ -142,7 +142,7 @@ START_TEST(test_signers_are_authorities_of_their_trust_domain_without_a_path)
         ck_assert_uint_eq(ca->serial.len, 16);
     }
     ck_assert_int_eq(i.issuer.not_after - NOW, DAY);
-    ck_assert_int_eq(i.root.not_after - NOW, AUTHORITY_ROOT_TTL_S);
+    ck_assert_int_eq(i.root.not_after - NOW, CA_ROOT_TTL_S);
     issued_done(&i);
 }
 END_TEST
@@ -209,14 +209,14 @@ START_TEST(test_the_issuer_is_renewed_at_half_its_life)
     authority_case_must_open(&c, NOW);
     int64_t half = NOW - 10 + (DAY + 10) / 2;
     bool renewed = true;
-    ck_assert_int_eq(authority_next_tick(c.authority), half);
-    ck_assert_int_eq(authority_tick(c.authority, half - 1, &renewed, &c.why), ERR_OK);
+    ck_assert_int_eq(ca_next_at(c.ca), half);
+    ck_assert_int_eq(authority_case_tick(&c, half - 1, &renewed), ERR_OK);
     ck_assert(!renewed);
-    ck_assert_int_eq(authority_tick(c.authority, half, &renewed, &c.why), ERR_OK);
+    ck_assert_int_eq(authority_case_tick(&c, half, &renewed), ERR_OK);
     ck_assert(renewed);
-    ck_assert_int_eq(authority_issuer_not_after(c.authority), half + DAY);
-    ck_assert_int_eq(authority_issuer_not_before(c.authority), half - 10);
-    ck_assert_int_gt(authority_next_tick(c.authority), half);
+    ck_assert_int_eq(ca_times(c.ca).issuer_not_after, half + DAY);
+    ck_assert_int_eq(ca_times(c.ca).issuer_not_before, half - 10);
+    ck_assert_int_gt(ca_next_at(c.ca), half);
 }
 END_TEST
 
@@ -224,13 +224,13 @@ START_TEST(test_a_jump_of_the_clock_makes_a_new_issuer_at_once)
 {
     authority_case_must_open(&c, NOW);
     bool renewed = false;
-    ck_assert_int_eq(authority_tick(c.authority, NOW + 30 * DAY, &renewed, &c.why), ERR_OK);
+    ck_assert_int_eq(authority_case_tick(&c, NOW + 30 * DAY, &renewed), ERR_OK);
     ck_assert(renewed);
     struct issued i;
     ck_assert_int_eq(issue(web, NULL, NOW + 30 * DAY, HOUR, &i), ERR_OK);
     issued_done(&i);
     /* and back */
-    ck_assert_int_eq(authority_tick(c.authority, NOW + DAY, &renewed, &c.why), ERR_OK);
+    ck_assert_int_eq(authority_case_tick(&c, NOW + DAY, &renewed), ERR_OK);
     ck_assert(renewed);
     ck_assert_int_eq(issue(web, NULL, NOW + DAY, HOUR, &i), ERR_OK);
     issued_done(&i);
@@ -241,7 +241,7 @@ START_TEST(test_an_issuer_that_ran_out_while_the_agent_was_off_is_replaced)
 {
     authority_case_must_open(&c, NOW);
     authority_case_reopen(&c, NOW + 7 * DAY);
-    ck_assert_int_eq(authority_issuer_not_after(c.authority), NOW + 8 * DAY);
+    ck_assert_int_eq(ca_times(c.ca).issuer_not_after, NOW + 8 * DAY);
 }
 END_TEST
 
@@ -252,12 +252,12 @@ START_TEST(test_a_renewal_that_cannot_be_written_keeps_the_old_issuer)
     snprintf(away, sizeof away, "%s/away", c.base);
     ck_assert_int_eq(rename(c.dir, away), 0);
     bool renewed = false;
-    ck_assert_int_eq(authority_tick(c.authority, NOW + DAY - 100, &renewed, &c.why), ERR_IO);
+    ck_assert_int_eq(authority_case_tick(&c, NOW + DAY - 100, &renewed), ERR_IO);
     ck_assert(!renewed);
-    ck_assert_int_eq(authority_issuer_not_after(c.authority), NOW + DAY);
-    ck_assert_int_eq(authority_next_tick(c.authority), NOW + DAY - 90);
+    ck_assert_int_eq(ca_times(c.ca).issuer_not_after, NOW + DAY);
+    ck_assert_int_eq(ca_next_at(c.ca), NOW + DAY - 90);
     ck_assert_int_eq(rename(away, c.dir), 0);
-    ck_assert_int_eq(authority_tick(c.authority, NOW + DAY - 90, &renewed, &c.why), ERR_OK);
+    ck_assert_int_eq(authority_case_tick(&c, NOW + DAY - 90, &renewed), ERR_OK);
     ck_assert(renewed);
 }
 END_TEST
@@ -265,13 +265,13 @@ END_TEST
 START_TEST(test_the_issuer_never_outlives_the_root)
 {
     authority_case_must_open(&c, NOW);
-    int64_t end = authority_root_not_after(c.authority);
+    int64_t end = ca_times(c.ca).root_not_after;
     authority_case_reopen(&c, end - HOUR);
-    ck_assert_int_eq(authority_issuer_not_after(c.authority), end);
+    ck_assert_int_eq(ca_times(c.ca).issuer_not_after, end);
     bool renewed = true;
-    ck_assert_int_eq(authority_tick(c.authority, end - 10, &renewed, &c.why), ERR_OK);
+    ck_assert_int_eq(authority_case_tick(&c, end - 10, &renewed), ERR_OK);
     ck_assert(!renewed); /* a new one could not last longer */
-    ck_assert_int_ge(authority_next_tick(c.authority), end);
+    ck_assert_int_ge(ca_next_at(c.ca), end);
     authority_case_close(&c);
     ck_assert_int_eq(authority_case_open(&c, end), ERR_CERT_EXPIRED);
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "to begin with a new root"));
@@ -307,7 +307,7 @@ START_TEST(test_failed_allocations_read_nothing_and_leak_nothing)
         mem_fail_after(n++ % 20);
         struct authority_request req = {
             .spiffe_id = web, .spki = key_spki(i.key), .now = NOW, .ttl_s = HOUR};
-        err = authority_issue(c.authority, &req, &i.chain, &i.answer, &c.why);
+        err = ca_issue(c.ca, &req, &i.chain, &i.answer, &c.why);
         bool failed = mem_did_fail();
         mem_fail_after(-1);
         ck_assert(!failed || err != ERR_OK);
@@ -319,8 +319,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("authority");
-    TCase *t = tcase_create("authority");
+    Suite *s = suite_create("ca");
+    TCase *t = tcase_create("ca");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_a_leaf_is_an_x509_svid);

@@ -1,6 +1,5 @@
-#include "agent/authority/authority.h"
+#include "agent/authority/ca.h"
 
-#include "agent/authority/authority_file.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
@@ -24,7 +23,7 @@ enum {
 
 static const char organization[] = "Spindle";
 
-struct authority {
+struct ca {
     char *dir;          /* owned */
     char *trust_domain; /* owned */
     char uri[SPIFFEID_MAX + 1];
@@ -44,8 +43,7 @@ static void draw_serial(uint8_t serial[static SERIAL_LEN])
 /* Making certificates of our own. */
 
 /* "O=Spindle, CN=example.org root 4a1f0c22": for people, and of a different name each time. */
-static err_t make_name(const struct authority *a, const char *role, const uint8_t *serial,
-                       struct buf *out)
+static err_t make_name(const struct ca *a, const char *role, const uint8_t *serial, struct buf *out)
 {
     char common_name[COMMON_NAME_MAX + 1];
     snprintf(common_name, sizeof common_name, "%.*s %s %02x%02x%02x%02x", DOMAIN_SHOWN_MAX,
@@ -60,7 +58,7 @@ struct signing_ca {
     int64_t not_before, not_after;
 };
 
-static err_t build_ca(const struct authority *a, const struct signing_ca *ca, struct key *key,
+static err_t build_ca(const struct ca *a, const struct signing_ca *ca, struct key *key,
                       struct buf *der, struct why *why)
 {
     uint8_t serial[SERIAL_LEN], key_id[X509_KEY_ID_LEN];
@@ -102,8 +100,8 @@ static int64_t min_of(int64_t a, int64_t b)
 }
 
 /* A new certificate with a new key, in memory. */
-static err_t make_cert(const struct authority *a, const struct signing_ca *ca,
-                       struct authority_cert *ret, struct why *why)
+static err_t make_cert(const struct ca *a, const struct signing_ca *ca, struct authority_cert *ret,
+                       struct why *why)
 {
     struct authority_cert c = {0};
     buf_init(&c.der, CHAIN_MAX);
@@ -120,34 +118,27 @@ static err_t make_cert(const struct authority *a, const struct signing_ca *ca,
     return ERR_OK;
 }
 
-/* Makes it and puts it on disk. */
-static err_t make_file(const struct authority *a, const struct signing_ca *ca,
-                       struct authority_cert *ret, struct why *why)
+static err_t store(const struct ca *a, const char *role, const struct authority_cert *c,
+                   struct why *why)
 {
-    struct authority_cert c = {0};
-    err_t err = make_cert(a, ca, &c, why);
-    if (err == ERR_OK)
-        err = authority_file_write(a->dir, ca->role, buf_slice(&c.der), c.key, why);
-    if (err != ERR_OK) {
-        authority_cert_done(&c);
-        return err;
-    }
-    *ret = c;
-    return ERR_OK;
+    return authority_file_write(a->dir, role, buf_slice(&c->der), c->key, why);
 }
 
-static err_t make_root(struct authority *a, int64_t now, struct why *why)
+static err_t make_root(struct ca *a, int64_t now, struct why *why)
 {
     const struct signing_ca ca = {
         .role = "root",
         .path_len = 1,
         .not_before = now - AUTHORITY_BACKDATE_S,
-        .not_after = now + AUTHORITY_ROOT_TTL_S,
+        .not_after = now + CA_ROOT_TTL_S,
     };
-    return make_file(a, &ca, &a->root, why);
+    err_t err = make_cert(a, &ca, &a->root, why);
+    return err == ERR_OK ? store(a, ca.role, &a->root, why) : err;
 }
 
-static err_t make_issuer(struct authority *a, int64_t now, struct why *why)
+/* Signed by the root, in memory. */
+static err_t make_issuer(const struct ca *a, int64_t now, struct authority_cert *ret,
+                         struct why *why)
 {
     const struct signing_ca ca = {
         .parent = &a->root,
@@ -156,13 +147,7 @@ static err_t make_issuer(struct authority *a, int64_t now, struct why *why)
         .not_before = now - AUTHORITY_BACKDATE_S,
         .not_after = min_of(now + a->issuer_ttl_s, a->root.cert.not_after),
     };
-    struct authority_cert issuer = {0};
-    err_t err = make_file(a, &ca, &issuer, why);
-    if (err != ERR_OK)
-        return err;
-    authority_cert_done(&a->issuer);
-    a->issuer = issuer;
-    return ERR_OK;
+    return make_cert(a, &ca, ret, why);
 }
 
 /* Checking what was read. */
@@ -176,7 +161,7 @@ static struct slice domain_of(const struct x509 *cert)
     return id.trust_domain;
 }
 
-static err_t check_ca(const struct authority *a, const struct x509 *cert, const char *role,
+static err_t check_ca(const struct ca *a, const struct x509 *cert, const char *role,
                       struct why *why)
 {
     if (!cert->is_ca || (cert->key_usage & X509_KU_CERT_SIGN) == 0)
@@ -191,7 +176,7 @@ static err_t check_ca(const struct authority *a, const struct x509 *cert, const 
     return ERR_OK;
 }
 
-static err_t check_root(const struct authority *a, int64_t now, struct why *why)
+static err_t check_root(const struct ca *a, int64_t now, struct why *why)
 {
     const struct x509 *root = &a->root.cert;
     char text[CLOCK_TEXT_LEN];
@@ -211,7 +196,7 @@ static err_t check_root(const struct authority *a, int64_t now, struct why *why)
     return ERR_OK;
 }
 
-static err_t check_issuer(const struct authority *a, struct why *why)
+static err_t check_issuer(const struct ca *a, struct why *why)
 {
     const struct x509 *issuer = &a->issuer.cert, *root = &a->root.cert;
     err_t err = check_ca(a, issuer, "issuer", why);
@@ -248,7 +233,7 @@ static err_t open_dir(const char *dir, struct why *why)
 }
 
 /* ERR_NOT_FOUND without a message of its own; other failures say what to do. */
-static err_t read_part(const struct authority *a, const char *name, const char *advice,
+static err_t read_part(const struct ca *a, const char *name, const char *advice,
                        struct authority_cert *ret, struct why *why)
 {
     char path[PATH_MAX];
@@ -264,7 +249,7 @@ static err_t read_part(const struct authority *a, const char *name, const char *
     return why_set(why, err, "%.300s; %s", why_text(&cause), advice);
 }
 
-static err_t open_root(struct authority *a, bool has_issuer, int64_t now, struct why *why)
+static err_t open_root(struct ca *a, bool has_issuer, int64_t now, struct why *why)
 {
     err_t err = read_part(a, "root",
                           "restore it from a backup, or move the folder away to begin with a new "
@@ -282,13 +267,13 @@ static err_t open_root(struct authority *a, bool has_issuer, int64_t now, struct
     return make_root(a, now, why);
 }
 
-static bool is_due(const struct authority *a, int64_t now)
+static bool is_due(const struct ca *a, int64_t now)
 {
     const struct x509 *c = &a->issuer.cert;
     return now < c->not_before || now >= c->not_before + (c->not_after - c->not_before) / 2;
 }
 
-static err_t open_parts(struct authority *a, int64_t now, struct why *why)
+static err_t open_parts(struct ca *a, int64_t now, struct why *why)
 {
     err_t found =
         read_part(a, "issuer", "restore it from a backup, or remove it to have a new one made",
@@ -298,15 +283,20 @@ static err_t open_parts(struct authority *a, int64_t now, struct why *why)
     err_t err = open_root(a, found == ERR_OK, now, why);
     if (err == ERR_OK && found == ERR_OK)
         err = check_issuer(a, why);
-    if (err == ERR_OK && (found == ERR_NOT_FOUND || is_due(a, now)))
-        err = make_issuer(a, now, why);
+    if (err != ERR_OK || (found == ERR_OK && !is_due(a, now)))
+        return err;
+    struct authority_cert next = {0};
+    err = make_issuer(a, now, &next, why);
+    if (err == ERR_OK)
+        err = store(a, "issuer", &next, why);
+    ca_renewed(a, &next, err, now);
     return err;
 }
 
-err_t authority_open(const char *dir, const char *trust_domain, int64_t issuer_ttl_s, int64_t now,
-                     struct authority **ret, struct why *why)
+err_t ca_open(const char *dir, const char *trust_domain, int64_t issuer_ttl_s, int64_t now,
+              struct ca **ret, struct why *why)
 {
-    struct authority *a = mem_alloc(sizeof *a);
+    struct ca *a = mem_alloc(sizeof *a);
     if (a == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for the authority");
     a->issuer_ttl_s = issuer_ttl_s;
@@ -324,14 +314,14 @@ err_t authority_open(const char *dir, const char *trust_domain, int64_t issuer_t
     if (err == ERR_OK)
         err = open_parts(a, now, why);
     if (err != ERR_OK) {
-        authority_close(a);
+        ca_close(a);
         return err;
     }
     *ret = a;
     return ERR_OK;
 }
 
-void authority_close(struct authority *a)
+void ca_close(struct ca *a)
 {
     if (a == NULL)
         return;
@@ -344,28 +334,38 @@ void authority_close(struct authority *a)
 }
 
 /* It lasts as long as the root: a new one could not last longer. */
-static bool is_last(const struct authority *a)
+static bool is_last(const struct ca *a)
 {
     return a->issuer.cert.not_after >= a->root.cert.not_after;
 }
 
-err_t authority_tick(struct authority *a, int64_t now, bool *ret_renewed, struct why *why)
+err_t ca_next(const struct ca *a, int64_t now, struct authority_cert *ret, struct why *why)
 {
-    bool renewed = false;
-    if (is_due(a, now) && !is_last(a)) {
-        err_t err = make_issuer(a, now, why);
-        if (err != ERR_OK) {
-            a->retry_at = now + RETRY_S;
-            return why_add(why, err, "renewing the issuing certificate");
-        }
-        renewed = true;
-    }
-    a->retry_at = 0;
-    *ret_renewed = renewed;
+    struct authority_cert next = {0};
+    err_t err = is_due(a, now) && !is_last(a) ? make_issuer(a, now, &next, why) : ERR_OK;
+    if (err != ERR_OK)
+        return why_add(why, err, "renewing the issuing certificate");
+    *ret = next;
     return ERR_OK;
 }
 
-int64_t authority_next_tick(const struct authority *a)
+err_t ca_store(const struct ca *a, const struct authority_cert *next, struct why *why)
+{
+    err_t err = store(a, "issuer", next, why);
+    return err == ERR_OK ? err : why_add(why, err, "renewing the issuing certificate");
+}
+
+void ca_renewed(struct ca *a, struct authority_cert *next, err_t err, int64_t now)
+{
+    bool is_new = err == ERR_OK && next->key != NULL;
+    a->retry_at = err == ERR_OK ? 0 : now + RETRY_S;
+    authority_cert_done(is_new ? &a->issuer : next);
+    if (is_new)
+        a->issuer = *next;
+    *next = (struct authority_cert){0};
+}
+
+int64_t ca_next_at(const struct ca *a)
 {
     const struct x509 *c = &a->issuer.cert;
     if (a->retry_at != 0)
@@ -377,8 +377,8 @@ int64_t authority_next_tick(const struct authority *a)
 
 /* Issuing. */
 
-static err_t leaf_subject(const struct authority *a, const struct authority_request *req,
-                          struct buf *own, struct slice *ret)
+static err_t leaf_subject(const struct ca *a, const struct authority_request *req, struct buf *own,
+                          struct slice *ret)
 {
     const char *first = req->dns_names != NULL ? req->dns_names[0] : NULL;
     *ret = buf_slice(&a->leaf_subject);
@@ -389,7 +389,7 @@ static err_t leaf_subject(const struct authority *a, const struct authority_requ
     return err;
 }
 
-static err_t build_leaf(const struct authority *a, const struct authority_request *req,
+static err_t build_leaf(const struct ca *a, const struct authority_request *req,
                         const struct authority_answer *answer, struct buf *chain, struct why *why)
 {
     struct slice dns[AUTHORITY_DNS_MAX], uri = slice_str(req->spiffe_id), subject;
@@ -432,8 +432,8 @@ static err_t build_leaf(const struct authority *a, const struct authority_reques
     return err;
 }
 
-err_t authority_issue(struct authority *a, const struct authority_request *req, struct buf *chain,
-                      struct authority_answer *ret, struct why *why)
+err_t ca_issue(struct ca *a, const struct authority_request *req, struct buf *chain,
+               struct authority_answer *ret, struct why *why)
 {
     const struct x509 *issuer = &a->issuer.cert;
     char from[CLOCK_TEXT_LEN], to[CLOCK_TEXT_LEN];
@@ -462,26 +462,19 @@ err_t authority_issue(struct authority *a, const struct authority_request *req, 
         chain->len = before;
         return err;
     }
+    answer.chain = slice_of(chain->data + before, chain->len - before);
     *ret = answer;
     return ERR_OK;
 }
 
-struct slice authority_bundle(const struct authority *a)
+struct slice ca_bundle(const struct ca *a)
 {
     return buf_slice(&a->root.der);
 }
 
-int64_t authority_issuer_not_before(const struct authority *a)
+struct authority_times ca_times(const struct ca *a)
 {
-    return a->issuer.cert.not_before;
-}
-
-int64_t authority_issuer_not_after(const struct authority *a)
-{
-    return a->issuer.cert.not_after;
-}
-
-int64_t authority_root_not_after(const struct authority *a)
-{
-    return a->root.cert.not_after;
+    return (struct authority_times){.issuer_not_before = a->issuer.cert.not_before,
+                                    .issuer_not_after = a->issuer.cert.not_after,
+                                    .root_not_after = a->root.cert.not_after};
 }

@@ -1,0 +1,254 @@
+/* A minter whose authority answers later: what is served meanwhile, and what ends the wait. */
+#include "agent/svid/minter.h"
+#include "common/log/log.h"
+#include "tests/support/authority_case.h"
+#include "tests/support/runner.h"
+
+static const int64_t START = 1800000000;
+enum { HOUR = 3600, JOBS_MAX = 4 };
+
+static int64_t now_s;
+static uv_loop_t loop;
+static struct authority_case c;
+static struct authority later;
+static struct authority_job *jobs[JOBS_MAX]; /* not answered yet; NULL: no job */
+static unsigned asked, canceled, changes;
+static struct svid *told; /* borrowed */
+static struct minter *m;
+static err_t verdict;
+static char web_id[] = "spiffe://example.org/web", db_id[] = "spiffe://example.org/db", none[] = "";
+static char id[] = "a";
+static struct entry web = {.id = id, .spiffe_id = web_id, .hint = none};
+
+static int64_t fake_clock(void)
+{
+    return now_s * 1000;
+}
+
+static void sign(void *self, struct authority_job *job)
+{
+    (void)self;
+    ck_assert_uint_lt(asked, JOBS_MAX);
+    jobs[asked++] = job;
+}
+
+static void cancel(void *self, struct authority_job *job)
+{
+    (void)self;
+    canceled++;
+    for (size_t i = 0; i < asked; i++)
+        jobs[i] = jobs[i] == job ? NULL : jobs[i];
+}
+
+/* The one asked for last. */
+static void answer(bool is_good)
+{
+    struct authority_job *job = jobs[asked - 1];
+    struct why why = {0};
+    ck_assert_ptr_nonnull(job);
+    jobs[asked - 1] = NULL;
+    if (is_good)
+        c.authority.sign(c.authority.self, job);
+    else
+        job->done(job, why_set(&why, ERR_SIGNER, "not now"), NULL, &why);
+}
+
+static void on_change(void *arg, const char *entry_id, struct svid *svid)
+{
+    (void)arg;
+    ck_assert_str_eq(entry_id, "a");
+    changes++;
+    told = svid;
+}
+
+static err_t may_issue(void *arg, const struct entry *e, struct why *why)
+{
+    (void)arg;
+    (void)e;
+    return verdict == ERR_OK ? ERR_OK : why_set(why, verdict, "held");
+}
+
+static void drop_line(void *arg, const char *line)
+{
+    (void)arg;
+    (void)line;
+}
+
+static void setup(void)
+{
+    authority_case_setup(&c);
+    now_s = START;
+    asked = canceled = changes = 0;
+    told = NULL;
+    verdict = ERR_OK;
+    log_capture(drop_line, NULL);
+    authority_case_must_open(&c, now_s);
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    later = c.authority;
+    later.sign = sign;
+    later.cancel = cancel;
+    struct minter_options opt = {.authority = &later,
+                                 .x509_ttl_s = HOUR,
+                                 .may_issue = may_issue,
+                                 .on_change = on_change,
+                                 .wall_ms = fake_clock};
+    ck_assert_int_eq(minter_open(&loop, &opt, &m, NULL), ERR_OK);
+}
+
+static void teardown(void)
+{
+    minter_close(m, NULL, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    authority_case_teardown(&c);
+    log_capture(NULL, NULL);
+}
+
+static struct svid *acquire(void)
+{
+    struct svid *s = NULL;
+    ck_assert_int_eq(minter_acquire(m, &web, &s, NULL), ERR_OK);
+    return s;
+}
+
+static struct svid *acquire_and_answer(void)
+{
+    ck_assert_ptr_null(acquire());
+    answer(true);
+    ck_assert_ptr_nonnull(told);
+    changes = 0;
+    return told;
+}
+
+START_TEST(test_subscribers_wait_together_for_the_first_one)
+{
+    ck_assert_ptr_null(acquire());
+    ck_assert(minter_is_signing(m, "a"));
+    ck_assert_ptr_null(acquire());
+    minter_check(m);
+    ck_assert_uint_eq(asked, 1); /* once for both */
+    ck_assert_uint_eq(changes, 0);
+    answer(true);
+    ck_assert_uint_eq(changes, 1);
+    ck_assert_ptr_nonnull(told);
+    ck_assert(!minter_is_signing(m, "a"));
+    ck_assert_ptr_eq(acquire(), told);
+}
+END_TEST
+
+START_TEST(test_who_waits_hears_that_there_is_none)
+{
+    acquire_and_answer();
+    minter_release(m, "a");
+    ck_assert_ptr_null(acquire());
+    answer(false);
+    ck_assert_uint_eq(changes, 1);
+    ck_assert_ptr_null(told);
+    now_s += 2; /* and it is tried again */
+    minter_check(m);
+    answer(true);
+    ck_assert_uint_eq(changes, 2);
+    ck_assert_ptr_nonnull(told);
+}
+END_TEST
+
+START_TEST(test_the_old_one_is_served_while_the_next_is_signed_and_never_past_its_end)
+{
+    struct svid *first = acquire_and_answer();
+    unsigned subscribers = 0;
+    now_s = first->renew_at;
+    minter_check(m);
+    ck_assert_uint_eq(asked, 2);
+    ck_assert_ptr_eq(minter_find(m, "a", &subscribers), first);
+    now_s = first->not_after - 1;
+    minter_check(m);
+    ck_assert_uint_eq(changes, 0);
+    now_s++;
+    minter_check(m);
+    ck_assert_uint_eq(changes, 1);
+    ck_assert_ptr_null(told);
+    minter_check(m);
+    ck_assert_uint_eq(changes, 1); /* told once */
+    answer(false);
+    ck_assert_uint_eq(minter_run_out(m), 1);
+    now_s += 61;
+    minter_check(m);
+    answer(true);
+    ck_assert_uint_eq(minter_run_out(m), 0);
+    ck_assert_ptr_nonnull(told);
+}
+END_TEST
+
+/* AG-15: one that the clock has made invalid is not served while another is signed. */
+START_TEST(test_a_clock_set_back_takes_what_is_not_valid_yet)
+{
+    acquire_and_answer();
+    now_s -= HOUR;
+    minter_check(m);
+    ck_assert(minter_is_signing(m, "a"));
+    ck_assert_uint_eq(changes, 1);
+    ck_assert_ptr_null(told);
+    ck_assert_ptr_null(acquire());
+    minter_check(m);
+    ck_assert_uint_eq(changes, 1);
+    ck_assert_uint_eq(asked, 2);
+}
+END_TEST
+
+/* What the answer would be for is no more, or is another now. */
+START_TEST(test_what_ends_the_wait_cancels_it)
+{
+    ck_assert_ptr_null(acquire());
+    switch (_i) {
+    case 0:
+        minter_release(m, "a");
+        break;
+    case 1:
+        verdict = ERR_REVOKED;
+        minter_holds_changed(m);
+        ck_assert(minter_is_held(m, "a"));
+        ck_assert_ptr_null(told);
+        break;
+    case 2: { /* another ID: asked for anew */
+        struct entry other = web;
+        struct svid *s = NULL;
+        other.spiffe_id = db_id;
+        ck_assert_int_eq(minter_acquire(m, &other, &s, NULL), ERR_OK);
+        ck_assert_uint_eq(asked, 2);
+        answer(true);
+        ck_assert_str_eq(told->spiffe_id, db_id);
+        break;
+    }
+    }
+    ck_assert_uint_eq(canceled, 1);
+    ck_assert(!minter_is_signing(m, "a"));
+}
+END_TEST
+
+START_TEST(test_a_renewal_that_an_operator_asks_for_is_told_when_it_is_there)
+{
+    struct svid *first = acquire_and_answer();
+    size_t count = 0;
+    ck_assert_int_eq(minter_renew(m, web_id, NULL, &count, NULL), ERR_OK);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_eq(changes, 0);
+    answer(true);
+    ck_assert_uint_eq(changes, 1);
+    ck_assert_ptr_ne(told, first);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("minter_signing");
+    TCase *t = tcase_create("minter_signing");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_subscribers_wait_together_for_the_first_one);
+    tcase_add_test(t, test_who_waits_hears_that_there_is_none);
+    tcase_add_test(t, test_the_old_one_is_served_while_the_next_is_signed_and_never_past_its_end);
+    tcase_add_test(t, test_a_clock_set_back_takes_what_is_not_valid_yet);
+    tcase_add_loop_test(t, test_what_ends_the_wait_cancels_it, 0, 3);
+    tcase_add_test(t, test_a_renewal_that_an_operator_asks_for_is_told_when_it_is_there);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
