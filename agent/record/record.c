@@ -258,11 +258,6 @@ uint64_t record_issued_total(const struct record *r)
     return r->opt.store->issued_total + r->waiting_count;
 }
 
-size_t record_waiting(const struct record *r)
-{
-    return r->waiting_count;
-}
-
 const char *record_problem(const struct record *r)
 {
     return r->is_failing ? r->problem : NULL;

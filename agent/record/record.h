@@ -50,8 +50,6 @@ err_t record_search(struct record *r, const struct record_search *search, record
 
 /* Since the record began, also those that went. */
 uint64_t record_issued_total(const struct record *r);
-/* Issued, but in memory only. */
-size_t record_waiting(const struct record *r);
 /* For /ready, borrowed: what is wrong; NULL while all is well. */
 const char *record_problem(const struct record *r);
 

@@ -56,11 +56,6 @@ void page_store_free(struct page_store *s)
     mem_free(s);
 }
 
-size_t page_store_count(const struct page_store *s)
-{
-    return s->count;
-}
-
 /* --- one page ----------------------------------------------------------------------------------
  */
 

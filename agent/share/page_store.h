@@ -38,7 +38,6 @@ int page_store_give(struct page_store *s, const char *spiffe_id, const char *nam
 /* The sidecar that was given this page has gone. */
 void page_store_left(struct page_store *s, int page, uint64_t now_ns);
 
-size_t page_store_count(const struct page_store *s);
 /* All pages, sorted by ID and name, each held until page_unref: an owned array, to be freed with
  * mem_free. Those that have been left for too long are dropped first. */
 err_t page_store_hold(struct page_store *s, uint64_t now_ns, struct page ***ret, size_t *ret_count,

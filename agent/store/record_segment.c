@@ -1,5 +1,6 @@
 #include "agent/store/record_segment.h"
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #include <errno.h>
@@ -51,19 +52,12 @@ static struct record_segment *segment_new(uint32_t seq, uint32_t rows_max, int f
 /* All of them or none. */
 static err_t append(struct record_segment *s, const uint8_t *rows, uint32_t count, struct why *why)
 {
-    size_t want = (size_t)count * RECORD_ROW_LEN, have = 0;
-    off_t at = (off_t)s->rows * RECORD_ROW_LEN;
-    while (have < want) {
-        ssize_t n = pwrite(s->fd, rows + have, want - have, at + (off_t)have);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            err_t err = why_errno(why, ERR_RECORD, "cannot write segment %08" PRIu32, s->seq);
-            if (have > 0 && ftruncate(s->fd, at) != 0)
-                return err; /* the next row is written over what is there */
-            return err;
-        }
-        have += (size_t)n;
+    uint64_t at = (uint64_t)s->rows * RECORD_ROW_LEN;
+    if (file_write_at(s->fd, slice_of(rows, (size_t)count * RECORD_ROW_LEN), at) != ERR_OK) {
+        err_t err = why_errno(why, ERR_RECORD, "cannot write segment %08" PRIu32, s->seq);
+        if (ftruncate(s->fd, (off_t)at) != 0)
+            return err; /* the next row is written over what is there */
+        return err;
     }
     s->rows += count;
     s->is_dirty = true;

@@ -90,13 +90,13 @@ START_TEST(test_full_disk_may_be_gone_on_from)
     disk_room = 6 * RECORD_ROW_LEN + _i;
     record_case_must_put(&c, 3, 200, 7);
     ck_assert(record_case_said("record_failed"));
-    ck_assert_uint_eq(record_waiting(c.record), 200);
+    ck_assert_uint_eq(metric(M_RECORD_WAITING), 200);
     for (uint32_t i = 3; i < 203; i++) /* revoked and found like any other */
         ck_assert(record_case_has(&c, i, 7));
     ck_assert_uint_eq(record_case_count(&c, 2), 28);
     ck_assert_uint_eq(record_issued_total(c.record), 203);
     disk_room = ALL;
-    while (record_waiting(c.record) > 0)
+    while (metric(M_RECORD_WAITING) > 0)
         uv_run(&c.loop, UV_RUN_ONCE);
     ck_assert(record_case_said("record_recovered"));
     record_case_reopen(&c);
@@ -148,7 +148,7 @@ START_TEST(test_too_many_to_wait_are_told_one_by_one)
     record_case_must_put(&c, RECORD_WAITING_MAX + 1, 1, 1);
     ck_assert(record_case_said("certificate_unrecorded") &&
               record_case_said("spiffe://example.org/e0"));
-    ck_assert_uint_eq(record_waiting(c.record), RECORD_WAITING_MAX);
+    ck_assert_uint_eq(metric(M_RECORD_WAITING), RECORD_WAITING_MAX);
     disk_room = ALL;
 }
 END_TEST
