@@ -235,26 +235,29 @@ void conn_report_untaken(struct conn *c, uint64_t queued)
                 log_int("queued", queued), log_str("next", "reset: the queued bytes are lost"));
 }
 
+void conn_report_refused(const struct conn_home *h, enum route_direction direction,
+                         const char *listen, err_t err, const char *detail)
+{
+    sidecar_count_refused(h->metrics, direction, err);
+    LOG_LIMITED(log_limits_of(&h->notes->lines, LINE_CONNECTION, err), LOG_WARN,
+                "connection_refused", log_str("listen", listen), log_err("reason", err),
+                log_str("detail", detail));
+    audit_connection_refused(h->notes->audit, route_direction_name(direction), listen, err, detail);
+}
+
 void conn_report_closed(struct conn *c, err_t err, const struct why *why)
 {
-    struct metrics *m = c->home->metrics;
-    enum route_direction direction = c->route->direction;
+    const char *detail = why != NULL ? why_text(why) : err_text(err);
     if (conn_state_of(c) == CONN_HOLD) {
         char listen[ADDRESS_TEXT_LEN];
-        sidecar_count_refused(m, direction, err);
-        const char *detail = why != NULL ? why_text(why) : err_text(err);
-        listen_text(c, listen);
-        LOG_LIMITED(log_limits_of(&c->home->notes->lines, LINE_CONNECTION, err), LOG_WARN,
-                    "connection_refused", log_str("listen", listen), log_err("reason", err),
-                    log_str("detail", detail));
-        audit_connection_refused(c->home->notes->audit, direction_name(c), listen, err, detail);
+        conn_report_refused(c->home, c->route->direction, listen_text(c, listen), err, detail);
     } else {
-        sidecar_count_closed(m, direction, err);
+        sidecar_count_closed(c->home->metrics, c->route->direction, err);
     }
     conn_count_bytes(c);
     log_debug("conn_closed", log_int("conn", c->id), log_err("reason", err),
-              log_str("detail", why != NULL ? why_text(why) : err_text(err)),
-              log_int("bytes_forth", c->counted[0]), log_int("bytes_back", c->counted[1]));
+              log_str("detail", detail), log_int("bytes_forth", c->counted[0]),
+              log_int("bytes_back", c->counted[1]));
 }
 
 void conn_count_bytes(struct conn *c)

@@ -6,6 +6,7 @@
 #include "sidecar/conn/conn_view.h"
 
 struct conn;
+struct conn_home;
 
 /* One line, and the counters. */
 /* Before it enters `next`. */
@@ -24,6 +25,9 @@ void conn_report_cut(struct conn *c, const struct why *why, enum log_level level
 void conn_report_truncated(struct conn *c);
 /* `queued` bytes were not taken in time. */
 void conn_report_untaken(struct conn *c, uint64_t queued);
+/* Before it was anything but accepted, or not even that. */
+void conn_report_refused(const struct conn_home *h, enum route_direction direction,
+                         const char *listen, err_t err, const char *detail);
 void conn_report_closed(struct conn *c, err_t err, const struct why *why);
 
 #endif

@@ -2,8 +2,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/loop/unix_socket.h"
+#include "sidecar/conn/conn_report.h"
 #include "sidecar/telemetry/metrics.h"
-#include "sidecar/telemetry/notes.h"
 #include "sidecar/worker/listener.h"
 
 #include <assert.h>
@@ -79,12 +80,8 @@ static void say_refused(void *arg, size_t route_index, err_t err, const char *de
     const struct worker *w = arg;
     const struct route_config *route = &w->home.config->routes[route_index];
     char text[ADDRESS_TEXT_LEN];
-    sidecar_count_refused(w->home.metrics, route->direction, err);
-    LOG_LIMITED(log_limits_of(&w->home.notes->lines, LINE_CONNECTION, err), LOG_WARN,
-                "connection_refused", log_str("listen", address_text(&route->listen, text)),
-                log_err("reason", err), log_str("detail", detail));
-    audit_connection_refused(w->home.notes->audit, route_direction_name(route->direction),
-                             address_text(&route->listen, text), err, detail);
+    conn_report_refused(&w->home, route->direction, address_text(&route->listen, text), err,
+                        detail);
 }
 
 /* The route's list of users. What the kernel says is who connected, or who made the connection. */

@@ -6,8 +6,10 @@
 
 #include "sidecar/conn/recheck.h"
 #include "sidecar/worker/admission.h"
-#include "sidecar/worker/mailbox.h"
 
+#include <pthread.h>
+
+struct identity;
 struct listener;
 
 /* What all workers of a sidecar use at once. */
@@ -16,6 +18,21 @@ struct worker_shared {
     struct notes *notes;
     struct resolver *resolver; /* NULL: names do not resolve */
     struct places *places;
+};
+
+/* What it is told and has not taken yet; worker.c alone touches it. */
+struct mail {
+    bool has_identity, has_view, has_life_limit, has_hold;
+    struct identity *identity;     /* shared, may be NULL while has_identity */
+    struct sidecar_config *config; /* shared, or NULL */
+    struct revocation_view *view;  /* counted, may be NULL while has_view */
+    int64_t life_limit_s;
+    bool hold, changed, stop, close;
+};
+struct mailbox {
+    pthread_mutex_t lock;
+    uv_async_t bell;
+    struct mail mail;
 };
 
 struct worker {
