@@ -1,10 +1,14 @@
+#include "agent/revoke/revoker.h"
+
 #include "agent/record/record.h"
-#include "agent/revoke/revoker_internal.h"
+#include "agent/revoke/revocation_feed.h"
 #include "agent/telemetry/audit_events.h"
 #include "agent/telemetry/metrics.h"
 #include "common/base/clock.h"
+#include "common/base/list.h"
 #include "common/base/mem.h"
 #include "common/log/log.h"
+#include "common/loop/closing.h"
 
 #include <assert.h>
 
@@ -13,6 +17,27 @@ enum {
     EXPIRE_SOME = 4096,        /* certificates looked at in one tick */
     KEEP_EXPIRED_S = 300,      /* the peers' clocks may be behind */
     REWRITE_MIN = 1024 * 1024, /* a journal of this length is rewritten when half of it is dead */
+};
+
+/* One request. */
+struct revoker_op {
+    STAILQ_ENTRY(revoker_op) in_ops;
+    struct revoker_plan plan;
+    revoker_done *done;
+    void *arg;
+};
+
+struct revoker {
+    struct revoker_options opt;
+    struct revocation_set *set;
+    struct revocation_feed *feed;
+    uv_timer_t timer;
+    STAILQ_HEAD(, revoker_op) ops; /* the first one is under way */
+    size_t waiting;
+    bool is_working;     /* the store has the first one's row, or the set */
+    bool is_rewriting;   /* what it does: the whole file, or a row */
+    uint64_t rewrite_at; /* length from which on that is tried (again) */
+    struct closing closing;
 };
 
 static void start_next(struct revoker *r);
@@ -45,8 +70,10 @@ static bool is_held(const struct revoker *r, const char *spiffe_id, const char *
 /* Its certificates have been counted, so no more may come. */
 static bool is_being_revoked(const struct revoker *r, const char *spiffe_id, const char *entry_id)
 {
-    const struct revoker_op *op = r->is_working && !r->is_rewriting ? STAILQ_FIRST(&r->ops) : NULL;
-    if (op == NULL || op->lift || op->kind == REVOKE_SERIAL)
+    if (!r->is_working || r->is_rewriting)
+        return false;
+    const struct revoker_plan *op = &STAILQ_FIRST(&r->ops)->plan;
+    if (op->lift || op->kind == REVOKE_SERIAL)
         return false;
     return strcmp(op->target, op->kind == REVOKE_ID ? spiffe_id : entry_id) == 0;
 }
@@ -60,7 +87,8 @@ err_t revoker_may_issue(const struct revoker *r, const char *spiffe_id, const ch
                        hold.kind == REVOKE_ID ? "SPIFFE ID" : "entry", hold.target,
                        revocation_reason_name(hold.reason));
     if (is_being_revoked(r, spiffe_id, entry_id))
-        return why_set(why, ERR_CANCELED, "%s is being revoked", STAILQ_FIRST(&r->ops)->target);
+        return why_set(why, ERR_CANCELED, "%s is being revoked",
+                       STAILQ_FIRST(&r->ops)->plan.target);
     return ERR_OK;
 }
 
@@ -113,7 +141,7 @@ static const char *kind_name(enum revoke_kind kind)
     return names[kind];
 }
 
-static void log_end(const struct revoker_op *op, err_t err, const struct revoker_result *res,
+static void log_end(const struct revoker_plan *op, err_t err, const struct revoker_result *res,
                     const struct why *why)
 {
     if (err == ERR_OK && res->changed)
@@ -130,7 +158,7 @@ static void log_end(const struct revoker_op *op, err_t err, const struct revoker
                  log_str("cause", why_text(why)));
 }
 
-static void audit_end(const struct revoker *r, const struct revoker_op *op, err_t err,
+static void audit_end(const struct revoker *r, const struct revoker_plan *op, err_t err,
                       const struct revoker_result *res, const struct why *why)
 {
     struct audit_revocation event = {
@@ -148,7 +176,7 @@ static void audit_end(const struct revoker *r, const struct revoker_op *op, err_
         audit_revoked(r->opt.audit, &event);
 }
 
-static void count_end(struct revoker *r, const struct revoker_op *op, err_t err, bool changed)
+static void count_end(struct revoker *r, const struct revoker_plan *op, err_t err, bool changed)
 {
     struct metrics *m = r->opt.metrics;
     if (err == ERR_OK && changed && op->lift)
@@ -164,22 +192,23 @@ static void count_end(struct revoker *r, const struct revoker_op *op, err_t err,
 static void finish(struct revoker *r, err_t err, const struct why *why)
 {
     struct revoker_op *op = STAILQ_FIRST(&r->ops);
-    struct revoker_result res = {.kind = op->kind,
-                                 .target = op->text,
-                                 .lift = op->lift,
-                                 .reason = op->reason,
-                                 .changed = err == ERR_OK && op->row.len > 0,
-                                 .certificates = op->count,
+    struct revoker_plan *plan = &op->plan;
+    struct revoker_result res = {.kind = plan->kind,
+                                 .target = plan->text,
+                                 .lift = plan->lift,
+                                 .reason = plan->reason,
+                                 .changed = err == ERR_OK && plan->row.len > 0,
+                                 .certificates = plan->count,
                                  .generation = revocation_feed_generation(r->feed),
                                  .sidecars = r->opt.sidecars(r->opt.arg),
-                                 .note = op->note};
+                                 .note = plan->note};
     STAILQ_REMOVE_HEAD(&r->ops, in_ops);
     r->waiting--;
-    log_end(op, err, &res, why);
-    audit_end(r, op, err, &res, why);
-    count_end(r, op, err, res.changed);
+    log_end(plan, err, &res, why);
+    audit_end(r, plan, err, &res, why);
+    count_end(r, plan, err, res.changed);
     op->done(op->arg, err, &res, why);
-    revoker_op_done(op);
+    revoker_plan_done(plan);
     mem_free(op);
 }
 
@@ -201,7 +230,7 @@ static void appended(struct revoker *r, err_t err, const struct why *cause)
         finish(r, err, &why);
         return;
     }
-    revocation_row_parse(buf_slice(&op->row), &change);
+    revocation_row_parse(buf_slice(&op->plan.row), &change);
     revocation_set_apply(r->set, &change);
     err = revocation_feed_change(r->feed, &change, now_s(r), &why);
     if (err != ERR_OK)
@@ -254,7 +283,7 @@ static void start_work(struct revoker *r, bool is_rewriting)
     if (is_rewriting)
         store->kind->rewrite(store, write_set, on_kept, r);
     else
-        store->kind->revoke(store, buf_slice(&STAILQ_FIRST(&r->ops)->row), on_kept, r);
+        store->kind->revoke(store, buf_slice(&STAILQ_FIRST(&r->ops)->plan.row), on_kept, r);
 }
 
 static bool wants_rewrite(const struct revoker *r)
@@ -270,8 +299,11 @@ static void start_next(struct revoker *r)
 {
     while (!r->is_working && !STAILQ_EMPTY(&r->ops)) {
         struct why why = {.err = ERR_OK};
-        err_t err = revoker_op_plan(r, STAILQ_FIRST(&r->ops), now_s(r), &why);
-        if (err == ERR_OK && STAILQ_FIRST(&r->ops)->row.len > 0)
+        struct revoker_plan *plan = &STAILQ_FIRST(&r->ops)->plan;
+        struct revoker_sources known = {
+            .set = r->set, .record = r->opt.record, .entries = r->opt.entries, .arg = r->opt.arg};
+        err_t err = revoker_plan_make(plan, &known, now_s(r), &why);
+        if (err == ERR_OK && plan->row.len > 0)
             start_work(r, false);
         else
             finish(r, err, &why);
@@ -291,7 +323,7 @@ static err_t enqueue(struct revoker *r, const struct revoker_request *req, revok
         err = why_set(why, ERR_LIMIT, "%d revocations wait for the disk already; try again",
                       REVOKER_WAITING_MAX);
     if (err == ERR_OK)
-        err = revoker_op_parse(req, op, why);
+        err = revoker_plan_parse(req, &op->plan, why);
     if (err != ERR_OK) {
         mem_free(op);
         return err;

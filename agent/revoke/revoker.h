@@ -7,8 +7,7 @@
 #ifndef SPINDLE_AGENT_REVOKE_REVOKER_H
 #define SPINDLE_AGENT_REVOKE_REVOKER_H
 
-#include "agent/entry/entries.h"
-#include "agent/revoke/revocation_set.h"
+#include "agent/revoke/revoker_plan.h"
 #include "agent/store/store.h"
 
 #include <uv.h>
@@ -40,12 +39,6 @@ err_t revoker_open(uv_loop_t *loop, const struct revoker_options *opt, struct re
 /* Ends what is under way, cancels what waits (ERR_DRAINING), frees itself, calls done. */
 void revoker_close(struct revoker *r, void (*done)(void *arg), void *arg);
 
-struct revoker_request {
-    const char *target; /* a SPIFFE ID, "serial:HEX" or "entry:ID" */
-    const char *reason; /* a name of RFC 5280; NULL: unspecified, or as it was */
-    bool lift;
-    uint32_t by_uid, by_pid;
-};
 struct revoker_result {
     enum revoke_kind kind;
     const char *target; /* as it was asked for */

@@ -1,6 +1,6 @@
-/* What a request to revoke or to lift means, and what it would change. */
+#include "agent/revoke/revoker_plan.h"
+
 #include "agent/record/record.h"
-#include "agent/revoke/revoker_internal.h"
 #include "common/base/mem.h"
 #include "common/spiffe/spiffeid.h"
 
@@ -48,7 +48,7 @@ static bool parse_serial(const char *text, uint8_t ret[static REVOKED_SERIAL_LEN
     return count > 0;
 }
 
-static err_t parse_target(const char *text, struct revoker_op *op, struct why *why)
+static err_t parse_target(const char *text, struct revoker_plan *op, struct why *why)
 {
     struct spiffeid id;
     struct why cause = {.err = ERR_OK};
@@ -83,7 +83,7 @@ static err_t parse_target(const char *text, struct revoker_op *op, struct why *w
     return ERR_OK;
 }
 
-static err_t parse_reason(const char *text, struct revoker_op *op, struct why *why)
+static err_t parse_reason(const char *text, struct revoker_plan *op, struct why *why)
 {
     struct buf names;
     op->has_reason = text != NULL;
@@ -99,12 +99,13 @@ static err_t parse_reason(const char *text, struct revoker_op *op, struct why *w
     return ERR_USAGE;
 }
 
-err_t revoker_op_parse(const struct revoker_request *req, struct revoker_op *ret, struct why *why)
+err_t revoker_plan_parse(const struct revoker_request *req, struct revoker_plan *ret,
+                         struct why *why)
 {
-    struct revoker_op op = {.lift = req->lift,
-                            .reason = REVOCATION_UNSPECIFIED,
-                            .by_uid = req->by_uid,
-                            .by_pid = req->by_pid};
+    struct revoker_plan op = {.lift = req->lift,
+                              .reason = REVOCATION_UNSPECIFIED,
+                              .by_uid = req->by_uid,
+                              .by_pid = req->by_pid};
     buf_init(&op.row, ROW_MAX);
     err_t err = parse_reason(req->reason, &op, why);
     if (err == ERR_OK && req->lift && req->reason != NULL)
@@ -116,7 +117,7 @@ err_t revoker_op_parse(const struct revoker_request *req, struct revoker_op *ret
     return err;
 }
 
-void revoker_op_done(struct revoker_op *op)
+void revoker_plan_done(struct revoker_plan *op)
 {
     mem_free(op->text);
     buf_done(&op->row);
@@ -124,7 +125,7 @@ void revoker_op_done(struct revoker_op *op)
 
 /* --- its row ---------------------------------------------------------------------------------- */
 
-static err_t begin_row(struct revoker_op *op, int64_t now, struct why *why)
+static err_t begin_row(struct revoker_plan *op, int64_t now, struct why *why)
 {
     struct revocation_change change = {.kind = op->kind,
                                        .lift = op->lift,
@@ -137,7 +138,7 @@ static err_t begin_row(struct revoker_op *op, int64_t now, struct why *why)
     return revocation_row_begin(&op->row, &change) == ERR_OK ? ERR_OK : no_memory(why);
 }
 
-static err_t add_certificate(struct revoker_op *op, const uint8_t *issuer, const uint8_t *serial,
+static err_t add_certificate(struct revoker_plan *op, const uint8_t *issuer, const uint8_t *serial,
                              int64_t not_after)
 {
     struct revoked c;
@@ -150,7 +151,8 @@ static err_t add_certificate(struct revoker_op *op, const uint8_t *issuer, const
 }
 
 /* Closes the row, or takes it back when there is nothing to say. */
-static err_t end_row(struct revoker *r, struct revoker_op *op, bool is_change, struct why *why)
+static err_t end_row(const struct revoker_sources *r, struct revoker_plan *op, bool is_change,
+                     struct why *why)
 {
     struct revocation_change change;
     if (!is_change) {
@@ -163,8 +165,8 @@ static err_t end_row(struct revoker *r, struct revoker_op *op, bool is_change, s
 }
 
 struct collect {
-    struct revoker *r;
-    struct revoker_op *op;
+    const struct revoker_sources *r;
+    struct revoker_plan *op;
     int64_t now;
     err_t err;
     size_t seen;
@@ -200,7 +202,7 @@ static bool collect(void *arg, const struct record_item *item)
 /* What cannot be read must not keep the rest from being revoked. */
 static err_t collect_each(struct collect *c, const struct record_query *query, struct why *why)
 {
-    err_t err = record_each_unexpired(c->r->opt.record, query, collect, c, why);
+    err_t err = record_each_unexpired(c->r->record, query, collect, c, why);
     if (c->err != ERR_OK)
         return no_memory(why);
     if (err != ERR_PARSE && err != ERR_IO)
@@ -240,9 +242,9 @@ static const char *note_of_hold(const struct collect *c, bool is_known)
            "SPIFFE ID to be sure";
 }
 
-static bool entry_is_known(const struct revoker *r, const struct revoker_op *op)
+static bool entry_is_known(const struct revoker_sources *r, const struct revoker_plan *op)
 {
-    const struct entry_set *set = r->opt.entries(r->opt.arg);
+    const struct entry_set *set = r->entries(r->arg);
     if (set == NULL)
         return false;
     if (op->kind == REVOKE_ENTRY)
@@ -253,7 +255,8 @@ static bool entry_is_known(const struct revoker *r, const struct revoker_op *op)
     return false;
 }
 
-static err_t plan_hold(struct revoker *r, struct revoker_op *op, int64_t now, struct why *why)
+static err_t plan_hold(const struct revoker_sources *r, struct revoker_plan *op, int64_t now,
+                       struct why *why)
 {
     struct revocation_hold had;
     struct collect c = {.r = r, .op = op, .now = now, .left = SIZE_MAX};
@@ -283,7 +286,8 @@ static err_t plan_hold(struct revoker *r, struct revoker_op *op, int64_t now, st
     return end_row(r, op, !same || op->count > 0, why);
 }
 
-static err_t plan_lift(struct revoker *r, struct revoker_op *op, int64_t now, struct why *why)
+static err_t plan_lift(const struct revoker_sources *r, struct revoker_plan *op, int64_t now,
+                       struct why *why)
 {
     struct revocation_hold had;
     if (!revocation_set_held(r->set, op->kind, slice_str(op->target), &had)) {
@@ -298,8 +302,8 @@ static err_t plan_lift(struct revoker *r, struct revoker_op *op, int64_t now, st
 
 /* --- one certificate -------------------------------------------------------------------------- */
 
-static err_t one_row(struct revoker *r, struct revoker_op *op, const uint8_t *issuer,
-                     int64_t not_after, int64_t now, struct why *why)
+static err_t one_row(const struct revoker_sources *r, struct revoker_plan *op,
+                     const uint8_t *issuer, int64_t not_after, int64_t now, struct why *why)
 {
     err_t err = begin_row(op, now, why);
     if (err == ERR_OK && add_certificate(op, issuer, op->serial, not_after) != ERR_OK)
@@ -307,10 +311,10 @@ static err_t one_row(struct revoker *r, struct revoker_op *op, const uint8_t *is
     return err == ERR_OK ? end_row(r, op, true, why) : err;
 }
 
-static err_t find_recorded(struct revoker *r, const struct revoker_op *op, struct record_item *ret,
-                           struct why *why)
+static err_t find_recorded(const struct revoker_sources *r, const struct revoker_plan *op,
+                           struct record_item *ret, struct why *why)
 {
-    err_t err = record_find_serial(r->opt.record, op->serial, ret, why);
+    err_t err = record_find_serial(r->record, op->serial, ret, why);
     if (err == ERR_NOT_FOUND)
         return why_set(why, err,
                        "no certificate with the serial %s is recorded here: this agent did not "
@@ -319,7 +323,8 @@ static err_t find_recorded(struct revoker *r, const struct revoker_op *op, struc
     return err;
 }
 
-static err_t plan_serial(struct revoker *r, struct revoker_op *op, int64_t now, struct why *why)
+static err_t plan_serial(const struct revoker_sources *r, struct revoker_plan *op, int64_t now,
+                         struct why *why)
 {
     struct revocation_certificate had;
     struct record_item item;
@@ -340,7 +345,7 @@ static err_t plan_serial(struct revoker *r, struct revoker_op *op, int64_t now, 
     return err == ERR_OK ? one_row(r, op, item.issuer, raised(item.not_after, now), now, why) : err;
 }
 
-static err_t plan_lift_serial(struct revoker *r, struct revoker_op *op, int64_t now,
+static err_t plan_lift_serial(const struct revoker_sources *r, struct revoker_plan *op, int64_t now,
                               struct why *why)
 {
     struct revocation_certificate had;
@@ -352,15 +357,16 @@ static err_t plan_lift_serial(struct revoker *r, struct revoker_op *op, int64_t 
     op->reason = had.reason;
     err_t err = one_row(r, op, had.issuer, had.not_after, now, why);
     struct revocation_hold hold;
-    if (err == ERR_OK && record_find_serial(r->opt.record, op->serial, &item, NULL) == ERR_OK &&
+    if (err == ERR_OK && record_find_serial(r->record, op->serial, &item, NULL) == ERR_OK &&
         revocation_set_held(r->set, REVOKE_ID, slice_str(item.spiffe_id), &hold))
         op->note = "its SPIFFE ID is held, so that peers refuse it all the same";
     return err;
 }
 
-err_t revoker_op_plan(struct revoker *r, struct revoker_op *op, int64_t now, struct why *why)
+err_t revoker_plan_make(struct revoker_plan *p, const struct revoker_sources *from, int64_t now,
+                        struct why *why)
 {
-    if (op->kind == REVOKE_SERIAL)
-        return op->lift ? plan_lift_serial(r, op, now, why) : plan_serial(r, op, now, why);
-    return op->lift ? plan_lift(r, op, now, why) : plan_hold(r, op, now, why);
+    if (p->kind == REVOKE_SERIAL)
+        return p->lift ? plan_lift_serial(from, p, now, why) : plan_serial(from, p, now, why);
+    return p->lift ? plan_lift(from, p, now, why) : plan_hold(from, p, now, why);
 }
