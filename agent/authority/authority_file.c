@@ -15,7 +15,8 @@ enum { SUM_LINE_LEN = sizeof sum_word - 1 + 2 * SHA256_LEN + 1 };
 
 void authority_cert_done(struct authority_cert *c)
 {
-    key_free(c->key);
+    if (c->keys != NULL)
+        c->keys->release(&c->signer);
     buf_done(&c->der);
     *c = (struct authority_cert){0};
 }
@@ -78,7 +79,8 @@ static err_t next_block(struct slice *text, const char *label, struct buf *der, 
     return ERR_OK;
 }
 
-err_t authority_file_parse(struct slice text, struct authority_cert *ret, struct why *why)
+err_t authority_file_parse(struct slice text, const struct key_store *keys,
+                           struct authority_cert *ret, struct why *why)
 {
     struct authority_cert c = {0};
     struct buf key_der;
@@ -90,12 +92,14 @@ err_t authority_file_parse(struct slice text, struct authority_cert *ret, struct
     if (err == ERR_OK)
         err = next_block(&text, "CERTIFICATE", &c.der, why);
     if (err == ERR_OK)
-        err = next_block(&text, "PRIVATE KEY", &key_der, why);
+        err = next_block(&text, keys->label, &key_der, why);
     if (err == ERR_OK)
         err = x509_parse(buf_slice(&c.der), &c.cert, why);
     if (err == ERR_OK)
-        err = key_parse(buf_slice(&key_der), &c.key, why);
-    if (err == ERR_OK && !slice_eq(key_spki(c.key), c.cert.spki))
+        err = keys->load(keys->self, buf_slice(&key_der), &c.signer, why);
+    if (err == ERR_OK)
+        c.keys = keys;
+    if (err == ERR_OK && !slice_eq(c.signer.spki(c.signer.self), c.cert.spki))
         err = why_set(why, ERR_KEY_MISMATCH, "the key is not the certificate's");
     buf_wipe(&key_der);
     if (err == ERR_OK)
@@ -125,7 +129,8 @@ static err_t check_mode(const char *path, const struct stat *st, struct why *why
     return ERR_OK;
 }
 
-err_t authority_file_read(const char *path, struct authority_cert *ret, struct why *why)
+err_t authority_file_read(const char *path, const struct key_store *keys,
+                          struct authority_cert *ret, struct why *why)
 {
     struct buf text;
     buf_init_secret(&text, AUTHORITY_FILE_MAX);
@@ -133,21 +138,21 @@ err_t authority_file_read(const char *path, struct authority_cert *ret, struct w
     if (err == ERR_IO && errno == ENOENT)
         err = why_set(why, ERR_NOT_FOUND, "no such file");
     if (err == ERR_OK)
-        err = authority_file_parse(buf_slice(&text), ret, why);
+        err = authority_file_parse(buf_slice(&text), keys, ret, why);
     buf_wipe(&text);
     return err == ERR_OK ? ERR_OK : why_add(why, err, "%s", path);
 }
 
 /* Writing. */
 
-static err_t compose(struct slice cert_der, const struct key *key, struct buf *text)
+static err_t compose(const struct authority_cert *c, struct buf *text)
 {
     char sum[SUM_LINE_LEN + 1];
     err_t err = buf_printf(text, "%s%s\n", magic, version);
     if (err == ERR_OK)
-        err = pem_write(text, "CERTIFICATE", cert_der);
+        err = pem_write(text, "CERTIFICATE", buf_slice(&c->der));
     if (err == ERR_OK)
-        err = pem_write(text, "PRIVATE KEY", key_pkcs8(key));
+        err = pem_write(text, c->keys->label, c->keys->kept(&c->signer));
     if (err != ERR_OK)
         return err;
     sum_line(buf_slice(text), sum);
@@ -166,12 +171,12 @@ static err_t replace(const char *dir, const char *name, struct slice text, struc
     return err;
 }
 
-err_t authority_file_write(const char *dir, const char *name, struct slice cert_der,
-                           const struct key *key, struct why *why)
+err_t authority_file_write(const char *dir, const char *name, const struct authority_cert *c,
+                           struct why *why)
 {
     struct buf text;
     buf_init_secret(&text, AUTHORITY_FILE_MAX);
-    err_t err = compose(cert_der, key, &text);
+    err_t err = compose(c, &text);
     if (err != ERR_OK)
         why_set(why, err, "cannot compose %s: %s", name, err_text(err));
     else

@@ -66,7 +66,7 @@ static void self_report(struct authority_self *s)
 
 static void self_renewed(struct authority_self *s)
 {
-    bool was_due = s->err != ERR_OK || s->next.key != NULL;
+    bool was_due = s->err != ERR_OK || s->next.keys != NULL;
     ca_renewed(s->ca, &s->next, s->err, s->opt.wall_s());
     s->failed_ns = s->err == ERR_OK ? 0 : clock_mono_ns();
     if (was_due)
@@ -105,7 +105,7 @@ static bool self_renew(struct authority_self *s)
         return true;
     s->why = (struct why){.err = ERR_OK};
     s->err = ca_next(s->ca, s->opt.wall_s(), &s->next, &s->why);
-    if (s->next.key == NULL) {
+    if (s->next.keys == NULL) {
         self_renewed(s);
         return false;
     }
@@ -186,7 +186,8 @@ err_t authority_self_open(uv_loop_t *loop, const struct authority_self_options *
     if (s->opt.wall_s == NULL)
         s->opt.wall_s = clock_wall_s;
     TAILQ_INIT(&s->waiting);
-    err_t err = ca_open(dir, opt->trust_domain, opt->ttl_s, s->opt.wall_s(), &s->ca, why);
+    err_t err = ca_open(dir, opt->trust_domain, opt->ttl_s, &key_store_memory, s->opt.wall_s(),
+                        &s->ca, why);
     if (err != ERR_OK) {
         mem_free(s);
         return err;

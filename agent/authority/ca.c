@@ -24,6 +24,7 @@ enum {
 static const char organization[] = "Spindle";
 
 struct ca {
+    const struct key_store *keys;
     char *dir;          /* owned */
     char *trust_domain; /* owned */
     char uri[SPIFFEID_MAX + 1];
@@ -58,7 +59,7 @@ struct signing_ca {
     int64_t not_before, not_after;
 };
 
-static err_t build_ca(const struct ca *a, const struct signing_ca *ca, struct key *key,
+static err_t build_ca(const struct ca *a, const struct signing_ca *ca, const struct signer *key,
                       struct buf *der, struct why *why)
 {
     uint8_t serial[SERIAL_LEN], key_id[X509_KEY_ID_LEN];
@@ -66,10 +67,10 @@ static err_t build_ca(const struct ca *a, const struct signing_ca *ca, struct ke
     struct buf subject;
     buf_init(&subject, 1024);
     draw_serial(serial);
-    struct signer signer = signer_of_key(ca->parent != NULL ? ca->parent->key : key);
+    struct slice spki = key->spki(key->self);
     err_t err = make_name(a, ca->role, serial, &subject);
     if (err == ERR_OK)
-        err = x509_key_id(key_spki(key), key_id);
+        err = x509_key_id(spki, key_id);
     struct slice own_id = slice_of(key_id, sizeof key_id);
     struct x509_template t = {
         .serial = slice_of(serial, sizeof serial),
@@ -77,7 +78,7 @@ static err_t build_ca(const struct ca *a, const struct signing_ca *ca, struct ke
         .subject = buf_slice(&subject),
         .not_before = ca->not_before,
         .not_after = ca->not_after,
-        .spki = key_spki(key),
+        .spki = spki,
         .is_ca = true,
         .path_len = ca->path_len,
         .key_usage = X509_KU_CERT_SIGN | X509_KU_CRL_SIGN,
@@ -87,7 +88,7 @@ static err_t build_ca(const struct ca *a, const struct signing_ca *ca, struct ke
         .authority_key_id = ca->parent != NULL ? ca->parent->cert.subject_key_id : own_id,
     };
     if (err == ERR_OK)
-        err = x509_build(&t, &signer, der, why);
+        err = x509_build(&t, ca->parent != NULL ? &ca->parent->signer : key, der, why);
     else
         why_set(why, err, "building a certificate");
     buf_done(&subject);
@@ -105,9 +106,11 @@ static err_t make_cert(const struct ca *a, const struct signing_ca *ca, struct a
 {
     struct authority_cert c = {0};
     buf_init(&c.der, CHAIN_MAX);
-    err_t err = key_generate(KEY_EC_P256, &c.key, why);
-    if (err == ERR_OK)
-        err = build_ca(a, ca, c.key, &c.der, why);
+    err_t err = a->keys->make(a->keys->self, &c.signer, why);
+    if (err == ERR_OK) {
+        c.keys = a->keys;
+        err = build_ca(a, ca, &c.signer, &c.der, why);
+    }
     if (err == ERR_OK)
         err = x509_parse(buf_slice(&c.der), &c.cert, why);
     if (err != ERR_OK) {
@@ -116,12 +119,6 @@ static err_t make_cert(const struct ca *a, const struct signing_ca *ca, struct a
     }
     *ret = c;
     return ERR_OK;
-}
-
-static err_t store(const struct ca *a, const char *role, const struct authority_cert *c,
-                   struct why *why)
-{
-    return authority_file_write(a->dir, role, buf_slice(&c->der), c->key, why);
 }
 
 static err_t make_root(struct ca *a, int64_t now, struct why *why)
@@ -133,7 +130,7 @@ static err_t make_root(struct ca *a, int64_t now, struct why *why)
         .not_after = now + CA_ROOT_TTL_S,
     };
     err_t err = make_cert(a, &ca, &a->root, why);
-    return err == ERR_OK ? store(a, ca.role, &a->root, why) : err;
+    return err == ERR_OK ? authority_file_write(a->dir, ca.role, &a->root, why) : err;
 }
 
 /* Signed by the root, in memory. */
@@ -239,7 +236,7 @@ static err_t read_part(const struct ca *a, const char *name, const char *advice,
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/%s", a->dir, name) >= PATH_MAX)
         return why_set(why, ERR_TOO_LARGE, "the path of the authority's files is too long");
-    err_t err = authority_file_read(path, ret, why);
+    err_t err = authority_file_read(path, a->keys, ret, why);
     bool is_broken = err != ERR_OK && err != ERR_NOT_FOUND && err != ERR_NO_MEMORY &&
                      err != ERR_FILE_MODE && err != ERR_UNSUPPORTED && err != ERR_IO;
     if (!is_broken)
@@ -288,17 +285,18 @@ static err_t open_parts(struct ca *a, int64_t now, struct why *why)
     struct authority_cert next = {0};
     err = make_issuer(a, now, &next, why);
     if (err == ERR_OK)
-        err = store(a, "issuer", &next, why);
+        err = authority_file_write(a->dir, "issuer", &next, why);
     ca_renewed(a, &next, err, now);
     return err;
 }
 
-err_t ca_open(const char *dir, const char *trust_domain, int64_t issuer_ttl_s, int64_t now,
-              struct ca **ret, struct why *why)
+err_t ca_open(const char *dir, const char *trust_domain, int64_t issuer_ttl_s,
+              const struct key_store *keys, int64_t now, struct ca **ret, struct why *why)
 {
     struct ca *a = mem_alloc(sizeof *a);
     if (a == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for the authority");
+    a->keys = keys;
     a->issuer_ttl_s = issuer_ttl_s;
     buf_init(&a->leaf_subject, 256);
     a->dir = mem_strdup(dir);
@@ -351,13 +349,13 @@ err_t ca_next(const struct ca *a, int64_t now, struct authority_cert *ret, struc
 
 err_t ca_store(const struct ca *a, const struct authority_cert *next, struct why *why)
 {
-    err_t err = store(a, "issuer", next, why);
+    err_t err = authority_file_write(a->dir, "issuer", next, why);
     return err == ERR_OK ? err : why_add(why, err, "renewing the issuing certificate");
 }
 
 void ca_renewed(struct ca *a, struct authority_cert *next, err_t err, int64_t now)
 {
-    bool is_new = err == ERR_OK && next->key != NULL;
+    bool is_new = err == ERR_OK && next->keys != NULL;
     a->retry_at = err == ERR_OK ? 0 : now + RETRY_S;
     authority_cert_done(is_new ? &a->issuer : next);
     if (is_new)
@@ -426,8 +424,7 @@ static err_t build_leaf(const struct ca *a, const struct authority_request *req,
         .subject_key_id = slice_of(key_id, sizeof key_id),
         .authority_key_id = a->issuer.cert.subject_key_id,
     };
-    struct signer signer = signer_of_key(a->issuer.key);
-    err = x509_build(&t, &signer, chain, why);
+    err = x509_build(&t, &a->issuer.signer, chain, why);
     buf_done(&own_subject);
     return err;
 }

@@ -12,16 +12,17 @@
 
 struct ca; /* opaque */
 
-/* Opens DIR (made 0700 when its parent exists), reads or makes root and issuer: blocks. now: unix
- * s. What is torn, of another trust domain or does not fit together is an error that names the file
- * and what to do; nothing on disk is changed then. ERR_FILE_MODE, ERR_PARSE, ERR_UNSUPPORTED
- * (version), ERR_CERT_EXPIRED (root), ERR_CONFIG (trust domain), ERR_IO. */
-err_t ca_open(const char *dir, const char *trust_domain, int64_t issuer_ttl_s, int64_t now,
-              struct ca **ret, struct why *why) MUST_CHECK;
+/* keys: borrowed. Opens DIR (made 0700 when its parent exists), reads or makes root and issuer:
+ * blocks. now: unix s. What is torn, of another trust domain or does not fit together is an error
+ * that names the file and what to do; nothing on disk is changed then. ERR_FILE_MODE, ERR_PARSE,
+ * ERR_UNSUPPORTED (version), ERR_CERT_EXPIRED (root), ERR_CONFIG (trust domain), ERR_IO. */
+err_t ca_open(const char *dir, const char *trust_domain, int64_t issuer_ttl_s,
+              const struct key_store *keys, int64_t now, struct ca **ret,
+              struct why *why) MUST_CHECK;
 void ca_close(struct ca *ca); /* NULL is fine; wipes the keys */
 
 /* The intermediate is renewed when half its life is over, or when the clock has left its validity,
- * in three steps: ca_next makes another one in memory (ret->key is NULL when none is due),
+ * in three steps: ca_next makes another one in memory (ret->keys is NULL when none is due),
  * ca_store writes it (blocks; any thread, the rest of `ca` may be used meanwhile), ca_renewed takes
  * it into use, and `next` with it, or with the error of one of the others keeps the old one. */
 err_t ca_next(const struct ca *ca, int64_t now, struct authority_cert *ret,

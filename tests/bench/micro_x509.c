@@ -1,5 +1,6 @@
 /* CPU time of one step of certificate work, for who changes it: micro_x509 [seconds per step].
  * Build it in the release preset. */
+#include "common/crypto/key_store.h"
 #include "common/spiffe/identity.h"
 #include "common/x509/sigverify.h"
 #include "common/x509/x509_build.h"

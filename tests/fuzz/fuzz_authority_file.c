@@ -2,6 +2,7 @@
  * fuzzer at the door, so inputs are tried as they are, with a right sum behind them, and as a list
  * of changes to a good file (two bytes where, one byte what), again with a right sum. */
 #include "agent/authority/authority_file.h"
+#include "common/crypto/key_store.h"
 #include "common/encode/pem.h"
 #include "common/x509/x509_build.h"
 
@@ -19,10 +20,10 @@ static void parse(struct slice text)
 {
     struct authority_cert c = {0};
     struct why why = {0};
-    err_t err = authority_file_parse(text, &c, &why);
-    check((err == ERR_OK) == (c.key != NULL));
+    err_t err = authority_file_parse(text, &key_store_memory, &c, &why);
+    check((err == ERR_OK) == (c.keys != NULL));
     if (err == ERR_OK)
-        check(slice_eq(key_spki(c.key), c.cert.spki));
+        check(slice_eq(c.signer.spki(c.signer.self), c.cert.spki));
     else
         check(why.text[0] != '\0');
     authority_cert_done(&c);

@@ -72,7 +72,7 @@ void authority_case_teardown(struct authority_case *c)
 
 err_t authority_case_open(struct authority_case *c, int64_t now)
 {
-    return ca_open(c->dir, "example.org", DAY, now, &c->ca, &c->why);
+    return ca_open(c->dir, "example.org", DAY, &key_store_memory, now, &c->ca, &c->why);
 }
 
 void authority_case_must_open(struct authority_case *c, int64_t now)
@@ -96,7 +96,7 @@ err_t authority_case_tick(struct authority_case *c, int64_t now, bool *ret_renew
 {
     struct authority_cert next = {0};
     err_t err = ca_next(c->ca, now, &next, &c->why);
-    bool is_due = next.key != NULL;
+    bool is_due = next.keys != NULL;
     if (err == ERR_OK && is_due)
         err = ca_store(c->ca, &next, &c->why);
     ca_renewed(c->ca, &next, err, now);

@@ -73,7 +73,8 @@ START_TEST(test_the_parent_must_be_there)
 {
     char deep[128];
     snprintf(deep, sizeof deep, "%s/no/authority", c.base);
-    ck_assert_int_eq(ca_open(deep, "example.org", DAY, NOW, &c.ca, &c.why), ERR_IO);
+    ck_assert_int_eq(ca_open(deep, "example.org", DAY, &key_store_memory, NOW, &c.ca, &c.why),
+                     ERR_IO);
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), deep));
 }
 END_TEST
@@ -164,7 +165,8 @@ START_TEST(test_a_root_of_another_trust_domain_is_an_error_naming_both)
     authority_case_must_open(&c, NOW);
     authority_case_close(&c);
     authority_case_read(&c, "root", before);
-    ck_assert_int_eq(ca_open(c.dir, "other.test", DAY, NOW, &c.ca, &c.why), ERR_CONFIG);
+    ck_assert_int_eq(ca_open(c.dir, "other.test", DAY, &key_store_memory, NOW, &c.ca, &c.why),
+                     ERR_CONFIG);
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "trust domain example.org"));
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "says other.test"));
     authority_case_read(&c, "root", after);
@@ -247,8 +249,9 @@ START_TEST(test_a_file_with_one_byte_changed_is_an_error)
     for (size_t at = 0; at < len; at++) {
         whole[at] ^= 1;
         struct authority_cert cert = {0};
-        ck_assert_int_ne(authority_file_parse(slice_of(whole, len), &cert, &c.why), ERR_OK);
-        ck_assert_ptr_null(cert.key);
+        ck_assert_int_ne(
+            authority_file_parse(slice_of(whole, len), &key_store_memory, &cert, &c.why), ERR_OK);
+        ck_assert_ptr_null(cert.keys);
         whole[at] ^= 1;
     }
 }

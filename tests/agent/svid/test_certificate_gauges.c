@@ -51,7 +51,8 @@ static void setup(void)
     now = START;
     may_issue = true;
     ck_assert_int_eq(uv_loop_init(&loop), 0);
-    ck_assert_int_eq(ca_open(c.dir, "example.org", 365 * DAY, now, &c.ca, NULL), ERR_OK);
+    ck_assert_int_eq(ca_open(c.dir, "example.org", 365 * DAY, &key_store_memory, now, &c.ca, NULL),
+                     ERR_OK);
     ck_assert_int_eq(metrics_new(agent_metrics, AGENT_METRIC_COUNT, "", &metrics, NULL), ERR_OK);
     struct minter_options opt = {.authority = &c.authority,
                                  .x509_ttl_s = HOUR,

@@ -65,7 +65,8 @@ static void setup_with(int64_t issuer_ttl)
     authority_case_setup(&c);
     clock_ms = START * 1000;
     ck_assert_int_eq(uv_loop_init(&loop), 0);
-    ck_assert_int_eq(ca_open(c.dir, "example.org", issuer_ttl, now_s(), &c.ca, &why), ERR_OK);
+    ck_assert_int_eq(
+        ca_open(c.dir, "example.org", issuer_ttl, &key_store_memory, now_s(), &c.ca, &why), ERR_OK);
     struct minter_options opt = {.authority = &c.authority,
                                  .x509_ttl_s = HOUR,
                                  .on_change = on_change,

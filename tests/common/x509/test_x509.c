@@ -1,5 +1,6 @@
 /* Certificates: what the builder writes, the parser reads; what is malformed is refused. */
 #include "common/base/mem.h"
+#include "common/crypto/key_store.h"
 #include "common/encode/der.h"
 #include "common/encode/oid.h"
 #include "common/x509/sigverify.h"
