@@ -172,19 +172,6 @@ static size_t find(const struct selector_set *s, struct slice text, bool *ret_fo
     return low;
 }
 
-/* The array holds 8, 16, 32, ... items: it grows when the count reaches such a number. */
-static err_t make_room(struct selector_set *s)
-{
-    bool is_full = s->count == 0 || (s->count >= 8 && (s->count & (s->count - 1)) == 0);
-    if (!is_full)
-        return ERR_OK;
-    char **items = mem_resize(s->items, (s->count == 0 ? 8 : 2 * s->count) * sizeof *items);
-    if (items == NULL)
-        return ERR_NO_MEMORY;
-    s->items = items;
-    return ERR_OK;
-}
-
 static err_t insert(struct selector_set *s, const char *text, size_t len)
 {
     bool found;
@@ -193,14 +180,9 @@ static err_t insert(struct selector_set *s, const char *text, size_t len)
         return ERR_OK;
     if (s->count >= SELECTOR_SET_MAX)
         return ERR_LIMIT;
-    char *copy = mem_dup(text, len + 1);
+    char *copy = mem_grow(&s->items, s->count, sizeof *s->items) ? mem_dup(text, len + 1) : NULL;
     if (copy == NULL)
         return ERR_NO_MEMORY;
-    err_t err = make_room(s);
-    if (err != ERR_OK) {
-        mem_free(copy);
-        return err;
-    }
     memmove(s->items + at + 1, s->items + at, (s->count - at) * sizeof *s->items);
     s->items[at] = copy;
     s->count++;

@@ -371,23 +371,6 @@ static err_t read_entry(struct place *p, const struct yaml_node *n, struct entry
     return err;
 }
 
-static err_t make_room(struct entry_reader *r)
-{
-    if (r->count < r->cap)
-        return ERR_OK;
-    size_t cap = r->cap > 0 ? 2 * r->cap : 16;
-    struct entry *items = mem_resize(r->items, cap * sizeof *items);
-    if (items == NULL)
-        return ERR_NO_MEMORY;
-    r->items = items;
-    struct entry_origin *origins = mem_resize(r->origins, cap * sizeof *origins);
-    if (origins == NULL)
-        return ERR_NO_MEMORY;
-    r->origins = origins;
-    r->cap = cap;
-    return ERR_OK;
-}
-
 static const struct yaml_node *entry_list(struct entry_reader *r, const char *file,
                                           const struct yaml_node *root)
 {
@@ -436,9 +419,9 @@ err_t entry_reader_read(struct entry_reader *r, const char *name, const struct y
                                  n->line, p.position, ENTRIES_MAX);
             break;
         }
-        err = make_room(r);
-        if (err != ERR_OK)
-            break;
+        if (!mem_grow(&r->items, r->count, sizeof *r->items) ||
+            !mem_grow(&r->origins, r->count, sizeof *r->origins))
+            return ERR_NO_MEMORY;
         r->items[r->count] = (struct entry){0};
         r->origins[r->count] =
             (struct entry_origin){.file = file, .line = n->line, .position = p.position};

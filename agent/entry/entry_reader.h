@@ -14,7 +14,7 @@ struct entry_reader {
     struct entry *items;          /* owned */
     struct entry_origin *origins; /* owned, one an entry */
     char **files;                 /* owned; NULL-terminated */
-    size_t count, cap, file_count;
+    size_t count, file_count;
     size_t problems;
 };
 

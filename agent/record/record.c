@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { TICK_MS = 1000, WAITING_FIRST = 64 };
+enum { TICK_MS = 1000 };
 #define FROM_WAITING (UINT64_C(1) << 62) /* of a page's place: it begins among what waits */
 
 /* Issued, not recorded yet. */
@@ -23,7 +23,7 @@ struct record {
     struct record_options opt;
     struct record_names names; /* of what waits */
     struct waiting *waiting;   /* owned, oldest first */
-    size_t waiting_count, waiting_cap;
+    size_t waiting_count;
     bool is_failing, is_probing;
     char problem[256];
     struct closing closing; /* held by a question to the store */
@@ -103,16 +103,9 @@ static err_t write_waiting(struct record *r, struct why *why)
 static err_t keep_waiting(struct record *r, const struct record_item *item)
 {
     uint32_t name = 0;
-    if (r->waiting_count == r->waiting_cap) {
-        size_t cap = r->waiting_cap > 0 ? 2 * r->waiting_cap : WAITING_FIRST;
-        struct waiting *waiting = NULL;
-        if (r->waiting_cap < RECORD_WAITING_MAX)
-            waiting = mem_resize(r->waiting, cap * sizeof *waiting);
-        if (waiting == NULL)
-            return ERR_LIMIT;
-        r->waiting = waiting;
-        r->waiting_cap = cap;
-    }
+    if (r->waiting_count == RECORD_WAITING_MAX ||
+        !mem_grow(&r->waiting, r->waiting_count, sizeof *r->waiting))
+        return ERR_LIMIT;
     err_t err =
         record_names_take(&r->names, slice_str(item->spiffe_id), slice_str(item->entry_id), &name);
     if (err != ERR_OK)

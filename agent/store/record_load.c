@@ -16,19 +16,13 @@ enum { READ_ROWS = 4096 };
 
 struct seqs {
     uint32_t *items; /* owned */
-    size_t count, cap;
+    size_t count;
 };
 
 static err_t add_seq(struct seqs *l, uint32_t seq)
 {
-    if (l->count == l->cap) {
-        size_t cap = l->cap > 0 ? 2 * l->cap : 64;
-        uint32_t *items = mem_resize(l->items, cap * sizeof *items);
-        if (items == NULL)
-            return ERR_NO_MEMORY;
-        l->items = items;
-        l->cap = cap;
-    }
+    if (!mem_grow(&l->items, l->count, sizeof *l->items))
+        return ERR_NO_MEMORY;
     l->items[l->count++] = seq;
     return ERR_OK;
 }

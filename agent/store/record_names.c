@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 
-enum { FIRST = 64 };
+enum { FIRST = 8 }; /* as mem_grow begins */
 
 struct texts {
     struct slice id, entry;
@@ -39,8 +39,8 @@ static struct record_name *name_new(struct slice id, struct slice entry)
 
 err_t record_names_init(struct record_names *n)
 {
-    struct record_names names = {
-        .count = 1, .cap = FIRST, .by_texts = MAP_OF(struct record_name, by_texts, is_same)};
+    struct record_names names = {.count = 1,
+                                 .by_texts = MAP_OF(struct record_name, by_texts, is_same)};
     names.items = mem_array(FIRST, sizeof *names.items);
     names.gone = mem_array(FIRST, sizeof *names.gone);
     if (names.items != NULL)
@@ -77,21 +77,10 @@ uint32_t record_names_find(const struct record_names *n, struct slice spiffe_id,
 }
 
 /* Room for one number more. Either array may be the larger one after a failure. */
-static err_t make_room(struct record_names *n)
+static bool make_room(struct record_names *n)
 {
-    if (n->free > 0 || n->count < n->cap)
-        return ERR_OK;
-    uint32_t cap = 2 * n->cap;
-    struct record_name **items = mem_resize(n->items, cap * sizeof *items);
-    if (items == NULL)
-        return ERR_NO_MEMORY;
-    n->items = items;
-    uint32_t *gone = mem_resize(n->gone, cap * sizeof *gone);
-    if (gone == NULL)
-        return ERR_NO_MEMORY;
-    n->gone = gone;
-    n->cap = cap;
-    return ERR_OK;
+    return n->free > 0 || (mem_grow(&n->items, n->count, sizeof *n->items) &&
+                           mem_grow(&n->gone, n->count, sizeof *n->gone));
 }
 
 err_t record_names_take(struct record_names *n, struct slice spiffe_id, struct slice entry_id,
@@ -103,7 +92,7 @@ err_t record_names_take(struct record_names *n, struct slice spiffe_id, struct s
     uint32_t key = map_hash_more(map_hash(spiffe_id), entry_id);
     struct record_name *name = map_find(&n->by_texts, key, &texts);
     if (name == NULL) {
-        name = make_room(n) == ERR_OK ? name_new(spiffe_id, entry_id) : NULL;
+        name = make_room(n) ? name_new(spiffe_id, entry_id) : NULL;
         if (name == NULL || map_add(&n->by_texts, name, key) != ERR_OK) {
             mem_free(name);
             return ERR_NO_MEMORY;

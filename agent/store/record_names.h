@@ -22,7 +22,7 @@ struct record_name {
 
 struct record_names {
     struct record_name **items; /* owned; NULL where one went */
-    uint32_t count, cap;        /* numbers below count are in use or were */
+    uint32_t count;             /* numbers below count are in use or were */
     uint32_t free;              /* how many of them went */
     uint32_t *gone;             /* owned; their numbers */
     struct map by_texts;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static const char suffix[] = ".seg";
-enum { DIGITS = 8, TABLE_FIRST = 16 };
+enum { DIGITS = 8 };
 
 static void name_of(uint32_t seq, char out[static RECORD_SEGMENT_NAME_LEN])
 {
@@ -195,23 +195,10 @@ err_t record_segment_cut(struct record_segment *s, uint32_t rows, struct why *wh
 
 err_t record_segment_reserve(struct record_segment *s)
 {
-    if (s->name_count == s->name_cap) {
-        uint32_t cap = s->name_cap > 0 ? 2 * s->name_cap : TABLE_FIRST;
-        struct record_local_name *names = mem_resize(s->names, cap * sizeof *names);
-        if (names == NULL)
-            return ERR_NO_MEMORY;
-        s->names = names;
-        s->name_cap = cap;
-    }
-    if (s->issuer_count == s->issuer_cap) {
-        uint32_t cap = s->issuer_cap > 0 ? 2 * s->issuer_cap : TABLE_FIRST;
-        uint8_t(*issuers)[RECORD_ISSUER_LEN] = mem_resize(s->issuers, cap * sizeof *issuers);
-        if (issuers == NULL)
-            return ERR_NO_MEMORY;
-        s->issuers = issuers;
-        s->issuer_cap = cap;
-    }
-    return ERR_OK;
+    return mem_grow(&s->names, s->name_count, sizeof *s->names) &&
+                   mem_grow(&s->issuers, s->issuer_count, sizeof *s->issuers)
+               ? ERR_OK
+               : ERR_NO_MEMORY;
 }
 
 void record_segment_add_name(struct record_segment *s, uint32_t name)

@@ -29,9 +29,9 @@ struct record_segment {
     int64_t last_not_after;          /* of all its certificates */
     struct record_link *links;       /* owned, rows_max of them */
     struct record_local_name *names; /* owned */
-    uint32_t name_count, name_cap;
+    uint32_t name_count;
     uint8_t (*issuers)[RECORD_ISSUER_LEN]; /* owned */
-    uint32_t issuer_count, issuer_cap;
+    uint32_t issuer_count;
     bool has_part; /* of a row, behind the whole ones, when it was opened */
     bool is_dirty; /* written to since the last sync began */
 };

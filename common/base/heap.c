@@ -86,9 +86,3 @@ void heap_remove(struct heap *h, void *item)
         heap_done(h); /* what a flood took */
     }
 }
-
-void heap_rebuild(struct heap *h)
-{
-    for (uint32_t place = h->count / 2; place > 0; place--)
-        sink(h, item_at(h, place), place);
-}

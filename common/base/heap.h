@@ -34,8 +34,6 @@ err_t heap_add(struct heap *h, void *item) MUST_CHECK;
 void heap_remove(struct heap *h, void *item);
 /* Its order has changed; it is in. */
 void heap_moved(struct heap *h, void *item);
-/* The order of many has changed. */
-void heap_rebuild(struct heap *h);
 /* All, in no order; the body adds none and takes none out. */
 #define HEAP_FOREACH(item, heap, i)                                                                \
     for (uint32_t i = 0; i < (heap)->count && ((item) = (heap)->items[i]) != NULL; i++)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GROW_FIRST 8
+
 /* Test hook: single-threaded tests only. -1 is off. */
 static long fail_after = -1;
 static int did_fail;
@@ -34,6 +36,19 @@ void *mem_array(size_t count, size_t size)
 void *mem_resize(void *ptr, size_t size)
 {
     return must_fail() ? NULL : realloc(ptr, size > 0 ? size : 1);
+}
+
+bool mem_grow(void *array, size_t count, size_t size)
+{
+    void *items;
+    bool is_full = count == 0 || (count >= GROW_FIRST && (count & (count - 1)) == 0);
+    if (!is_full)
+        return true;
+    memcpy(&items, array, sizeof items); /* whatever it points to, a pointer is one */
+    items = mem_resize(items, (count == 0 ? GROW_FIRST : 2 * count) * size);
+    if (items != NULL)
+        memcpy(array, &items, sizeof items);
+    return items != NULL;
 }
 
 void *mem_dup(const void *src, size_t size)

@@ -12,6 +12,10 @@ void *mem_alloc(size_t size) __attribute__((malloc, warn_unused_result));
 void *mem_array(size_t count, size_t size) __attribute__((malloc, warn_unused_result));
 /* As realloc; on NULL the old block is intact. New bytes are not zeroed. */
 void *mem_resize(void *ptr, size_t size) __attribute__((warn_unused_result));
+/* Room for one item more: `array` is where the pointer to `count` items of `size` bytes is kept. It
+ * grows at 0 and at 8, 16, 32, ... so that nobody need keep how much room there is; nothing else
+ * may size it. False: no memory, all is as it was. */
+bool mem_grow(void *array, size_t count, size_t size) __attribute__((warn_unused_result));
 void *mem_dup(const void *src, size_t size) __attribute__((malloc, warn_unused_result));
 char *mem_strdup(const char *src) __attribute__((malloc, warn_unused_result));
 void mem_free(void *ptr);

@@ -18,7 +18,7 @@ struct origin {
 struct option_origins {
     char *file; /* owned; what error lines call the file */
     struct origin *items;
-    size_t count, cap;
+    size_t count;
 };
 
 struct option_origins *option_origins_new(const char *file)
@@ -58,17 +58,9 @@ void option_report_line(struct buf *report, err_t *err, const char *where, const
 
 err_t option_note(struct option_origins *o, const char *key, bool by_set, unsigned line)
 {
-    if (o->count == o->cap) {
-        size_t cap = o->cap > 0 ? o->cap * 2 : 32;
-        if (cap > ORIGINS_MAX)
-            return ERR_TOO_LARGE;
-        struct origin *items = mem_resize(o->items, cap * sizeof *items);
-        if (items == NULL)
-            return ERR_NO_MEMORY;
-        o->items = items;
-        o->cap = cap;
-    }
-    char *copy = mem_strdup(key);
+    if (o->count == ORIGINS_MAX)
+        return ERR_TOO_LARGE;
+    char *copy = mem_grow(&o->items, o->count, sizeof *o->items) ? mem_strdup(key) : NULL;
     if (copy == NULL)
         return ERR_NO_MEMORY;
     o->items[o->count++] = (struct origin){.key = copy, .by_set = by_set, .line = line};
