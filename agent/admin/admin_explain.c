@@ -191,8 +191,8 @@ static void add_next(json_t *top, const struct explain_case *c)
     json_object_set_new(top, "verdict", json_string(explain_verdict_name(c->verdict)));
 }
 
-static void answer(struct job *j, err_t err, const struct selector_set *selectors,
-                   const struct why *why)
+static void explain_answer(struct job *j, err_t err, const struct selector_set *selectors,
+                           const struct why *why)
 {
     static const struct selector_set nothing = {0};
     char comm[PROC_COMM_MAX], held[TARGET_MAX];
@@ -246,7 +246,7 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
     struct job *j = arg;
     if (err == ERR_OK)
         note_nameless(j, selectors);
-    answer(j, err, selectors, why);
+    explain_answer(j, err, selectors, why);
 }
 
 static err_t read_pid(const struct http_request *req, pid_t *ret, struct why *why)
@@ -305,5 +305,5 @@ void admin_explain(void *arg, const struct http_request *req, struct http_respon
     if (err == ERR_OK)
         err = attestation_start(&q, &j->attestation, &why);
     if (err != ERR_OK)
-        answer(j, err, NULL, &why);
+        explain_answer(j, err, NULL, &why);
 }

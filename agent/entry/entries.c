@@ -119,7 +119,7 @@ static void check_ids(struct entry_reader *r, const struct entry_index *index)
 }
 
 /* The reader's entries become a set. */
-static err_t finish(struct entry_reader *r, struct entry_set **ret)
+static err_t entries_finish(struct entry_reader *r, struct entry_set **ret)
 {
     struct entry_set *set = mem_alloc(sizeof *set);
     err_t err = set != NULL ? make_ids(r) : ERR_NO_MEMORY;
@@ -147,11 +147,11 @@ static err_t finish(struct entry_reader *r, struct entry_set **ret)
 }
 
 /* The last words of both ways to load. */
-static err_t conclude(struct entry_reader *r, err_t err, const char *name, struct entry_set **ret,
-                      struct why *why)
+static err_t entries_conclude(struct entry_reader *r, err_t err, const char *name,
+                              struct entry_set **ret, struct why *why)
 {
     if (err == ERR_OK && r->problems == 0)
-        err = finish(r, ret);
+        err = entries_finish(r, ret);
     if (err == ERR_OK && r->problems > 0)
         err = why_set(why, ERR_CONFIG, "%zu problem%s in the entries of %s", r->problems,
                       r->problems == 1 ? "" : "s", name);
@@ -183,7 +183,7 @@ err_t entries_parse(const char *name, struct slice text, const char *trust_domai
     struct why cause = {0};
     err_t err = yaml_parse(name, text, &yaml_options, &doc, &cause);
     err = read_doc(&r, name, err, doc, &cause);
-    return conclude(&r, err, name, ret, why);
+    return entries_conclude(&r, err, name, ret, why);
 }
 
 static err_t read_file(struct entry_reader *r, const char *path)
@@ -281,7 +281,7 @@ err_t entries_load(const char *path, const char *trust_domain, struct buf *repor
     } else {
         err = read_file(&r, path);
     }
-    err = conclude(&r, err, path, ret, why);
+    err = entries_conclude(&r, err, path, ret, why);
     entry_list_free(paths);
     return err;
 }

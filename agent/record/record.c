@@ -29,7 +29,7 @@ struct record {
     struct closing closing; /* held by a question to the store */
 };
 
-static void show(struct record *r)
+static void record_show(struct record *r)
 {
     metric_set(r->opt.metrics, M_RECORD_WAITING, 0, 0, 0, (double)r->waiting_count);
     metric_set(r->opt.metrics, M_RECORD_FAILING, 0, 0, 0, r->is_failing);
@@ -40,7 +40,7 @@ static void show(struct record *r)
 
 static void on_tick(uv_timer_t *timer);
 
-static void failed(struct record *r, const struct why *why)
+static void record_failed(struct record *r, const struct why *why)
 {
     metric_add(r->opt.metrics, M_RECORD_FAILURES, 0, 0, 0, 1);
     snprintf(r->problem, sizeof r->problem, "the record of issuance: %.200s", why_text(why));
@@ -54,7 +54,7 @@ static void failed(struct record *r, const struct why *why)
     uv_timer_start(&r->tick_timer, on_tick, TICK_MS, TICK_MS);
 }
 
-static void succeeded(struct record *r)
+static void record_succeeded(struct record *r)
 {
     if (!r->is_failing)
         return;
@@ -74,7 +74,7 @@ static void on_answer(void *arg, err_t err, const struct why *why)
     *(struct answer *)arg = (struct answer){.has_come = true, .err = err, .why = *why};
 }
 
-static err_t put(struct record *r, const struct record_item *item, struct why *why)
+static err_t record_put(struct record *r, const struct record_item *item, struct why *why)
 {
     struct answer answer = {.has_come = false};
     r->opt.store->kind->record(r->opt.store, item, on_answer, &answer);
@@ -89,7 +89,7 @@ static err_t write_waiting(struct record *r, struct why *why)
     err_t err = ERR_OK;
     for (; done < r->waiting_count; done++) {
         const struct waiting *w = &r->waiting[done];
-        err = put(r, &w->item, why);
+        err = record_put(r, &w->item, why);
         if (err != ERR_OK)
             break;
         record_names_release(&r->names, w->name, 1);
@@ -119,7 +119,7 @@ static err_t keep_waiting(struct record *r, const struct record_item *item)
 }
 
 /* It leaves all the same. */
-static void go_on(struct record *r, const struct record_item *item)
+static void record_go_on(struct record *r, const struct record_item *item)
 {
     metric_add(r->opt.metrics, M_RECORD_UNRECORDED, 0, 0, 0, 1);
     if (keep_waiting(r, item) == ERR_OK)
@@ -136,16 +136,16 @@ err_t record_issued(struct record *r, const struct record_item *item, struct why
     struct why cause = {0};
     err_t err = write_waiting(r, &cause);
     if (err == ERR_OK)
-        err = put(r, item, &cause);
+        err = record_put(r, item, &cause);
     if (err == ERR_OK)
-        succeeded(r);
+        record_succeeded(r);
     else
-        failed(r, &cause);
+        record_failed(r, &cause);
     if (err != ERR_OK && r->opt.on_failure == RECORD_CONTINUE) {
-        go_on(r, item);
+        record_go_on(r, item);
         err = ERR_OK;
     }
-    show(r);
+    record_show(r);
     return err == ERR_OK
                ? err
                : why_set(why, ERR_RECORD, "not issued, because it cannot be recorded: %.300s",
@@ -160,10 +160,10 @@ static void on_probed(void *arg, err_t err, const struct why *why)
     if (err == ERR_OK)
         err = write_waiting(r, &cause);
     if (err == ERR_OK)
-        succeeded(r);
+        record_succeeded(r);
     else
-        failed(r, &cause);
-    show(r);
+        record_failed(r, &cause);
+    record_show(r);
     closing_drop(&r->closing);
 }
 
@@ -275,7 +275,7 @@ err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct reco
     r->opt = *opt;
     uv_timer_init(loop, &r->tick_timer);
     r->tick_timer.data = r;
-    show(r);
+    record_show(r);
     *ret = r;
     return ERR_OK;
 }

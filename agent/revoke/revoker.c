@@ -40,7 +40,7 @@ struct revoker {
     struct closing closing;
 };
 
-static void start_next(struct revoker *r);
+static void revoker_start_next(struct revoker *r);
 
 static int64_t now_s(const struct revoker *r)
 {
@@ -189,7 +189,7 @@ static void count_end(struct revoker *r, const struct revoker_plan *op, err_t er
 }
 
 /* The first one leaves the queue. */
-static void finish(struct revoker *r, err_t err, const struct why *why)
+static void revoker_finish(struct revoker *r, err_t err, const struct why *why)
 {
     struct revoker_op *op = STAILQ_FIRST(&r->ops);
     struct revoker_plan *plan = &op->plan;
@@ -227,7 +227,7 @@ static void appended(struct revoker *r, err_t err, const struct why *cause)
     if (err != ERR_OK) {
         journal_failed(r);
         why_add(&why, err, "not recorded, nothing was changed");
-        finish(r, err, &why);
+        revoker_finish(r, err, &why);
         return;
     }
     revocation_row_parse(buf_slice(&op->plan.row), &change);
@@ -237,7 +237,7 @@ static void appended(struct revoker *r, err_t err, const struct why *cause)
         why_add(&why, err, "recorded, but sidecars do not see all of it yet");
     if (!r->closing.begun)
         r->opt.on_change(r->opt.arg, &change);
-    finish(r, err, &why);
+    revoker_finish(r, err, &why);
 }
 
 static void rewritten(struct revoker *r, err_t err, const struct why *why)
@@ -252,7 +252,7 @@ static void rewritten(struct revoker *r, err_t err, const struct why *why)
              log_str("cause", why_text(why)), log_str("next", "the longer one stays in use"));
 }
 
-static void close_now(struct revoker *r);
+static void revoker_close_now(struct revoker *r);
 
 static void on_kept(void *arg, err_t err, const struct why *why)
 {
@@ -263,9 +263,9 @@ static void on_kept(void *arg, err_t err, const struct why *why)
     else
         appended(r, err, why);
     if (r->closing.begun)
-        close_now(r);
+        revoker_close_now(r);
     else
-        start_next(r);
+        revoker_start_next(r);
 }
 
 /* The set does not change meanwhile. */
@@ -275,7 +275,7 @@ static err_t write_set(void *arg, struct buf *out)
     return revocation_set_write(r->set, out);
 }
 
-static void start_work(struct revoker *r, bool is_rewriting)
+static void revoker_start_work(struct revoker *r, bool is_rewriting)
 {
     struct store *store = r->opt.store;
     r->is_working = true;
@@ -295,7 +295,7 @@ static bool wants_rewrite(const struct revoker *r)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static void start_next(struct revoker *r)
+static void revoker_start_next(struct revoker *r)
 {
     while (!r->is_working && !STAILQ_EMPTY(&r->ops)) {
         struct why why = {.err = ERR_OK};
@@ -304,16 +304,16 @@ static void start_next(struct revoker *r)
             .set = r->set, .record = r->opt.record, .entries = r->opt.entries, .arg = r->opt.arg};
         err_t err = revoker_plan_make(plan, &known, now_s(r), &why);
         if (err == ERR_OK && plan->row.len > 0)
-            start_work(r, false);
+            revoker_start_work(r, false);
         else
-            finish(r, err, &why);
+            revoker_finish(r, err, &why);
     }
     if (!r->is_working && wants_rewrite(r))
-        start_work(r, true);
+        revoker_start_work(r, true);
 }
 
-static err_t enqueue(struct revoker *r, const struct revoker_request *req, revoker_done *done,
-                     void *arg, struct why *why)
+static err_t revoker_enqueue(struct revoker *r, const struct revoker_request *req,
+                             revoker_done *done, void *arg, struct why *why)
 {
     struct revoker_op *op = mem_alloc(sizeof *op);
     if (op == NULL)
@@ -338,11 +338,11 @@ static err_t enqueue(struct revoker *r, const struct revoker_request *req, revok
 void revoker_do(struct revoker *r, const struct revoker_request *req, revoker_done *done, void *arg)
 {
     struct why why = {.err = ERR_OK};
-    err_t err = enqueue(r, req, done, arg, &why);
+    err_t err = revoker_enqueue(r, req, done, arg, &why);
     if (err != ERR_OK)
         done(arg, err, &(struct revoker_result){.target = req->target, .lift = req->lift}, &why);
     else
-        start_next(r);
+        revoker_start_next(r);
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -469,17 +469,17 @@ err_t revoker_open(uv_loop_t *loop, const struct revoker_options *opt, struct re
 
 /* --- closing ---------------------------------------------------------------------------------- */
 
-static void close_now(struct revoker *r)
+static void revoker_close_now(struct revoker *r)
 {
     struct why why = {.err = ERR_OK};
     why_set(&why, ERR_DRAINING, "the agent is stopping; nothing was changed");
     while (!STAILQ_EMPTY(&r->ops))
-        finish(r, ERR_DRAINING, &why);
+        revoker_finish(r, ERR_DRAINING, &why);
     closing_handle(&r->closing, &r->timer);
 }
 
 void revoker_close(struct revoker *r, void (*done)(void *arg), void *arg)
 {
     if (closing_begin(&r->closing, free_all, r, done, arg) && !r->is_working)
-        close_now(r);
+        revoker_close_now(r);
 }

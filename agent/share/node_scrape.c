@@ -38,7 +38,7 @@ static void run_next(struct node_scrape *s);
 /* --- an answer ---------------------------------------------------------------------------------
  */
 
-static void answer(struct job *j)
+static void job_answer(struct job *j)
 {
     struct http_response *res = http_deferred_response(j->answer);
     if (j->err == ERR_OK) {
@@ -80,7 +80,7 @@ static void count_page(struct node_scrape *s, const struct node_page *read)
     p->is_bad = bad;
 }
 
-static void count(const struct job *j)
+static void job_count(const struct job *j)
 {
     struct node_scrape *s = j->scrape;
     for (size_t i = 0; i < j->text.page_count; i++)
@@ -89,9 +89,9 @@ static void count(const struct job *j)
     metric_observe_ns(s->metrics, M_NODE_SCRAPE_DURATION, 0, 0, 0, j->ns);
 }
 
-static void finish(struct job *j)
+static void job_finish(struct job *j)
 {
-    answer(j);
+    job_answer(j);
     job_free(j);
 }
 
@@ -111,8 +111,8 @@ static void on_worked(uv_work_t *work, int status)
     struct job *j = work->data;
     struct node_scrape *s = j->scrape;
     (void)status; /* it is not canceled */
-    count(j);
-    finish(j);
+    job_count(j);
+    job_finish(j);
     s->running = NULL;
     run_next(s);
     closing_drop(&s->closing);
@@ -157,7 +157,7 @@ static void run_next(struct node_scrape *s)
         s->waiting_count--;
         j->err = start_text(j);
         if (j->err != ERR_OK) {
-            finish(j);
+            job_finish(j);
             continue;
         }
         s->running = j; /* the thread's until on_worked */

@@ -172,7 +172,7 @@ static void guest_leave(struct guest *g)
     g->connection = NULL;
 }
 
-static void refuse(struct guest *g, err_t err, const struct why *why)
+static void guest_refuse(struct guest *g, err_t err, const struct why *why)
 {
     report_refused(g->share, g, err, why);
     guest_say_refused(g->fd, err, why);
@@ -182,14 +182,14 @@ static void refuse(struct guest *g, err_t err, const struct why *why)
 /* --- room ------------------------------------------------------------------------------------- */
 
 /* A sidecar that was let in hears no reason: it comes again at once, and all is as before. */
-static void make_way(struct guest *g, const char *limit)
+static void guest_make_way(struct guest *g, const char *limit)
 {
     struct why why = {.err = ERR_OK};
     if (g == NULL)
         return;
     why_set(&why, ERR_LIMIT, "made room for a newer connection: %s", limit);
     if (g->state != GUEST_ADMITTED) {
-        refuse(g, ERR_LIMIT, &why);
+        guest_refuse(g, ERR_LIMIT, &why);
         return;
     }
     report_refused(g->share, g, ERR_LIMIT, &why);
@@ -215,10 +215,10 @@ static void make_room(struct share *s, const struct crowd_source *user, pid_t pi
     if (has >= s->opt.limits.per_user) {
         struct crowd_member *own = crowd_first_of(&s->waiting, user);
         own = own != NULL ? own : crowd_first_of(&s->admitted, user);
-        make_way(own_first(own, pid), "its user has as many as a user may have");
+        guest_make_way(own_first(own, pid), "its user has as many as a user may have");
     }
     if (s->waiting.count >= s->waiting_max)
-        make_way(guest_of(crowd_first_to_go(&s->waiting)), "too many wait to be let in");
+        guest_make_way(guest_of(crowd_first_to_go(&s->waiting)), "too many wait to be let in");
 }
 
 /* A user with fewer sidecars than others is let in for one of theirs; else for one of its own. */
@@ -234,7 +234,7 @@ static err_t make_place(struct guest *g, struct why *why)
     if (first == NULL)
         return why_set(why, ERR_LIMIT, "%zu sidecars, the limit is %zu", s->admitted.count,
                        s->admitted_max);
-    make_way(first, "as many sidecars as there may be are here");
+    guest_make_way(first, "as many sidecars as there may be are here");
     return ERR_OK;
 }
 
@@ -242,7 +242,7 @@ static err_t make_place(struct guest *g, struct why *why)
 
 static void on_event(uv_poll_t *h, int status, int events);
 
-static void watch(struct guest *g)
+static void guest_watch(struct guest *g)
 {
     int wanted = (g->budget > 0 ? UV_READABLE : 0) | (g->owed != 0 ? UV_WRITABLE : 0);
     if (wanted == g->watched)
@@ -285,7 +285,7 @@ static err_t send_debt(struct guest *g, enum guest_debt debt, struct why *why)
     return err == ERR_OK ? share_send(g->fd, &p, why) : err;
 }
 
-static void flush(struct guest *g)
+static void guest_flush(struct guest *g)
 {
     struct why why = {.err = ERR_OK};
     err_t err = ERR_OK;
@@ -297,7 +297,7 @@ static void flush(struct guest *g)
             g->owed &= ~(debt == OWES_CACHE ? OWES_CACHE | OWES_CHANGED : debt);
     }
     if (err == ERR_OK || err == ERR_LIMIT)
-        watch(g);
+        guest_watch(g);
     else
         guest_leave(g); /* it has gone */
 }
@@ -307,7 +307,7 @@ static void guest_owe(struct guest *g, unsigned debt)
     if (g->state != GUEST_ADMITTED)
         return; /* gets all there is when it is let in */
     g->owed |= debt;
-    flush(g);
+    guest_flush(g);
 }
 
 /* --- attestation ------------------------------------------------------------------------------ */
@@ -319,7 +319,7 @@ static unsigned on_kinds(void *arg)
     return entries != NULL ? entries->kinds_used : 0;
 }
 
-static void admit(struct guest *g)
+static void guest_admit(struct guest *g)
 {
     struct share *s = g->share;
     crowd_remove(&s->waiting, &g->place);
@@ -331,7 +331,7 @@ static void admit(struct guest *g)
     g->may_ask = true;
     unix_socket_take_descriptors(g->fd); /* from nobody before */
     g->owed = OWES_WELCOME | (s->cache >= 0 ? OWES_CACHE : 0);
-    flush(g);
+    guest_flush(g);
 }
 
 static err_t check_entitled(struct guest *g, const struct selector_set *selectors, struct why *why)
@@ -360,9 +360,9 @@ static void on_attested(void *arg, err_t err, struct selector_set *selectors, co
     if (err == ERR_OK && g->state == GUEST_ASKED)
         err = make_place(g, &own);
     if (err != ERR_OK)
-        refuse(g, err, why);
+        guest_refuse(g, err, why);
     else if (g->state == GUEST_ASKED)
-        admit(g);
+        guest_admit(g);
 }
 
 static void guest_attest(struct guest *g)
@@ -377,7 +377,7 @@ static void guest_attest(struct guest *g)
     g->recheck = false;
     err_t err = attestation_start(&q, &g->attestation, &why);
     if (err != ERR_OK)
-        refuse(g, err, &why);
+        guest_refuse(g, err, &why);
 }
 
 /* Whoever is not let in yet is attested against the newest entries as it is. */
@@ -405,7 +405,7 @@ static void on_hello(struct guest *g, const struct share_message *m)
     g->spiffe_id = text_of(m->hello.spiffe_id);
     g->name = text_of(m->hello.name);
     if (g->spiffe_id == NULL || g->name == NULL) {
-        refuse(g, why_set(&why, ERR_NO_MEMORY, "HELLO"), &why);
+        guest_refuse(g, why_set(&why, ERR_NO_MEMORY, "HELLO"), &why);
         return;
     }
     g->state = GUEST_ASKED;
@@ -444,7 +444,7 @@ static void on_packet(struct guest *g, const struct share_packet *p)
         err = why_set(&why, ERR_PARSE, "a descriptor that nobody asked for");
     }
     if (err != ERR_OK)
-        refuse(g, err, &why);
+        guest_refuse(g, err, &why);
     else if (is_hello)
         on_hello(g, &m);
 }
@@ -464,7 +464,7 @@ static void read_some(struct guest *g)
         else if (err == ERR_PEER_CLOSED)
             guest_leave(g);
         else
-            refuse(g, err, &why);
+            guest_refuse(g, err, &why);
     }
 }
 
@@ -480,7 +480,7 @@ static void on_event(uv_poll_t *h, int status, int events)
         read_some(g);
     patience_end(&g->share->patience);
     if (g->state != GUEST_GONE)
-        flush(g);
+        guest_flush(g);
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -491,11 +491,11 @@ static bool guest_tend(struct guest *g)
     if (g->state == GUEST_SILENT &&
         clock_mono_ns() - g->accepted_ns >= SHARE_HELLO_MS * UINT64_C(1000000)) {
         why_set(&why, ERR_TIMEOUT, "no HELLO within %d ms", SHARE_HELLO_MS);
-        refuse(g, ERR_TIMEOUT, &why);
+        guest_refuse(g, ERR_TIMEOUT, &why);
         return false;
     }
     g->budget = READS_PER_TICK;
-    watch(g);
+    guest_watch(g);
     if (g->recheck && g->attestation == NULL)
         guest_attest(g);
     return g->state == GUEST_SILENT || g->recheck;
@@ -503,7 +503,7 @@ static bool guest_tend(struct guest *g)
 
 /* --- being accepted --------------------------------------------------------------------------- */
 
-static err_t enter(struct share *s, int fd, struct connection **ret, struct why *why)
+static err_t guest_enter(struct share *s, int fd, struct connection **ret, struct why *why)
 {
     err_t err = connections_add(s->connections, fd, why);
     if (err != ERR_OK)
@@ -528,7 +528,7 @@ static err_t guest_add(struct share *s, int fd, struct why *why)
     g->user = crowd_user(who.uid);
     g->pid = who.pid;
     make_room(s, &g->user, who.pid);
-    err_t err = enter(s, fd, &g->connection, why);
+    err_t err = guest_enter(s, fd, &g->connection, why);
     if (err != ERR_OK) {
         mem_free(g);
         return err;
@@ -551,7 +551,7 @@ static err_t guest_add(struct share *s, int fd, struct why *why)
     closing_hold(&s->closing);
     if (crowd_add(&s->waiting, &g->user, &g->place) != ERR_OK)
         log_debug("no_memory", log_str("next", "a connection that makes room for no other"));
-    watch(g);
+    guest_watch(g);
     need_tick(s);
     return ERR_OK;
 }
@@ -598,7 +598,7 @@ static void on_tick(uv_timer_t *h)
 
 /* --- what changes ----------------------------------------------------------------------------- */
 
-static void owe(struct share *s, unsigned debt)
+static void share_owe(struct share *s, unsigned debt)
 {
     struct guest *g;
     LIST_FOREACH(g, &s->guests, in_guests)
@@ -609,14 +609,14 @@ void share_set_cache(struct share *s, int fd, uint64_t generation)
 {
     s->cache = fd;
     s->generation = generation;
-    owe(s, OWES_CACHE);
+    share_owe(s, OWES_CACHE);
 }
 
 void share_changed(struct share *s, uint64_t generation)
 {
     s->generation = generation;
     if (s->cache >= 0)
-        owe(s, OWES_CHANGED);
+        share_owe(s, OWES_CHANGED);
 }
 
 /* SVIDs issued before are still shown by those who have them: the limit never comes down. */
@@ -626,7 +626,7 @@ static void update_longest_life(struct share *s)
     if (life_s <= s->longest_life_s)
         return;
     s->longest_life_s = life_s;
-    owe(s, OWES_WELCOME);
+    share_owe(s, OWES_WELCOME);
 }
 
 void share_set_entries(struct share *s)

@@ -52,7 +52,7 @@ static void carry_free(struct record_carry *c)
     mem_free(c);
 }
 
-static err_t plan(struct record_carry *c, int64_t now)
+static err_t carry_plan(struct record_carry *c, int64_t now)
 {
     const struct record_segment *s = c->from;
     c->rows = mem_array(s->rows, sizeof *c->rows);
@@ -90,7 +90,7 @@ err_t record_carry_begin(struct record_store *st, int64_t now, struct record_car
                                .dir_fd = st->dir_fd,
                                .seq = st->first_seq + st->segment_count,
                                .issued_before = st->issued_total};
-    err = plan(c, now);
+    err = carry_plan(c, now);
     if (err != ERR_OK)
         why_set(why, err, "no memory for the record");
     else
@@ -177,7 +177,7 @@ void record_carry_run(struct record_carry *c)
 
 /* --- after ------------------------------------------------------------------------------------ */
 
-static void install(struct record_carry *c)
+static void carry_install(struct record_carry *c)
 {
     struct record_store *st = c->st;
     struct record_segment *to = c->to;
@@ -203,7 +203,7 @@ err_t record_carry_end(struct record_carry *c, uint32_t *ret_lost, struct why *w
 {
     err_t err = c->err;
     if (err == ERR_OK) {
-        install(c);
+        carry_install(c);
         *ret_lost = c->lost;
     } else {
         struct record_store *st = c->st;

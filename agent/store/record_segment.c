@@ -50,7 +50,8 @@ static struct record_segment *segment_new(uint32_t seq, uint32_t rows_max, int f
 }
 
 /* All of them or none. */
-static err_t append(struct record_segment *s, const uint8_t *rows, uint32_t count, struct why *why)
+static err_t segment_append(struct record_segment *s, const uint8_t *rows, uint32_t count,
+                            struct why *why)
 {
     uint64_t at = (uint64_t)s->rows * RECORD_ROW_LEN;
     if (file_write_at(s->fd, slice_of(rows, (size_t)count * RECORD_ROW_LEN), at) != ERR_OK) {
@@ -71,7 +72,7 @@ err_t record_segment_begin(struct record_segment *s, uint64_t issued_before, str
     row.header.segment = s->seq;
     row.header.issued_before = issued_before;
     record_row_encode(&row, bytes);
-    return append(s, bytes, 1, why);
+    return segment_append(s, bytes, 1, why);
 }
 
 err_t record_segment_make(int dir_fd, uint32_t seq, uint32_t rows_max, uint64_t issued_before,
@@ -290,7 +291,7 @@ err_t record_segment_put(struct record_segment *s, const struct record_item *ite
     encode_issued(item, number, issuer, rows + count++ * RECORD_ROW_LEN);
     if (s->rows + count > s->rows_max) /* of files that name what they do not say */
         return why_set(why, ERR_RECORD, "segment %08" PRIu32 " is full", s->seq);
-    err = append(s, rows, count, why);
+    err = segment_append(s, rows, count, why);
     if (err != ERR_OK)
         return err;
     if (is_new_name)

@@ -74,7 +74,7 @@ static int64_t now_s(const struct store_file *f)
     return f->opt.wall_s();
 }
 
-static void show(struct store_file *f)
+static void store_file_show(struct store_file *f)
 {
     f->store.records = f->issued->records;
     f->store.issued_total = f->issued->issued_total;
@@ -207,7 +207,7 @@ static err_t begin_carry(struct store_file *f, struct why *why)
 }
 
 /* While room is being made the record may grow beyond its bound. */
-static err_t make_room(struct store_file *f, struct why *why)
+static err_t store_file_make_room(struct store_file *f, struct why *why)
 {
     struct record_store *st = f->issued;
     while (st->records >= st->records_max && f->carry == NULL && record_store_expire(st, now_s(f)))
@@ -229,7 +229,7 @@ static void answer_probe(struct store_file *f)
 {
     struct asked who = f->probe;
     struct why why = {0};
-    err_t err = make_room(f, &why);
+    err_t err = store_file_make_room(f, &why);
     if (f->carry != NULL && !f->closing.begun)
         return; /* its end will tell */
     if (err == ERR_OK)
@@ -252,8 +252,8 @@ static void on_carried(uv_work_t *work, int status)
     if (f->has_not_carried)
         f->full_until = now_s(f) + FULL_PAUSE_S;
     else if (!f->closing.begun)
-        (void)make_room(f, NULL); /* who issues next is told why there is none */
-    show(f);
+        (void)store_file_make_room(f, NULL); /* who issues next is told why there is none */
+    store_file_show(f);
     if (f->probe.done != NULL)
         answer_probe(f);
     if (f->closing.begun)
@@ -268,13 +268,14 @@ static void on_expire(uv_timer_t *timer)
     bool has_gone = f->carry == NULL && record_store_expire(f->issued, now_s(f) - f->opt.keep_s);
     if (is_dirty(f))
         sync_soon(f, SYNC_MS);
-    show(f);
+    store_file_show(f);
     uv_timer_start(&f->expire_timer, on_expire, has_gone ? EXPIRE_SOON_MS : EXPIRE_MS, 0);
 }
 
 /* --- what was issued -------------------------------------------------------------------------- */
 
-static err_t append(struct store_file *f, const struct record_item *item, struct why *why)
+static err_t store_file_append(struct store_file *f, const struct record_item *item,
+                               struct why *why)
 {
     uint32_t name = 0;
     struct record_names *names = &f->issued->names;
@@ -282,20 +283,20 @@ static err_t append(struct store_file *f, const struct record_item *item, struct
         record_names_take(names, slice_str(item->spiffe_id), slice_str(item->entry_id), &name);
     if (err != ERR_OK)
         return why_set(why, err, "cannot note the identity: %s", err_text(err));
-    err = make_room(f, why);
+    err = store_file_make_room(f, why);
     if (err == ERR_OK)
         err = record_store_append(f->issued, item, name, why);
     record_names_release(names, name, 1);
     if (err == ERR_OK)
         sync_soon(f, SYNC_MS);
-    show(f);
+    store_file_show(f);
     return err;
 }
 
 static void on_record(struct store *s, const struct record_item *item, store_done *done, void *arg)
 {
     struct why why = {0};
-    err_t err = append(file_of(s), item, &why);
+    err_t err = store_file_append(file_of(s), item, &why);
     done(arg, err, &why);
 }
 
@@ -357,7 +358,7 @@ static err_t write_header(struct store_file *f, struct why *why)
     return err;
 }
 
-static err_t replay(struct store_file *f, revocation_fn *fn, void *arg, struct why *why)
+static err_t revocations_replay(struct store_file *f, revocation_fn *fn, void *arg, struct why *why)
 {
     struct slice file;
     size_t good = 0;
@@ -390,7 +391,7 @@ static err_t on_load_revocations(struct store *s, revocation_fn *fn, void *arg, 
     f->revoked = NULL;
     err_t err = revocation_file_open(f->opt.data_dir, &f->revoked, why);
     if (err == ERR_OK)
-        err = replay(f, fn, arg, why);
+        err = revocations_replay(f, fn, arg, why);
     if (err == ERR_OK)
         s->revocations_len = revocation_file_len(f->revoked);
     return err;
@@ -506,7 +507,7 @@ static void on_damage(void *arg, const struct record_damage *d)
             log_str("next", "a write that was cut short, of a certificate that did not leave"));
 }
 
-static err_t load(struct store_file *f, struct why *why)
+static err_t store_file_load(struct store_file *f, struct why *why)
 {
     char dir[PATH_MAX];
     if (snprintf(dir, sizeof dir, "%s/record", f->opt.data_dir) >= (int)sizeof dir)
@@ -529,7 +530,7 @@ err_t store_file_open(uv_loop_t *loop, const struct store_file_options *opt, str
         f->opt.wall_s = clock_wall_s;
     if (f->opt.segment_rows == 0)
         f->opt.segment_rows = RECORD_SEGMENT_ROWS;
-    err_t err = load(f, why);
+    err_t err = store_file_load(f, why);
     if (err != ERR_OK) {
         mem_free(f);
         return err;
@@ -539,7 +540,7 @@ err_t store_file_open(uv_loop_t *loop, const struct store_file_options *opt, str
     f->sync_timer.data = f->expire_timer.data = f;
     f->sync.data = f->carrying.data = f->revoking.data = f;
     uv_timer_start(&f->expire_timer, on_expire, EXPIRE_SOON_MS, 0);
-    show(f);
+    store_file_show(f);
     *ret = &f->store;
     return ERR_OK;
 }
