@@ -12,6 +12,7 @@ from test_http_floods import unix_get
 from test_sidecar_life import ask, connect, is_refused, pair_from_files
 
 FEW = 256  # descriptors
+QUIET = {"level": "info"}  # at debug level a flood writes gigabytes, which the harness reads
 HOSTILE, GOOD = "127.0.0.66", "127.0.0.1"
 
 
@@ -57,7 +58,7 @@ def cut(web, **labels):
                          ids=["another_source", "the_same_source"])
 @pytest.mark.parametrize("mode", MODES)
 def test_good_peers_get_in_while_one_source_opens_what_it_can(site, mode, source, nofile):
-    web, client = pair_from_files(site, site.tcp_server(), nofile=nofile, log={"level": "info"})
+    web, client = pair_from_files(site, site.tcp_server(), nofile=nofile, log=QUIET)
     talks(client)
     before = descriptors(web)
     with Flood(web.inbound(), nofile // 2, source=source, **MODES[mode]):
@@ -79,7 +80,7 @@ def test_good_peers_get_in_while_one_source_opens_what_it_can(site, mode, source
 
 
 def test_the_share_of_a_source_is_what_is_configured(site):
-    web, _ = pair_from_files(site, site.tcp_server(), limits={"unauthenticated_per_source": 5})
+    web, _ = pair_from_files(site, site.tcp_server(), limits={"unauthenticated_per_source": 5}, log=QUIET)
     with Flood(web.inbound(), 20, source=HOSTILE):
         wait_until(lambda: cut(web, bound="source") >= 15, "the flood to be bounded")
         with contextlib.ExitStack() as kept:
@@ -94,7 +95,7 @@ def test_the_share_of_a_source_is_what_is_configured(site):
 
 def test_many_sources_put_out_who_has_taken_longest(site):
     """Each within its share: the bound of all together holds."""
-    web, client = pair_from_files(site, site.tcp_server(), nofile=FEW)
+    web, client = pair_from_files(site, site.tcp_server(), nofile=FEW, log=QUIET)
     with contextlib.ExitStack() as floods:
         for i in range(100, 120):
             floods.enter_context(Flood(web.inbound(), 10, source=f"127.0.0.{i}"))
@@ -106,7 +107,7 @@ def test_many_sources_put_out_who_has_taken_longest(site):
 
 def test_half_open_connections_make_room_for_real_ones_at_every_limit(site):
     """limits.connections is reached by real connections and a flood together."""
-    web, client = pair_from_files(site, site.tcp_server(), inbound={}, nofile=FEW,
+    web, client = pair_from_files(site, site.tcp_server(), inbound={}, nofile=FEW, log=QUIET,
                                   limits={"connections": 12, "unauthenticated_per_source": 100})
     with Flood(web.inbound(), 30, source=HOSTILE), contextlib.ExitStack() as kept:
         held = []
@@ -146,7 +147,7 @@ def test_all_places_taken_by_real_connections_and_everything_else_works(site, no
 
 
 def test_a_plain_flood_at_the_outbound_side_leaves_the_inbound_side_its_part(site):
-    web, client = pair_from_files(site, site.tcp_server(), limits={"total": 40})
+    web, client = pair_from_files(site, site.tcp_server(), limits={"total": 40}, log=QUIET)
     ca_files = client.config["identity"]
     both = site.sidecar("both", identity=ca_files, limits={"total": 40},
                         inbound=[{"listen": "127.0.0.1:0", "forward": "127.0.0.1:9",
