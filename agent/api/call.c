@@ -44,7 +44,7 @@ err_t call_init(struct call *c, struct rpc_call *rpc, struct connection *connect
     return ERR_OK;
 }
 
-static void transmit(struct call *c, struct rpc_message *m)
+static void call_transmit(struct call *c, struct rpc_message *m)
 {
     c->sending = rpc_call_send(c->rpc, m) == ERR_OK;
     c->sent = m;
@@ -65,7 +65,7 @@ void call_offer(struct call *c, struct rpc_message *m)
         return;
     }
     rpc_message_unref(c->sent);
-    transmit(c, m);
+    call_transmit(c, m);
 }
 
 void call_end(struct call *c, err_t err, const char *message)
@@ -111,7 +111,7 @@ void call_sent(struct call *c)
         return;
     c->waiting = NULL;
     rpc_message_unref(c->sent);
-    transmit(c, m);
+    call_transmit(c, m);
 }
 
 void call_gone(struct call *c)

@@ -24,7 +24,7 @@ struct endpoint {
 /* --- connections ------------------------------------------------------------------------------ */
 
 /* A flood of connections must not become a flood of lines. fd: -1 when there is none. */
-static void report_refused(struct endpoint *e, int fd, err_t err, const struct why *why)
+static void endpoint_report_refused(struct endpoint *e, int fd, err_t err, const struct why *why)
 {
     struct unix_peer who = {.pid = 0};
     agent_count_refused(e->opt.metrics, err);
@@ -41,7 +41,7 @@ static void on_accept(void *arg, int fd)
     struct why why = {.err = ERR_OK};
     err_t err = connections_add(e->connections, fd, &why);
     if (err != ERR_OK) {
-        report_refused(e, fd, err, &why);
+        endpoint_report_refused(e, fd, err, &why);
         close(fd);
         return;
     }
@@ -50,7 +50,7 @@ static void on_accept(void *arg, int fd)
 
 static void on_accept_error(void *arg, err_t err, const struct why *why)
 {
-    report_refused(arg, -1, err, why);
+    endpoint_report_refused(arg, -1, err, why);
 }
 
 static void on_process_exit(void *arg, struct connection *c)

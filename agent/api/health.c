@@ -16,7 +16,8 @@ struct health {
     bool serving;
 };
 
-static struct rpc_message *encode(Grpc__Health__V1__HealthCheckResponse__ServingStatus status)
+static struct rpc_message *
+health_encode(Grpc__Health__V1__HealthCheckResponse__ServingStatus status)
 {
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     uint8_t bytes[16];
@@ -102,8 +103,9 @@ err_t health_new(struct metrics *metrics, struct health **ret, struct why *why)
     if (h == NULL)
         return why_set(why, ERR_NO_MEMORY, "health service");
     h->metrics = metrics;
-    h->answers[0] = encode(GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING);
-    h->answers[1] = encode(GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING);
+    h->answers[0] =
+        health_encode(GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING);
+    h->answers[1] = health_encode(GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING);
     if (h->answers[0] == NULL || h->answers[1] == NULL) {
         health_free(h);
         return why_set(why, ERR_NO_MEMORY, "health service");

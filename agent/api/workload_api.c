@@ -60,7 +60,7 @@ static const char *client_text(err_t err)
 }
 
 /* Known where some entry asks for it. */
-static struct slice program_of(const struct subscriber *s)
+static struct slice subscriber_program(const struct subscriber *s)
 {
     static const char kind[] = "unix:path:";
     if (s->holder.entitlement == NULL)
@@ -83,13 +83,13 @@ static void subscriber_refuse(struct subscriber *s, err_t err, const struct why 
                 log_err("reason", err), log_int("pid", p->pid), log_int("uid", p->uid),
                 log_int("gid", p->gid), log_str("code", rpc_code_name((int)call_code(err))),
                 log_str("cause", why_text(why)));
-    call_audit_refused(s->api->opt.audit, err, s->call.method->name, p, program_of(s),
+    call_audit_refused(s->api->opt.audit, err, s->call.method->name, p, subscriber_program(s),
                        why_text(why));
     call_end(&s->call, err, client_text(err));
 }
 
 /* Was it attested for all that the entries ask for? If not it is about to be attested anew. */
-static bool is_current(const struct subscriber *s)
+static bool subscriber_is_current(const struct subscriber *s)
 {
     return (s->api->kinds & ~s->kinds) == 0;
 }
@@ -205,7 +205,7 @@ static void on_entitlement_change(void *arg, struct entitlement_holder *h)
     (void)arg;
     struct subscriber *s =
         (struct subscriber *)(void *)((char *)h - offsetof(struct subscriber, holder));
-    if (is_current(s) || s->postponed)
+    if (subscriber_is_current(s) || s->postponed)
         subscriber_push(s);
 }
 
@@ -215,7 +215,7 @@ static void workload_api_attest_anew(struct workload_api *w)
     struct subscriber *s;
     w->postponed = false;
     LIST_FOREACH(s, &w->all, in_all) {
-        if (!w->postponed && !is_current(s) && s->attestation == NULL && !s->call.ended)
+        if (!w->postponed && !subscriber_is_current(s) && s->attestation == NULL && !s->call.ended)
             subscriber_attest(s);
     }
 }

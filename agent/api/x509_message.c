@@ -26,7 +26,7 @@ static ProtobufCBinaryData binary(const uint8_t *data, size_t len)
 }
 
 /* The bytes may hold keys. */
-static struct rpc_message *pack(const ProtobufCMessage *message)
+static struct rpc_message *x509_message_pack(const ProtobufCMessage *message)
 {
     size_t len = protobuf_c_message_get_packed_size(message);
     uint8_t *bytes = secret_alloc(len);
@@ -60,7 +60,7 @@ struct rpc_message *x509_svid_message(const struct entry *const *entries, struct
         list[response.n_svids++] = item;
     }
     response.svids = list;
-    m = pack(&response.base);
+    m = x509_message_pack(&response.base);
 out:
     mem_free(items);
     mem_free(list);
@@ -78,5 +78,5 @@ struct rpc_message *x509_bundles_message(const char *trust_domain, struct slice 
     X509BundlesResponse response = X509_BUNDLES_RESPONSE__INIT;
     response.n_bundles = 1;
     response.bundles = list;
-    return pack(&response.base);
+    return x509_message_pack(&response.base);
 }

@@ -75,7 +75,7 @@ static err_t read_into(struct job *j, struct sha256 *sum, uint8_t *chunk)
     }
 }
 
-static err_t hash(struct job *j)
+static err_t job_hash(struct job *j)
 {
     uint8_t digest[32], *chunk = mem_alloc(CHUNK);
     struct sha256 *sum = NULL;
@@ -103,12 +103,12 @@ out:
 static void on_work(uv_work_t *work)
 {
     struct job *j = work->data;
-    j->err = hash(j);
+    j->err = job_hash(j);
 }
 
 /* Results that are known. */
 
-static struct result *known(struct exe_hash *h, const struct file_id *id)
+static struct result *exe_hash_known(struct exe_hash *h, const struct file_id *id)
 {
     for (size_t i = 0; i < h->kept_count; i++)
         if (file_id_eq(&h->kept[i].id, id))
@@ -117,7 +117,7 @@ static struct result *known(struct exe_hash *h, const struct file_id *id)
 }
 
 /* Without memory nothing is kept: the next one hashes again. */
-static void keep(struct exe_hash *h, const struct job *j)
+static void exe_hash_keep(struct exe_hash *h, const struct job *j)
 {
     if (h->kept == NULL)
         h->kept = mem_array(EXE_HASH_KEPT_MAX, sizeof *h->kept);
@@ -151,7 +151,7 @@ static void job_free(struct job *j)
     mem_free(j);
 }
 
-static void hasher_free(void *arg)
+static void exe_hash_free(void *arg)
 {
     struct exe_hash *h = arg;
     for (struct job *j; (j = job_take_first(h)) != NULL;)
@@ -161,7 +161,7 @@ static void hasher_free(void *arg)
 }
 
 /* They may cancel each other, or close. */
-static void tell(struct job *j)
+static void job_tell(struct job *j)
 {
     for (struct exe_hash_waiter *w; (w = LIST_FIRST(&j->waiters)) != NULL;) {
         LIST_LEAVE(w, link);
@@ -172,7 +172,7 @@ static void tell(struct job *j)
 static void after_work(uv_work_t *work, int status);
 
 /* Files that nobody waits for any more are passed over. */
-static void start_next(struct exe_hash *h)
+static void exe_hash_start_next(struct exe_hash *h)
 {
     for (struct job *j; !h->is_running && (j = STAILQ_FIRST(&h->jobs)) != NULL;) {
         if (!LIST_EMPTY(&j->waiters)) {
@@ -198,12 +198,12 @@ static void after_work(uv_work_t *work, int status)
         (void)status; /* only a close cancels */
         job_take_first(h);
         if (j->err == ERR_OK)
-            keep(h, j);
-        tell(j);
+            exe_hash_keep(h, j);
+        job_tell(j);
         job_free(j);
     }
     if (!h->closing.begun)
-        start_next(h);
+        exe_hash_start_next(h);
     closing_drop(&h->closing);
 }
 
@@ -216,8 +216,8 @@ static struct job *job_for(const struct exe_hash *h, const struct file_id *id)
     return j;
 }
 
-static err_t enqueue(struct exe_hash *h, int fd, const struct file_id *id,
-                     struct exe_hash_waiter *w, struct why *why)
+static err_t exe_hash_enqueue(struct exe_hash *h, int fd, const struct file_id *id,
+                              struct exe_hash_waiter *w, struct why *why)
 {
     if (id->size > h->file_max)
         return why_set(why, ERR_TOO_LARGE, "the program has %lld bytes, at most %lld are hashed",
@@ -234,7 +234,7 @@ static err_t enqueue(struct exe_hash *h, int fd, const struct file_id *id,
     LIST_INSERT_HEAD(&j->waiters, w, link);
     STAILQ_INSERT_TAIL(&h->jobs, j, in_jobs);
     h->job_count++;
-    start_next(h);
+    exe_hash_start_next(h);
     return ERR_OK;
 }
 
@@ -242,7 +242,7 @@ void exe_hash_start(struct exe_hash *h, int fd, const struct file_id *id, struct
 {
     struct why why = {0};
     w->link.le_prev = NULL;
-    struct result *r = known(h, id);
+    struct result *r = exe_hash_known(h, id);
     if (r != NULL) {
         r->used = ++h->turn;
         close(fd);
@@ -255,7 +255,7 @@ void exe_hash_start(struct exe_hash *h, int fd, const struct file_id *id, struct
         LIST_INSERT_HEAD(&j->waiters, w, link);
         return;
     }
-    err_t err = enqueue(h, fd, id, w, &why);
+    err_t err = exe_hash_enqueue(h, fd, id, w, &why);
     if (err == ERR_OK)
         return;
     close(fd);
@@ -287,7 +287,7 @@ err_t exe_hash_open(uv_loop_t *loop, off_t file_max, struct exe_hash **ret)
 
 void exe_hash_close(struct exe_hash *h, void (*done)(void *arg), void *arg)
 {
-    if (!closing_begin(&h->closing, hasher_free, h, done, arg))
+    if (!closing_begin(&h->closing, exe_hash_free, h, done, arg))
         return;
     atomic_store(&h->stop, true);
     if (h->is_running)

@@ -53,7 +53,7 @@ struct name_cache {
 /* The thread pool's part. */
 
 /* getpwuid_r and getgrgid_r with a buffer that fits. 0, or an errno value. */
-static int ask_once(struct name_id id, char *room, size_t size, char **ret_text)
+static int answer_ask_once(struct name_id id, char *room, size_t size, char **ret_text)
 {
     const char *name = NULL;
     int code;
@@ -72,12 +72,12 @@ static int ask_once(struct name_id id, char *room, size_t size, char **ret_text)
     return *ret_text != NULL ? 0 : ENOMEM;
 }
 
-static void ask(struct answer *a)
+static void answer_ask(struct answer *a)
 {
     int code = ERANGE;
     for (size_t size = RECORD_FIRST; code == ERANGE && size <= RECORD_MAX; size *= 4) {
         char *room = mem_alloc(size);
-        code = room != NULL ? ask_once(a->id, room, size, &a->text) : ENOMEM;
+        code = room != NULL ? answer_ask_once(a->id, room, size, &a->text) : ENOMEM;
         mem_free(room);
     }
     a->failed = code != 0;
@@ -87,7 +87,7 @@ static void on_work(uv_work_t *work)
 {
     struct batch *b = work->data;
     for (size_t i = 0; i < b->count; i++)
-        ask(&b->answers[i]);
+        answer_ask(&b->answers[i]);
 }
 
 /* The cache. */
@@ -97,22 +97,22 @@ static uint32_t hash_of(struct name_id id)
     return map_hash_more(id.is_group, slice_of(&id.id, sizeof id.id));
 }
 
-static bool same(struct name_id a, struct name_id b)
+static bool name_id_eq(struct name_id a, struct name_id b)
 {
     return a.id == b.id && a.is_group == b.is_group;
 }
 
 static bool name_is(const void *name, const void *id)
 {
-    return same(((const struct name *)name)->id, *(const struct name_id *)id);
+    return name_id_eq(((const struct name *)name)->id, *(const struct name_id *)id);
 }
 
-static struct name *lookup(const struct name_cache *c, struct name_id id)
+static struct name *name_cache_lookup(const struct name_cache *c, struct name_id id)
 {
     return map_find(&c->names, hash_of(id), &id);
 }
 
-static void forget_all(struct name_cache *c)
+static void name_cache_forget_all(struct name_cache *c)
 {
     struct name *n, *next;
     MAP_FOREACH_SAFE(n, &c->names, next) {
@@ -122,10 +122,10 @@ static void forget_all(struct name_cache *c)
     map_done(&c->names);
 }
 
-static struct name *add(struct name_cache *c, struct name_id id)
+static struct name *name_cache_add(struct name_cache *c, struct name_id id)
 {
     if (c->names.count >= NAME_CACHE_MAX)
-        forget_all(c);
+        name_cache_forget_all(c);
     struct name *n = mem_alloc(sizeof *n);
     if (n == NULL)
         return NULL;
@@ -137,11 +137,11 @@ static struct name *add(struct name_cache *c, struct name_id id)
 }
 
 /* Takes the answer's text. */
-static void keep(struct name_cache *c, struct answer *a)
+static void name_cache_keep(struct name_cache *c, struct answer *a)
 {
-    struct name *n = lookup(c, a->id);
+    struct name *n = name_cache_lookup(c, a->id);
     if (n == NULL)
-        n = add(c, a->id);
+        n = name_cache_add(c, a->id);
     if (n == NULL)
         return;
     n->until = uv_now(c->loop) + (a->failed ? KEPT_AFTER_FAILURE_MS : KEPT_MS);
@@ -162,7 +162,7 @@ static void batch_free(struct batch *b)
 
 bool name_cache_find(const struct name_cache *c, struct name_id id, const char **ret_name)
 {
-    const struct name *n = lookup(c, id);
+    const struct name *n = name_cache_lookup(c, id);
     if (n == NULL || n->until <= uv_now(c->loop))
         return false;
     *ret_name = n->text;
@@ -179,7 +179,7 @@ static int by_id(const void *a, const void *b)
     return x->id.id < y->id.id ? -1 : x->id.id > y->id.id;
 }
 
-static void gather(struct batch *b)
+static void batch_gather(struct batch *b)
 {
     const char *known;
     const struct name_waiter *w;
@@ -190,7 +190,7 @@ static void gather(struct batch *b)
     qsort(b->answers, b->count, sizeof *b->answers, by_id);
     size_t unique = 0;
     for (size_t i = 0; i < b->count; i++)
-        if (unique == 0 || !same(b->answers[unique - 1].id, b->answers[i].id))
+        if (unique == 0 || !name_id_eq(b->answers[unique - 1].id, b->answers[i].id))
             b->answers[unique++] = b->answers[i];
     b->count = unique;
 }
@@ -212,12 +212,12 @@ static struct batch *batch_new(struct name_cache *c)
         mem_free(b);
         return NULL;
     }
-    gather(b);
+    batch_gather(b);
     return b;
 }
 
 /* Each done may wait anew or cancel others, so the list is taken one by one. */
-static void tell_served(struct name_cache *c, err_t err)
+static void name_cache_tell_served(struct name_cache *c, err_t err)
 {
     for (struct name_waiter *w; (w = TAILQ_FIRST(&c->served)) != NULL;) {
         TAILQ_LEAVE(&c->served, w, link);
@@ -225,14 +225,14 @@ static void tell_served(struct name_cache *c, err_t err)
     }
 }
 
-static void cache_free(void *arg)
+static void name_cache_free(void *arg)
 {
-    forget_all(arg);
+    name_cache_forget_all(arg);
     mem_free(arg);
 }
 
 /* Moves the oldest waiters over, as many as one batch may have. */
-static void serve_oldest(struct name_cache *c)
+static void name_cache_serve_oldest(struct name_cache *c)
 {
     struct name_waiter *w;
     for (size_t count = 0; count < BATCH_MAX && (w = TAILQ_FIRST(&c->waiting)) != NULL;) {
@@ -246,11 +246,11 @@ static void serve_oldest(struct name_cache *c)
 static void after_work(uv_work_t *work, int status);
 
 /* Starts the next batch. */
-static void start(struct name_cache *c)
+static void name_cache_start(struct name_cache *c)
 {
     closing_hold(&c->closing);
     while (c->batch == NULL && !TAILQ_EMPTY(&c->waiting) && TAILQ_EMPTY(&c->served)) {
-        serve_oldest(c);
+        name_cache_serve_oldest(c);
         c->batch = batch_new(c);
         if (c->batch != NULL) {
             int code = uv_queue_work(c->loop, &c->batch->work, on_work, after_work);
@@ -259,7 +259,7 @@ static void start(struct name_cache *c)
             closing_hold(&c->closing);
             break;
         }
-        tell_served(c, ERR_NO_MEMORY);
+        name_cache_tell_served(c, ERR_NO_MEMORY);
     }
     closing_drop(&c->closing);
 }
@@ -267,11 +267,11 @@ static void start(struct name_cache *c)
 static void batch_ended(struct name_cache *c)
 {
     for (size_t i = 0; i < c->batch->count; i++)
-        keep(c, &c->batch->answers[i]);
+        name_cache_keep(c, &c->batch->answers[i]);
     batch_free(c->batch);
     c->batch = NULL;
-    tell_served(c, ERR_OK);
-    start(c);
+    name_cache_tell_served(c, ERR_OK);
+    name_cache_start(c);
     closing_drop(&c->closing);
 }
 
@@ -280,7 +280,7 @@ void name_cache_wait(struct name_cache *c, struct name_waiter *w)
     assert(!c->closing.begun);
     w->is_served = false;
     TAILQ_INSERT_TAIL(&c->waiting, w, link);
-    start(c);
+    name_cache_start(c);
 }
 
 void name_cache_cancel(struct name_cache *c, struct name_waiter *w)
@@ -304,7 +304,7 @@ err_t name_cache_open(uv_loop_t *loop, struct name_cache **ret)
 void name_cache_close(struct name_cache *c, void (*done)(void *arg), void *arg)
 {
     assert(TAILQ_EMPTY(&c->waiting) && TAILQ_EMPTY(&c->served));
-    if (!closing_begin(&c->closing, cache_free, c, done, arg))
+    if (!closing_begin(&c->closing, name_cache_free, c, done, arg))
         return;
     if (c->batch != NULL)
         uv_cancel((uv_req_t *)&c->batch->work);

@@ -35,7 +35,7 @@ err_t file_id_of(int fd, struct file_id *ret, struct why *why)
 }
 
 /* A file of an ended process cannot be opened, or opened but not read. */
-static err_t fail(struct why *why, pid_t pid, const char *what)
+static err_t proc_fail(struct why *why, pid_t pid, const char *what)
 {
     err_t err = ERR_IO;
     if (errno == ENOENT || errno == ESRCH)
@@ -45,7 +45,7 @@ static err_t fail(struct why *why, pid_t pid, const char *what)
     return why_errno(why, err, "%s of process %d", what, (int)pid);
 }
 
-static err_t number(struct slice *rest, gid_t *ret)
+static err_t proc_number(struct slice *rest, gid_t *ret)
 {
     uint64_t n = 0;
     size_t i = 0;
@@ -84,7 +84,7 @@ err_t proc_parse_groups(struct slice text, gid_t *out, size_t max, size_t *ret_c
             rest = slice_of(rest.data + 1, rest.len - 1);
         if (rest.len == 0)
             break;
-        if (number(&rest, &out[count]) != ERR_OK)
+        if (proc_number(&rest, &out[count]) != ERR_OK)
             return why_set(why, ERR_PARSE, "expected group numbers after \"Groups:\"");
         count++;
     }
@@ -102,7 +102,7 @@ err_t proc_groups(pid_t pid, gid_t *out, size_t max, size_t *ret_count, struct w
     if (err == ERR_OK)
         err = proc_parse_groups(buf_slice(&text), out, max, ret_count, why);
     else if (err == ERR_IO)
-        err = fail(why, pid, "status");
+        err = proc_fail(why, pid, "status");
     else if (err == ERR_TOO_LARGE)
         err = why_set(why, ERR_LIMIT, "status of process %d is too long", (int)pid);
     buf_done(&text);
@@ -124,13 +124,13 @@ err_t proc_exe_path(pid_t pid, char ret_path[static PATH_MAX], struct why *why)
     snprintf(link, sizeof link, "/proc/%d/exe", (int)pid);
     ssize_t len = readlink(link, path, sizeof path);
     if (len < 0)
-        return fail(why, pid, "program");
+        return proc_fail(why, pid, "program");
     if ((size_t)len >= sizeof path)
         return why_set(why, ERR_TOO_LARGE, "the path of the program is too long");
     path[len] = '\0';
     struct stat real, named;
     if (stat(link, &real) != 0)
-        return fail(why, pid, "program");
+        return proc_fail(why, pid, "program");
     if (stat(path, &named) != 0 || named.st_dev != real.st_dev || named.st_ino != real.st_ino)
         return why_set(why, ERR_NOT_FOUND,
                        "the path of process %d's program names no file here, "
@@ -146,7 +146,7 @@ err_t proc_exe_open(pid_t pid, int *ret_fd, struct file_id *ret_id, struct why *
     snprintf(link, sizeof link, "/proc/%d/exe", (int)pid);
     int fd = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return fail(why, pid, "program");
+        return proc_fail(why, pid, "program");
     struct statfs fs;
     err_t err = ERR_OK;
     if (fstatfs(fd, &fs) != 0)

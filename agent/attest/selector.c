@@ -95,7 +95,7 @@ static bool value_ok(enum value_form form, struct slice v)
 }
 
 /* The text for an error line: cut, without bytes that could break the line. */
-static void shown(struct slice text, char out[static VALUE_SHOWN_MAX + 4])
+static void selector_shown(struct slice text, char out[static VALUE_SHOWN_MAX + 4])
 {
     size_t n = text.len < VALUE_SHOWN_MAX ? text.len : VALUE_SHOWN_MAX;
     for (size_t i = 0; i < n; i++)
@@ -106,7 +106,7 @@ static void shown(struct slice text, char out[static VALUE_SHOWN_MAX + 4])
 err_t selector_check(struct slice text, struct why *why)
 {
     char found[VALUE_SHOWN_MAX + 4];
-    shown(text, found);
+    selector_shown(text, found);
     const struct kind *k = kind_find(text);
     if (k == NULL)
         return why_set(why, ERR_CONFIG,
@@ -143,7 +143,7 @@ void selector_set_done(struct selector_set *s)
     selector_set_init(s);
 }
 
-static int compare(struct slice text, const char *item)
+static int selector_compare(struct slice text, const char *item)
 {
     size_t len = strlen(item);
     int order = memcmp(text.data, item, text.len < len ? text.len : len);
@@ -153,12 +153,12 @@ static int compare(struct slice text, const char *item)
 }
 
 /* Where the text is, or where it belongs. */
-static size_t find(const struct selector_set *s, struct slice text, bool *ret_found)
+static size_t selector_set_find(const struct selector_set *s, struct slice text, bool *ret_found)
 {
     size_t low = 0, high = s->count;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        int order = compare(text, s->items[mid]);
+        int order = selector_compare(text, s->items[mid]);
         if (order == 0) {
             *ret_found = true;
             return mid;
@@ -172,10 +172,10 @@ static size_t find(const struct selector_set *s, struct slice text, bool *ret_fo
     return low;
 }
 
-static err_t insert(struct selector_set *s, const char *text, size_t len)
+static err_t selector_set_insert(struct selector_set *s, const char *text, size_t len)
 {
     bool found;
-    size_t at = find(s, slice_of(text, len), &found);
+    size_t at = selector_set_find(s, slice_of(text, len), &found);
     if (found)
         return ERR_OK;
     if (s->count >= SELECTOR_SET_MAX)
@@ -198,13 +198,13 @@ err_t selector_set_add(struct selector_set *s, const char *fmt, ...)
     va_end(args);
     if (len < 0 || (size_t)len >= sizeof text)
         return ERR_TOO_LARGE;
-    return insert(s, text, (size_t)len);
+    return selector_set_insert(s, text, (size_t)len);
 }
 
 bool selector_set_has(const struct selector_set *s, struct slice text)
 {
     bool found;
-    find(s, text, &found);
+    selector_set_find(s, text, &found);
     return found;
 }
 

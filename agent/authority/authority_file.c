@@ -145,7 +145,7 @@ err_t authority_file_read(const char *path, const struct key_store *keys,
 
 /* Writing. */
 
-static err_t compose(const struct authority_cert *c, struct buf *text)
+static err_t authority_file_compose(const struct authority_cert *c, struct buf *text)
 {
     char sum[SUM_LINE_LEN + 1];
     err_t err = buf_printf(text, "%s%s\n", magic, version);
@@ -159,7 +159,8 @@ static err_t compose(const struct authority_cert *c, struct buf *text)
     return buf_append(text, sum, SUM_LINE_LEN);
 }
 
-static err_t replace(const char *dir, const char *name, struct slice text, struct why *why)
+static err_t authority_file_replace(const char *dir, const char *name, struct slice text,
+                                    struct why *why)
 {
     int folder = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     if (folder < 0)
@@ -176,11 +177,11 @@ err_t authority_file_write(const char *dir, const char *name, const struct autho
 {
     struct buf text;
     buf_init_secret(&text, AUTHORITY_FILE_MAX);
-    err_t err = compose(c, &text);
+    err_t err = authority_file_compose(c, &text);
     if (err != ERR_OK)
         why_set(why, err, "cannot compose %s: %s", name, err_text(err));
     else
-        err = replace(dir, name, buf_slice(&text), why);
+        err = authority_file_replace(dir, name, buf_slice(&text), why);
     buf_wipe(&text);
     return err == ERR_OK ? ERR_OK : why_add(why, err, "%s", dir);
 }

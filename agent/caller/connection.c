@@ -69,7 +69,7 @@ static void user_put(struct connections *t, struct user *user)
 
 static void on_sweep(uv_timer_t *h);
 
-static void idle_add(struct connection *c)
+static void connection_idle_add(struct connection *c)
 {
     struct connections *t = c->table;
     if (LIST_IS_IN(c, in_idle))
@@ -81,7 +81,7 @@ static void idle_add(struct connection *c)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void unpin(struct connection *c)
+static void connection_unpin(struct connection *c)
 {
     assert(c->pins > 0);
     if (--c->pins > 0)
@@ -93,32 +93,32 @@ static void unpin(struct connection *c)
     mem_free(c);
 }
 
-static bool is_open(const struct connection *c)
+static bool connection_is_open(const struct connection *c)
 {
     return peer_cookie(c->fd) == c->peer.cookie;
 }
 
-static void drop(struct connections *t, struct connection *c)
+static void connection_drop(struct connections *t, struct connection *c)
 {
     LIST_LEAVE(c, in_idle);
     assert(t->by_fd[c->fd] == c);
     t->by_fd[c->fd] = NULL;
     t->count--;
-    unpin(c);
+    connection_unpin(c);
 }
 
-static void sweep(struct connections *t)
+static void connections_sweep(struct connections *t)
 {
     struct connection *c, *next;
     LIST_FOREACH_SAFE(c, &t->idle, in_idle, next)
-        if (!is_open(c))
-            drop(t, c);
+        if (!connection_is_open(c))
+            connection_drop(t, c);
 }
 
 static void on_sweep(uv_timer_t *h)
 {
     struct connections *t = h->data;
-    sweep(t);
+    connections_sweep(t);
     t->sweep_after = 0;
     if (t->count + TRIM_CONNECTIONS <= t->peak) {
         mem_trim();
@@ -128,7 +128,7 @@ static void on_sweep(uv_timer_t *h)
         uv_timer_start(h, on_sweep, SWEEP_MS, 0);
 }
 
-static err_t grow(struct connections *t, int fd)
+static err_t connections_grow(struct connections *t, int fd)
 {
     size_t slots = t->slots > 0 ? t->slots : 64;
     while (slots <= (size_t)fd)
@@ -144,28 +144,29 @@ static err_t grow(struct connections *t, int fd)
     return ERR_OK;
 }
 
-static bool is_full(const struct connections *t, const struct user *user)
+static bool connections_are_full(const struct connections *t, const struct user *user)
 {
     return user->connections > t->opt.limits.per_user || t->count >= t->opt.limits.total;
 }
 
 /* Some may be gone already. A flood must not make us look at all of them each time. */
-static void make_room(struct connections *t, const struct user *user)
+static void connections_make_room(struct connections *t, const struct user *user)
 {
     if (t->sweep_after > 0) {
         t->sweep_after--;
         return;
     }
-    sweep(t);
-    if (is_full(t, user))
+    connections_sweep(t);
+    if (connections_are_full(t, user))
         t->sweep_after = t->count / SWEEP_SHARE;
 }
 
-static err_t check_limits(struct connections *t, const struct user *user, struct why *why)
+static err_t connections_check_limits(struct connections *t, const struct user *user,
+                                      struct why *why)
 {
     size_t per_user = t->opt.limits.per_user, total = t->opt.limits.total;
-    if (is_full(t, user))
-        make_room(t, user);
+    if (connections_are_full(t, user))
+        connections_make_room(t, user);
     if (user->connections > per_user)
         return why_set(why, ERR_LIMIT, "user %u has %zu connections, the limit is %zu", user->uid,
                        user->connections - 1, per_user);
@@ -177,12 +178,12 @@ static err_t check_limits(struct connections *t, const struct user *user, struct
 err_t connections_add(struct connections *t, int fd, struct why *why)
 {
     struct connection *c = mem_alloc(sizeof *c);
-    if (c == NULL || grow(t, fd) != ERR_OK) {
+    if (c == NULL || connections_grow(t, fd) != ERR_OK) {
         mem_free(c);
         return why_set(why, ERR_NO_MEMORY, "connection");
     }
     if (t->by_fd[fd] != NULL) /* the kernel gave the number again, so that one is closed */
-        drop(t, t->by_fd[fd]);
+        connection_drop(t, t->by_fd[fd]);
     err_t err = peer_pin(fd, t->opt.mode, &c->peer, why);
     if (err != ERR_OK) {
         mem_free(c);
@@ -193,33 +194,34 @@ err_t connections_add(struct connections *t, int fd, struct why *why)
         err = why_set(why, ERR_NO_MEMORY, "connection");
     } else {
         c->user->connections++; /* this one too; keeps the user while a sweep drops the others */
-        err = check_limits(t, c->user, why);
+        err = connections_check_limits(t, c->user, why);
     }
     c->table = t;
     c->fd = fd;
     c->pins = 1;
     if (err != ERR_OK) {
         if (c->user != NULL)
-            unpin(c);
+            connection_unpin(c);
         return err;
     }
     t->by_fd[fd] = c;
     t->count++;
     if (t->peak < t->count)
         t->peak = t->count;
-    idle_add(c);
+    connection_idle_add(c);
     return ERR_OK;
 }
 
 void connections_remove(struct connections *t, struct connection *c)
 {
     if (t->by_fd[c->fd] == c)
-        drop(t, c);
+        connection_drop(t, c);
 }
 
 struct connection *connections_find(struct connections *t, int fd)
 {
-    if (fd < 0 || (size_t)fd >= t->slots || t->by_fd[fd] == NULL || !is_open(t->by_fd[fd]))
+    if (fd < 0 || (size_t)fd >= t->slots || t->by_fd[fd] == NULL ||
+        !connection_is_open(t->by_fd[fd]))
         return NULL;
     return t->by_fd[fd];
 }
@@ -233,7 +235,7 @@ void connections_each(struct connections *t, void (*fn)(void *arg, struct connec
 
 size_t connections_count(struct connections *t)
 {
-    sweep(t);
+    connections_sweep(t);
     return t->count;
 }
 
@@ -256,7 +258,7 @@ err_t connection_enter(struct connection *c, struct why *why)
     return ERR_OK;
 }
 
-static void unwatch(struct connection *c)
+static void connection_unwatch(struct connection *c)
 {
     if (c->watched)
         exit_watch_remove(c->table->exits, c->peer.pidfd);
@@ -267,15 +269,15 @@ void connection_leave(struct connection *c)
 {
     c->user->streams--;
     if (--c->streams == 0) {
-        unwatch(c);
+        connection_unwatch(c);
         /* gRPC closes it after the shutdown. Between the check and the shutdown the number cannot
          * become another socket's: sockets are made on this thread alone. */
-        if (c->doomed && is_open(c))
+        if (c->doomed && connection_is_open(c))
             shutdown(c->fd, SHUT_RDWR);
         if (c->table->by_fd[c->fd] == c)
-            idle_add(c);
+            connection_idle_add(c);
     }
-    unpin(c);
+    connection_unpin(c);
 }
 
 void connection_doom(struct connection *c)
@@ -289,7 +291,7 @@ static void on_process_exit(void *arg, void *subject)
 {
     struct connections *t = arg;
     struct connection *c = subject;
-    unwatch(c);
+    connection_unwatch(c);
     t->opt.on_exit(t->opt.arg, c);
 }
 
@@ -328,7 +330,7 @@ void connections_close(struct connections *t, void (*done)(void *arg), void *arg
         return;
     for (size_t i = 0; i < t->slots; i++)
         if (t->by_fd[i] != NULL)
-            drop(t, t->by_fd[i]);
+            connection_drop(t, t->by_fd[i]);
     closing_handle(&t->closing, &t->sweep);
     exit_watch_close(t->exits, closing_drop, closing_hold(&t->closing));
 }

@@ -25,7 +25,7 @@ bool patience_init(struct patience *p)
     return p->has_timer;
 }
 
-static void set(const struct patience *p, long first_ms, long again_ms)
+static void patience_set(const struct patience *p, long first_ms, long again_ms)
 {
     struct itimerspec when = {.it_value.tv_nsec = first_ms * MS_NS,
                               .it_interval.tv_nsec = again_ms * MS_NS};
@@ -35,12 +35,12 @@ static void set(const struct patience *p, long first_ms, long again_ms)
 
 void patience_begin(const struct patience *p)
 {
-    set(p, PATIENCE_MS, AGAIN_MS);
+    patience_set(p, PATIENCE_MS, AGAIN_MS);
 }
 
 void patience_end(const struct patience *p)
 {
-    set(p, 0, 0);
+    patience_set(p, 0, 0);
 }
 
 void patience_done(struct patience *p)

@@ -84,7 +84,7 @@ static err_t start_time(pid_t pid, uint64_t *ret, struct why *why)
 
 /* Linux before 6.5. What is read from /proc belongs to the process behind the pidfd, since the
  * pidfd is open before and the process still lives after. */
-static err_t pin_by_pid(struct peer *p, struct why *why)
+static err_t peer_pin_by_pid(struct peer *p, struct why *why)
 {
     p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
     if (p->pidfd < 0)
@@ -97,16 +97,16 @@ static err_t pin_by_pid(struct peer *p, struct why *why)
     return err;
 }
 
-static err_t pin(int socket_fd, enum peer_mode mode, struct peer *p, struct why *why)
+static err_t peer_pin_by_socket(int socket_fd, enum peer_mode mode, struct peer *p, struct why *why)
 {
     socklen_t len = sizeof p->pidfd;
     if (mode == PEER_FORCE_FALLBACK)
-        return pin_by_pid(p, why);
+        return peer_pin_by_pid(p, why);
     if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERPIDFD, &p->pidfd, &len) == 0)
         return ERR_OK;
     p->pidfd = -1;
     if (errno == ENOPROTOOPT)
-        return pin_by_pid(p, why);
+        return peer_pin_by_pid(p, why);
     bool gone = errno == ESRCH || errno == EINVAL || errno == ENODATA;
     return why_errno(why, gone ? ERR_ATTESTATION : ERR_IO, "process %d", (int)p->pid);
 }
@@ -136,7 +136,7 @@ err_t peer_pin(int socket_fd, enum peer_mode mode, struct peer *ret, struct why 
                      .cookie = peer_cookie(socket_fd)};
     if (p.cookie == 0)
         return why_errno(why, ERR_IO, "SO_COOKIE");
-    err_t err = pin(socket_fd, mode, &p, why);
+    err_t err = peer_pin_by_socket(socket_fd, mode, &p, why);
     if (err == ERR_OK)
         *ret = p;
     return err;

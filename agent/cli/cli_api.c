@@ -39,7 +39,7 @@ static void close_handle(uv_handle_t *handle, void *arg)
 }
 
 /* The one way out; the loop runs until everything has closed. */
-static void finish(struct session *s, err_t result)
+static void session_finish(struct session *s, err_t result)
 {
     if (s->finished)
         return;
@@ -57,7 +57,7 @@ static void finish(struct session *s, err_t result)
 static void on_timeout(uv_timer_t *timer)
 {
     struct session *s = timer->data;
-    finish(s, cli_explain_rpc(&s->socket, RPC_DEADLINE_EXCEEDED, "", s->why));
+    session_finish(s, cli_explain_rpc(&s->socket, RPC_DEADLINE_EXCEEDED, "", s->why));
 }
 
 /* Nothing may have to be written for half a certificate's life: that long nobody would notice. */
@@ -65,13 +65,13 @@ static void on_reader_look(uv_timer_t *timer)
 {
     struct session *s = timer->data;
     if (command_reader_left(s->out))
-        finish(s, ERR_IO);
+        session_finish(s, ERR_IO);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
 {
     (void)number;
-    finish(signal->data, ERR_OK);
+    session_finish(signal->data, ERR_OK);
 }
 
 static err_t session_init(struct session *s, const struct command_line *line, struct why *why)
@@ -127,7 +127,7 @@ static void on_svids(void *arg, const struct workload_svids *svids)
     if (err == ERR_OK && ferror(s->out) != 0) /* a full disk, say: nothing to go on for */
         err = ERR_IO;
     if (err != ERR_OK || s->once)
-        finish(s, err);
+        session_finish(s, err);
 }
 
 static void on_trouble(void *arg, const struct workload_trouble *trouble)
@@ -144,7 +144,7 @@ static void on_trouble(void *arg, const struct workload_trouble *trouble)
                               text != NULL ? text + 2 : trouble->why->text, &why);
     if (s->once || trouble->is_final) {
         *s->why = why;
-        finish(s, err);
+        session_finish(s, err);
         return;
     }
     fprintf(s->err, "spindle-agent: %s", why_text(&why));
@@ -153,14 +153,14 @@ static void on_trouble(void *arg, const struct workload_trouble *trouble)
     fputc('\n', s->err);
 }
 
-static err_t watch(struct session *s, uint64_t timeout_ms, struct why *why)
+static err_t session_watch(struct session *s, uint64_t timeout_ms, struct why *why)
 {
     const struct workload_events events = {
         .on_svids = on_svids, .on_trouble = on_trouble, .arg = s};
     err_t err =
         workload_client_open(&s->loop, &s->socket, WORKLOAD_X509_SVIDS, &events, &s->workload, why);
     if (err != ERR_OK)
-        finish(s, err);
+        session_finish(s, err);
     else if (s->once)
         uv_timer_start(&s->timeout, on_timeout, timeout_ms, 0);
     if (err == ERR_OK && !s->once) {
@@ -188,7 +188,7 @@ err_t cli_api_fetch_x509(const struct command_line *line, struct why *why)
     s.json = json;
     s.once = true;
     s.write_dir = command_flag_value(line, "write");
-    return watch(&s, timeout_ms, why);
+    return session_watch(&s, timeout_ms, why);
 }
 
 err_t cli_api_watch(const struct command_line *line, struct why *why)
@@ -203,7 +203,7 @@ err_t cli_api_watch(const struct command_line *line, struct why *why)
     if (err != ERR_OK)
         return err;
     s.json = json;
-    return watch(&s, 0, why);
+    return session_watch(&s, 0, why);
 }
 
 /* ---- healthcheck ---- */
@@ -220,10 +220,10 @@ static void on_health(void *arg, struct slice message)
     address_text(&s->socket, where);
     if (status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING) {
         fprintf(s->out, "healthy: %s\n", where);
-        finish(s, ERR_OK);
+        session_finish(s, ERR_OK);
     } else {
-        finish(s, why_set(s->why, ERR_NOT_SYNCED, "%s answers, but is not serving yet (status %d)",
-                          where, status));
+        session_finish(s, why_set(s->why, ERR_NOT_SYNCED,
+                                  "%s answers, but is not serving yet (status %d)", where, status));
     }
 }
 
@@ -231,8 +231,8 @@ static void on_health_end(void *arg, int code, const char *message)
 {
     struct session *s = arg;
     if (!s->finished)
-        finish(s,
-               cli_explain_rpc(&s->socket, code == RPC_OK ? RPC_UNKNOWN : code, message, s->why));
+        session_finish(
+            s, cli_explain_rpc(&s->socket, code == RPC_OK ? RPC_UNKNOWN : code, message, s->why));
 }
 
 err_t cli_healthcheck(const struct command_line *line, struct why *why)
@@ -251,6 +251,6 @@ err_t cli_healthcheck(const struct command_line *line, struct why *why)
         err = rpc_client_call(s.rpc, "/grpc.health.v1.Health/Check", false, slice_of(NULL, 0),
                               timeout_ms, &events, &stream, why);
     if (err != ERR_OK)
-        finish(&s, err);
+        session_finish(&s, err);
     return session_run(&s);
 }

@@ -25,24 +25,24 @@ struct tally {
     struct services services;
 };
 
-static void note_rest(struct services *s, int64_t not_after)
+static void services_note_rest(struct services *s, int64_t not_after)
 {
     if (s->rest == 0 || not_after < s->rest)
         s->rest = not_after;
 }
 
-static void remove_at(struct services *s, size_t i)
+static void services_remove(struct services *s, size_t i)
 {
     s->count--;
     memmove(s->items + i, s->items + i + 1, (s->count - i) * sizeof s->items[0]);
 }
 
-static void note_service(struct services *s, const char *spiffe_id, int64_t not_after)
+static void services_note(struct services *s, const char *spiffe_id, int64_t not_after)
 {
     size_t i = 0;
     bool is_late = s->count == SERVICES && not_after >= s->items[SERVICES - 1].not_after;
     if (is_late || strlen(spiffe_id) > SERVICE_LEN_MAX) {
-        note_rest(s, not_after);
+        services_note_rest(s, not_after);
         return;
     }
     while (i < s->count && strcmp(s->items[i].spiffe_id, spiffe_id) != 0)
@@ -50,9 +50,9 @@ static void note_service(struct services *s, const char *spiffe_id, int64_t not_
     if (i < s->count && s->items[i].not_after <= not_after)
         return; /* of another entry */
     if (i < s->count)
-        remove_at(s, i);
+        services_remove(s, i);
     if (s->count == SERVICES)
-        note_rest(s, s->items[--s->count].not_after);
+        services_note_rest(s, s->items[--s->count].not_after);
     for (i = s->count; i > 0 && s->items[i - 1].not_after > not_after; i--)
         s->items[i] = s->items[i - 1];
     s->items[i].spiffe_id = spiffe_id;
@@ -60,7 +60,7 @@ static void note_service(struct services *s, const char *spiffe_id, int64_t not_
     s->count++;
 }
 
-static void note(void *arg, const struct svid *svid, unsigned subscribers)
+static void tally_note(void *arg, const struct svid *svid, unsigned subscribers)
 {
     struct tally *t = arg;
     int64_t left = svid->not_after - t->now, life = svid->not_after - svid->not_before;
@@ -70,10 +70,10 @@ static void note(void *arg, const struct svid *svid, unsigned subscribers)
     t->expired += left < 0;
     for (size_t i = 0; i < FRACTIONS; i++)
         t->by_life[i] += left < life / divisors[i];
-    note_service(&t->services, svid->spiffe_id, svid->not_after);
+    services_note(&t->services, svid->spiffe_id, svid->not_after);
 }
 
-static double days(int64_t not_after, int64_t now)
+static double days_left(int64_t not_after, int64_t now)
 {
     return (double)(not_after - now) / DAY_S;
 }
@@ -84,16 +84,16 @@ static void set_services(struct metrics *m, const struct services *s, int64_t no
     for (size_t i = 0; i < s->count; i++)
         metric_set(m, M_CERT_EXPIRY_DAYS,
                    metric_dynamic(m, M_CERT_EXPIRY_DAYS, s->items[i].spiffe_id), 0, 0,
-                   days(s->items[i].not_after, now));
+                   days_left(s->items[i].not_after, now));
     if (s->rest != 0)
         metric_set(m, M_CERT_EXPIRY_DAYS, metric_dynamic(m, M_CERT_EXPIRY_DAYS, "other"), 0, 0,
-                   days(s->rest, now));
+                   days_left(s->rest, now));
 }
 
 void certificate_gauges_set(struct metrics *metrics, const struct minter *minter, int64_t now)
 {
     struct tally t = {.now = now};
-    minter_each(minter, note, &t);
+    minter_each(minter, tally_note, &t);
     t.expired += minter_run_out(minter);
     metric_set(metrics, M_CERTIFICATES_EXPIRING_30D, 0, 0, 0, (double)t.in_30_days);
     metric_set(metrics, M_CERTIFICATES_EXPIRING_7D, 0, 0, 0, (double)t.in_7_days);
@@ -105,6 +105,6 @@ void certificate_gauges_set(struct metrics *metrics, const struct minter *minter
 void certificate_gauges_set_days(struct metrics *metrics, const struct minter *minter, int64_t now)
 {
     struct tally t = {.now = now};
-    minter_each(minter, note, &t);
+    minter_each(minter, tally_note, &t);
     set_services(metrics, &t.services, now);
 }

@@ -11,7 +11,7 @@
 #define READ_SIZE (16u * 1024u)
 #define WRITE_MAX (64u * 1024u) /* gathered for one write; a chunk of nghttp2's fits in twice */
 
-struct conn {
+struct rpc_conn {
     union {
         uv_handle_t handle;
         uv_stream_t stream;
@@ -32,7 +32,7 @@ struct rpc_client {
     struct address address;
     struct sockaddr_storage sockaddr;
     uv_timer_t timer;
-    struct conn *conn; /* NULL: the next call connects */
+    struct rpc_conn *conn; /* NULL: the next call connects */
     struct closing closing;
 };
 
@@ -44,7 +44,7 @@ static void on_written(uv_write_t *req, int status);
 static void on_conn_closed(uv_handle_t *handle);
 
 /* Cuts the connection loose first: the ends of its streams may start new calls. */
-static void conn_end(struct conn *conn, int code, const char *message)
+static void rpc_conn_end(struct rpc_conn *conn, int code, const char *message)
 {
     struct rpc_client *c = conn->client;
     if (conn->closing)
@@ -56,13 +56,13 @@ static void conn_end(struct conn *conn, int code, const char *message)
     rpc_session_fail(conn->session, code, message);
 }
 
-static void conn_fail(struct conn *conn, const char *what, const char *cause)
+static void rpc_conn_fail(struct rpc_conn *conn, const char *what, const char *cause)
 {
     char where[ADDRESS_TEXT_LEN];
     char text[ADDRESS_TEXT_LEN + 512];
     snprintf(text, sizeof text, "%s %s: %s", what, address_text(&conn->client->address, where),
              cause);
-    conn_end(conn, RPC_UNAVAILABLE, text);
+    rpc_conn_end(conn, RPC_UNAVAILABLE, text);
 }
 
 /* What the socket of another purpose answers is worth a word. */
@@ -75,14 +75,14 @@ static const char *connect_cause(int rc)
 }
 
 /* The admin socket and /metrics speak HTTP/1. */
-static bool is_http1(struct conn *conn, struct slice first)
+static bool is_http1(struct rpc_conn *conn, struct slice first)
 {
     bool begins = !conn->heard;
     conn->heard = true;
     return begins && first.len >= 5 && memcmp(first.data, "HTTP/", 5) == 0;
 }
 
-static void pump(struct conn *conn)
+static void rpc_conn_pump(struct rpc_conn *conn)
 {
     struct why why = {0};
     if (!conn->connected || conn->writing || conn->closing)
@@ -96,32 +96,32 @@ static void pump(struct conn *conn)
         if (err == ERR_OK)
             err = buf_append(&conn->out, chunk.data, chunk.len);
         if (err != ERR_OK) {
-            conn_fail(conn, "writing to", why.err != ERR_OK ? why_text(&why) : err_text(err));
+            rpc_conn_fail(conn, "writing to", why.err != ERR_OK ? why_text(&why) : err_text(err));
             return;
         }
     }
     if (conn->out.len == 0) {
         if (rpc_session_is_done(conn->session))
-            conn_fail(conn, "the session with", "ended by the server");
+            rpc_conn_fail(conn, "the session with", "ended by the server");
         return;
     }
     uv_buf_t bytes = uv_buf_init((char *)conn->out.data, (unsigned)conn->out.len);
     int rc = uv_write(&conn->write, &conn->io.stream, &bytes, 1, on_written);
     if (rc != 0)
-        conn_fail(conn, "writing to", uv_strerror(rc));
+        rpc_conn_fail(conn, "writing to", uv_strerror(rc));
     else
         conn->writing = true;
 }
 
 /* Something to send, or another deadline: looked at from the loop, never from within an event. */
-static void wake(void *arg)
+static void rpc_conn_wake(void *arg)
 {
-    struct conn *conn = arg;
+    struct rpc_conn *conn = arg;
     if (!conn->closing && conn->client->conn == conn)
         uv_timer_start(&conn->client->timer, on_timer, 0, 0);
 }
 
-static int start_connect(struct conn *conn)
+static int rpc_conn_connect(struct rpc_conn *conn)
 {
     struct rpc_client *c = conn->client;
     if (c->address.kind == ADDRESS_UNIX) {
@@ -134,14 +134,14 @@ static int start_connect(struct conn *conn)
 }
 
 /* The new connection becomes the client's own. */
-static err_t conn_new(struct rpc_client *c, struct conn **ret, struct why *why)
+static err_t rpc_conn_new(struct rpc_client *c, struct rpc_conn **ret, struct why *why)
 {
-    struct conn *conn = mem_alloc(sizeof *conn);
+    struct rpc_conn *conn = mem_alloc(sizeof *conn);
     if (conn == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for a connection");
     conn->client = c;
     buf_init(&conn->out, (size_t)2 * WRITE_MAX);
-    err_t err = rpc_session_new(wake, conn, &conn->session, why);
+    err_t err = rpc_session_new(rpc_conn_wake, conn, &conn->session, why);
     if (err != ERR_OK) {
         mem_free(conn);
         return err;
@@ -156,7 +156,7 @@ static err_t conn_new(struct rpc_client *c, struct conn **ret, struct why *why)
     conn->io.handle.data = conn;
     closing_hold(&c->closing);
     c->conn = conn;
-    conn->failed = start_connect(conn);
+    conn->failed = rpc_conn_connect(conn);
     *ret = conn;
     return ERR_OK;
 }
@@ -188,9 +188,9 @@ err_t rpc_client_call(struct rpc_client *c, const char *method, bool spiffe_head
 {
     if (c->closing.begun)
         return why_set(why, ERR_CANCELED, "the client is closing");
-    struct conn *conn = c->conn;
+    struct rpc_conn *conn = c->conn;
     if (conn == NULL) {
-        err_t err = conn_new(c, &conn, why);
+        err_t err = rpc_conn_new(c, &conn, why);
         if (err != ERR_OK)
             return err;
     }
@@ -205,7 +205,7 @@ void rpc_client_close(struct rpc_client *c, void (*done)(void *arg), void *arg)
         return;
     closing_handle(&c->closing, &c->timer);
     if (c->conn != NULL)
-        conn_end(c->conn, RPC_CANCELLED, "canceled");
+        rpc_conn_end(c->conn, RPC_CANCELLED, "canceled");
 }
 
 /* ---- loop glue ---- */
@@ -214,11 +214,11 @@ static void on_timer(uv_timer_t *timer)
 {
     struct rpc_client *c = timer->data;
     if (c->conn != NULL && c->conn->failed != 0)
-        conn_fail(c->conn, "connecting to", connect_cause(c->conn->failed));
+        rpc_conn_fail(c->conn, "connecting to", connect_cause(c->conn->failed));
     if (c->conn != NULL)
         rpc_session_expire(c->conn->session, uv_now(c->loop));
     if (c->conn != NULL)
-        pump(c->conn);
+        rpc_conn_pump(c->conn);
     if (c->closing.begun || c->conn == NULL)
         return;
     uint64_t next = rpc_session_next_deadline(c->conn->session);
@@ -229,16 +229,16 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_connected(uv_connect_t *req, int status)
 {
-    struct conn *conn = req->handle->data;
+    struct rpc_conn *conn = req->handle->data;
     if (conn->closing)
         return;
     int rc = status != 0 ? status : uv_read_start(&conn->io.stream, on_alloc, on_read);
     if (rc != 0) {
-        conn_fail(conn, "connecting to", connect_cause(rc));
+        rpc_conn_fail(conn, "connecting to", connect_cause(rc));
         return;
     }
     conn->connected = true;
-    pump(conn);
+    rpc_conn_pump(conn);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -250,22 +250,22 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
-    struct conn *conn = stream->data;
+    struct rpc_conn *conn = stream->data;
     struct why why = {0};
     if (n < 0) {
-        conn_fail(conn, "reading from",
-                  n == UV_EOF ? "the server closed the connection" : uv_strerror((int)n));
+        rpc_conn_fail(conn, "reading from",
+                      n == UV_EOF ? "the server closed the connection" : uv_strerror((int)n));
     } else if (n > 0 && !conn->closing && is_http1(conn, slice_of(buf->base, (size_t)n))) {
-        conn_fail(
+        rpc_conn_fail(
             conn, "reading from",
             "it answers HTTP/1, so it is no Workload API (the admin socket does that): expected "
             "the socket of workload_api.socket, api.sock");
     } else if (n > 0 && !conn->closing) {
         err_t err = rpc_session_receive(conn->session, slice_of(buf->base, (size_t)n), &why);
         if (err != ERR_OK)
-            conn_fail(conn, "reading from", why_text(&why));
+            rpc_conn_fail(conn, "reading from", why_text(&why));
         else
-            pump(conn);
+            rpc_conn_pump(conn);
     }
     mem_wipe(buf->base, n > 0 ? (size_t)n : 0); /* answers carry private keys */
     mem_free(buf->base);
@@ -273,19 +273,19 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static void on_written(uv_write_t *req, int status)
 {
-    struct conn *conn = req->handle->data;
+    struct rpc_conn *conn = req->handle->data;
     conn->writing = false;
     if (conn->closing)
         return;
     if (status != 0)
-        conn_fail(conn, "writing to", uv_strerror(status));
+        rpc_conn_fail(conn, "writing to", uv_strerror(status));
     else
-        pump(conn);
+        rpc_conn_pump(conn);
 }
 
 static void on_conn_closed(uv_handle_t *handle)
 {
-    struct conn *conn = handle->data;
+    struct rpc_conn *conn = handle->data;
     struct rpc_client *c = conn->client;
     rpc_session_free(conn->session);
     buf_done(&conn->out);
