@@ -230,8 +230,7 @@ static void on_reload_failed(void *arg, struct slice report)
     log_error("reload_failed", log_int("entries", a->entries != NULL ? a->entries->count : 0),
               log_str("help", "the last good configuration and entries stay in use"));
     set_problem(a, report);
-    audit_reload_failed(a->audit, a->reload_problem != NULL ? slice_str(a->reload_problem)
-                                                            : slice_of(NULL, 0));
+    audit_reload_failed(a->audit, a->reload_problem);
     count_reload(a, RESULT_FAILURE);
 }
 
@@ -661,17 +660,10 @@ static err_t open_probes(struct agent *a, struct why *why)
                                  .on_metrics = node_scrape_answer,
                                  .metrics_arg = a->node_scrape,
                                  .hosts = a->started_with->metrics_hosts};
-    char text[ADDRESS_TEXT_LEN];
-    struct address bound;
     if (!a->config->metrics_on)
         return ERR_OK;
     err_t err = probes_open(&a->loop, &a->config->metrics_listen, &opt, &a->probes, why);
-    if (err != ERR_OK)
-        return option_blame(a->config->origins, "metrics.listen", err, why);
-    probes_address(a->probes, &bound);
-    log_info("listening", log_str("kind", "metrics"),
-             log_str("address", address_text(&bound, text)));
-    return ERR_OK;
+    return option_blame(a->config->origins, "metrics.listen", err, why);
 }
 
 static void close_probes(struct agent *a)

@@ -49,7 +49,7 @@ err_t agent_gauges_new(struct metrics *m, struct agent_gauges **ret, struct why 
     g->metrics = m;
     err_t err = process_metrics_new(m, &g->process, why);
     if (err == ERR_OK)
-        err = metrics_on_scrape(m, on_scrape, g);
+        err = metrics_on_scrape(m, on_scrape, g, why);
     if (err != ERR_OK) {
         agent_gauges_free(g);
         return err;

@@ -479,15 +479,8 @@ static err_t open_probes(struct sidecar *s, struct why *why)
                                      .arg = s,
                                      .places = descriptors_http_places(s->places.descriptors),
                                      .hosts = s->config->metrics_hosts};
-    struct address bound;
-    char text[ADDRESS_TEXT_LEN];
     err_t err = probes_open(&s->loop, &s->config->metrics_listen, &options, &s->probes, why);
-    if (err != ERR_OK)
-        return option_blame(s->config->origins, "metrics.listen", err, why);
-    probes_address(s->probes, &bound);
-    log_info("listening", log_str("kind", "metrics"),
-             log_str("address", address_text(&bound, text)));
-    return ERR_OK;
+    return option_blame(s->config->origins, "metrics.listen", err, why);
 }
 
 static err_t open_metrics(struct sidecar *s, struct why *why)
@@ -496,8 +489,8 @@ static err_t open_metrics(struct sidecar *s, struct why *why)
                             &s->metrics, why);
     if (err == ERR_OK)
         err = gauges_open(&s->loop, s->metrics, &s->gauges, why);
-    if (err == ERR_OK && metrics_on_scrape(s->metrics, on_share_scrape, s) != ERR_OK)
-        err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
+    if (err == ERR_OK)
+        err = metrics_on_scrape(s->metrics, on_share_scrape, s, why);
     if (err == ERR_OK && s->config->metrics_peers)
         err = peer_tally_new(s->metrics, &s->notes.peers, why);
     if (err == ERR_OK && s->config->metrics_on)

@@ -34,16 +34,10 @@ static const char *const form_text[] = {
     [VALUE_SHA256] = "64 lower-case hexadecimal digits",
 };
 
-static bool starts_with(struct slice text, const char *prefix)
-{
-    size_t len = strlen(prefix);
-    return text.len >= len && memcmp(text.data, prefix, len) == 0;
-}
-
 static const struct kind *kind_find(struct slice text)
 {
     for (size_t i = 0; i < KIND_COUNT; i++)
-        if (starts_with(text, kinds[i].prefix))
+        if (slice_starts_with(text, kinds[i].prefix))
             return &kinds[i];
     return NULL;
 }

@@ -12,7 +12,6 @@
 #include <assert.h>
 #include <health.pb-c.h>
 #include <signal.h>
-#include <stdlib.h>
 
 #define ANSWER_TIMEOUT_MS 10000
 #define READER_LOOK_MS 500 /* of a watch: does anybody still read? */

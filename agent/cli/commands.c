@@ -21,11 +21,6 @@ static const struct command_flag flags[] = {
 #undef FLAG
 };
 
-static err_t worse(err_t a, err_t b)
-{
-    return a == ERR_OK || (a == ERR_CONFIG && b != ERR_OK) ? b : a;
-}
-
 /* As program_facts.check wants it. */
 static err_t check(const char *path, const char *const *sets, struct buf *report, struct why *why)
 {
@@ -35,7 +30,7 @@ static err_t check(const char *path, const char *const *sets, struct buf *report
     if (err != ERR_OK)
         return err;
     err = agent_config_check_files(c, report);
-    err = worse(err, reload_read_entries(c, report, &entries, why));
+    option_set_err(&err, reload_read_entries(c, report, &entries, why));
     entries_free(entries);
     agent_config_free(c);
     return err;

@@ -1,7 +1,6 @@
 #include "agent/config/config.h"
 
 #include "common/base/mem.h"
-#include "common/config/log_words.h"
 #include "common/loop/socket_folder.h"
 #include "common/share/share_message.h"
 
@@ -82,11 +81,6 @@ static err_t check_all(const struct agent_config *c, struct buf *report)
     return err;
 }
 
-static err_t worse(err_t a, err_t b)
-{
-    return a == ERR_OK || (a == ERR_CONFIG && b != ERR_OK) ? b : a;
-}
-
 err_t agent_config_load(const char *path, const char *const *sets, struct buf *report,
                         struct agent_config **ret, struct why *why)
 {
@@ -95,7 +89,7 @@ err_t agent_config_load(const char *path, const char *const *sets, struct buf *r
         return why_set(why, ERR_NO_MEMORY, "reading the configuration");
     err_t err = option_load(&agent_options, path, sets, c, report, &c->origins, why);
     if (c->origins != NULL)
-        err = worse(err, check_all(c, report));
+        option_set_err(&err, check_all(c, report));
     c->metrics_on = c->metrics_listen.host[0] != '\0';
     if (err == ERR_OK)
         *ret = c;

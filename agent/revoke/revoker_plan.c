@@ -4,8 +4,6 @@
 #include "common/base/mem.h"
 #include "common/spiffe/spiffeid.h"
 
-#include <stdio.h>
-
 #define ROW_MAX (128u << 20)
 /* A certificate counts as unexpired a little longer: the peers' clocks may be behind. */
 #define SLACK_S 60

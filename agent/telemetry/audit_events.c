@@ -11,17 +11,6 @@ static const struct audit_event_row rows[] = {
 };
 const struct audit_table agent_audit_table = {rows, sizeof rows / sizeof rows[0]};
 
-static struct log_field text_or_none(const char *key, struct slice text)
-{
-    return text.len > 0 ? log_slice(key, text) : (struct log_field){.key = key, .kind = LOG_F_NONE};
-}
-
-/* A pid is 0 when it is not known, and then nothing is. */
-static struct log_field id_of(const char *key, const struct unix_peer *who, int64_t id)
-{
-    return who->pid != 0 ? log_int(key, id) : (struct log_field){.key = key, .kind = LOG_F_NONE};
-}
-
 void audit_started(struct audit *a, const char *trust_domain, size_t entries)
 {
     audit_event(a, "started", log_str("version", SPINDLE_VERSION),
@@ -48,15 +37,17 @@ void audit_refused(struct audit *a, const struct audit_refusal *r)
 {
     audit_event_often(a, r->uid, "refused", log_err("reason", r->reason),
                       log_str("method", r->method), log_int("pid", r->pid), log_int("uid", r->uid),
-                      log_int("gid", r->gid), text_or_none("comm", slice_str(r->comm)),
-                      text_or_none("program", r->program), log_str("detail", r->detail));
+                      log_int("gid", r->gid), audit_text("comm", r->comm),
+                      r->program.len > 0 ? log_slice("program", r->program)
+                                         : audit_text("program", NULL),
+                      log_str("detail", r->detail));
 }
 
 void audit_connection_refused(struct audit *a, err_t reason, const struct unix_peer *who,
                               const char *detail)
 {
     audit_event_often(a, who->uid, "connection_refused", log_err("reason", reason),
-                      id_of("pid", who, who->pid), id_of("uid", who, who->uid),
+                      audit_id("pid", who->pid, who->pid), audit_id("uid", who->pid, who->uid),
                       log_str("detail", detail));
 }
 
@@ -64,22 +55,22 @@ void audit_revoked(struct audit *a, const struct audit_revocation *r)
 {
     audit_event(a, "revoked", log_str("target", r->target), log_str("reason", r->reason),
                 log_int("certificates", r->certificates), log_int("generation", r->generation),
-                id_of("pid", &r->by, r->by.pid), id_of("uid", &r->by, r->by.uid));
+                audit_id("pid", r->by.pid, r->by.pid), audit_id("uid", r->by.pid, r->by.uid));
 }
 
 void audit_lifted(struct audit *a, const struct audit_revocation *r)
 {
     audit_event(a, "lifted", log_str("target", r->target), log_int("certificates", r->certificates),
-                log_int("generation", r->generation), id_of("pid", &r->by, r->by.pid),
-                id_of("uid", &r->by, r->by.uid));
+                log_int("generation", r->generation), audit_id("pid", r->by.pid, r->by.pid),
+                audit_id("uid", r->by.pid, r->by.uid));
 }
 
 void audit_revocation_failed(struct audit *a, const struct audit_revocation *r, err_t err,
                              const char *detail)
 {
     audit_event(a, "revocation_failed", log_str("target", r->target), log_str("reason", r->reason),
-                log_err("error", err), id_of("pid", &r->by, r->by.pid),
-                id_of("uid", &r->by, r->by.uid), log_str("detail", detail));
+                log_err("error", err), audit_id("pid", r->by.pid, r->by.pid),
+                audit_id("uid", r->by.pid, r->by.uid), log_str("detail", detail));
 }
 
 void audit_reloaded(struct audit *a, size_t entries)
@@ -87,9 +78,9 @@ void audit_reloaded(struct audit *a, size_t entries)
     audit_event(a, "reloaded", log_int("entries", entries));
 }
 
-void audit_reload_failed(struct audit *a, struct slice first_problem)
+void audit_reload_failed(struct audit *a, const char *first_problem)
 {
-    audit_event(a, "reload_failed", text_or_none("detail", first_problem));
+    audit_event(a, "reload_failed", audit_text("detail", first_problem));
 }
 
 void audit_issuer_renewed(struct audit *a, int64_t not_after)

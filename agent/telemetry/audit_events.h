@@ -46,7 +46,7 @@ void audit_lifted(struct audit *a, const struct audit_revocation *r);
 void audit_revocation_failed(struct audit *a, const struct audit_revocation *r, err_t err,
                              const char *detail);
 void audit_reloaded(struct audit *a, size_t entries);
-void audit_reload_failed(struct audit *a, struct slice first_problem);
+void audit_reload_failed(struct audit *a, const char *first_problem); /* may be NULL */
 void audit_issuer_renewed(struct audit *a, int64_t not_after);
 void audit_issuer_renewal_failed(struct audit *a, err_t err, int64_t keeping_until,
                                  const char *detail);

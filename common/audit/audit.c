@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
 #define STORE_SIZE ((size_t)4 * 1024 * 1024) /* ten thousand connections cut at once */
 #define LOST_LINE_MAX                                                                              \
@@ -121,6 +120,27 @@ void audit_write_often(struct audit *a, uint64_t key, const char *event,
 uint64_t audit_lost(const struct audit *a)
 {
     return atomic_load(&a->lost);
+}
+
+static struct log_field known(bool is_known, struct log_field field)
+{
+    field.kind = is_known ? field.kind : LOG_F_NONE;
+    return field;
+}
+
+struct log_field audit_text(const char *key, const char *text)
+{
+    return known(text != NULL && text[0] != '\0', log_str(key, text));
+}
+
+struct log_field audit_time(const char *key, int64_t at)
+{
+    return known(at != 0, log_time(key, at));
+}
+
+struct log_field audit_id(const char *key, pid_t who, int64_t id)
+{
+    return known(who != 0, log_int(key, id));
 }
 
 void audit_reopen(struct audit *a)

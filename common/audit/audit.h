@@ -16,6 +16,8 @@
 #include "common/log/log.h"
 #include "common/metric/metric.h"
 
+#include <sys/types.h>
+
 struct audit; /* opaque */
 
 struct audit_options {
@@ -38,6 +40,10 @@ void audit_close(struct audit *a);
 void audit_write(struct audit *a, const char *event, const struct log_field *fields);
 #define audit_event(a, event, ...)                                                                 \
     audit_write(a, event, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
+/* Fields that are left out where nothing is known: no text, no time, nobody (whose pid is 0). */
+struct log_field audit_text(const char *key, const char *text); /* may be NULL */
+struct log_field audit_time(const char *key, int64_t at);
+struct log_field audit_id(const char *key, pid_t who, int64_t id);
 /* For what others can cause at will: at most AUDIT_OFTEN_BURST at once and AUDIT_OFTEN_PER_S later
  * for each `key` (a user, a reason), so that a flood does not push the rest out of the old files.
  * The next line of that key has the field suppressed, audit_suppressed_total counts. */

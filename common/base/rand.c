@@ -1,7 +1,5 @@
 #include "common/base/rand.h"
 
-#include "common/base/mem.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>

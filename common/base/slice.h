@@ -28,6 +28,11 @@ static inline bool slice_eq_str(struct slice a, const char *text)
 {
     return slice_eq(a, slice_str(text));
 }
+static inline bool slice_starts_with(struct slice a, const char *text)
+{
+    size_t len = strlen(text);
+    return a.len >= len && memcmp(a.data, text, len) == 0;
+}
 
 /* For printf("%.*s", SLICE_ARG(s)). */
 #define SLICE_ARG(s) (int)(s).len, (const char *)(s).data

@@ -22,6 +22,7 @@ struct option_word {
     int value;
     bool built; /* else refused by name as not built yet */
 };
+extern const struct option_word log_levels[], log_formats[]; /* for the rows that all tables have */
 struct option_need {
     enum { NEED_DEFAULT, NEED_REQUIRED, NEED_OPTIONAL, NEED_WITH_SECTION } kind;
     const char *text; /* of the default */

@@ -2,12 +2,24 @@
 
 #include "common/base/mem.h"
 #include "common/base/quantity.h"
+#include "common/log/log.h"
 #include "common/loop/address.h"
 #include "common/spiffe/spiffeid.h"
 
 #include <stdio.h>
 
 #define TEXT_MAX 4096
+
+const struct option_word log_levels[] = {
+    {"error", LOG_ERROR, true}, {"warn", LOG_WARN, true}, {"info", LOG_INFO, true},
+    {"debug", LOG_DEBUG, true}, {NULL, 0, false},
+};
+
+const struct option_word log_formats[] = {
+    {"text", LOG_TEXT, true},
+    {"json", LOG_JSON, true},
+    {NULL, 0, false},
+};
 
 struct type_row {
     size_t size;

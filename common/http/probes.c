@@ -1,6 +1,7 @@
 #include "common/http/probes.h"
 
 #include "common/base/mem.h"
+#include "common/log/log.h"
 #include "common/loop/closing.h"
 #include "common/metric/metric_text.h"
 
@@ -59,6 +60,8 @@ err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
                   const struct probes_options *opt, struct probes **ret, struct why *why)
 {
     struct probes *p = mem_alloc(sizeof *p);
+    char text[ADDRESS_TEXT_LEN];
+    struct address bound;
     if (p == NULL)
         return why_set(why, ERR_NO_MEMORY, "metrics listener");
     p->opt = *opt;
@@ -76,6 +79,9 @@ err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
         mem_free(p);
         return err;
     }
+    probes_address(p, &bound);
+    log_info("listening", log_str("kind", "metrics"),
+             log_str("address", address_text(&bound, text)));
     *ret = p;
     return ERR_OK;
 }

@@ -20,7 +20,7 @@ struct probes_options {
 };
 struct probes; /* opaque */
 
-/* ERR_IO and ERR_CONFIG as http_server_open. */
+/* Logs where it listens. ERR_IO and ERR_CONFIG as http_server_open. */
 err_t probes_open(uv_loop_t *loop, const struct address *listen_on,
                   const struct probes_options *opt, struct probes **ret,
                   struct why *why) MUST_CHECK;

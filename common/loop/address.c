@@ -11,12 +11,6 @@
 #define DNS_NAME_MAX 253
 #define DNS_LABEL_MAX 63
 
-static bool starts_with(struct slice text, const char *prefix)
-{
-    size_t len = strlen(prefix);
-    return text.len >= len && memcmp(text.data, prefix, len) == 0;
-}
-
 static struct slice skip(struct slice text, size_t n)
 {
     return slice_of(text.data + n, text.len - n);
@@ -165,7 +159,7 @@ err_t address_parse(struct slice text, struct address *ret, struct why *why)
         return why_set(why, ERR_CONFIG, "the address holds a control character");
     if (text.data[0] == '/')
         return parse_unix(text, ret, why);
-    if (starts_with(text, "unix://"))
+    if (slice_starts_with(text, "unix://"))
         return parse_unix(skip(text, 7), ret, why);
     if (memmem(text.data, text.len, "://", 3) != NULL)
         return refuse_scheme(text, why);
@@ -178,15 +172,15 @@ err_t address_parse_endpoint(struct slice text, struct address *ret, struct why 
         memchr(text.data, '?', text.len) != NULL || memchr(text.data, '#', text.len) != NULL)
         return why_set(why, ERR_CONFIG,
                        "escapes, query, fragment and control characters are not allowed");
-    if (starts_with(text, "unix:///"))
+    if (slice_starts_with(text, "unix:///"))
         return parse_unix(skip(text, 7), ret, why);
-    if (starts_with(text, "unix:/") && !starts_with(text, "unix://"))
+    if (slice_starts_with(text, "unix:/") && !slice_starts_with(text, "unix://"))
         return parse_unix(skip(text, 5), ret, why);
-    if (starts_with(text, "unix:"))
+    if (slice_starts_with(text, "unix:"))
         return why_set(why, ERR_CONFIG,
                        "expected unix:// and an absolute path, as in "
                        "unix:///run/spindle/public/api.sock");
-    if (!starts_with(text, "tcp://"))
+    if (!slice_starts_with(text, "tcp://"))
         return why_set(why, ERR_CONFIG, "expected unix:///PATH or tcp://IP:PORT");
     struct address a;
     err_t err = parse_inet(skip(text, 6), false, &a, why);

@@ -420,10 +420,10 @@ void metric_forget_values(struct metrics *m, size_t family)
     put_texts(m, family);
 }
 
-err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg)
+err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg, struct why *why)
 {
     if (m->hook_count == METRIC_HOOKS_MAX)
-        return ERR_LIMIT;
+        return why_set(why, ERR_LIMIT, "too many scrape hooks");
     m->hook[m->hook_count].fn = fn;
     m->hook[m->hook_count++].arg = arg;
     return ERR_OK;

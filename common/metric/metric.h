@@ -64,8 +64,10 @@ size_t metric_other(struct metrics *m, size_t family);
 /* Forgets the values of an open label, with what was counted of them: for gauges that are set anew
  * at each exposition. Loop thread only. */
 void metric_forget_values(struct metrics *m, size_t family);
-/* Called before each exposition, to set gauges that depend on the clock. At most 8. */
-err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg) MUST_CHECK;
+/* Called before each exposition, to set gauges that depend on the clock. At most 8, else
+ * ERR_LIMIT. */
+err_t metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg,
+                        struct why *why) MUST_CHECK;
 
 /* For exposition and docs. */
 size_t metrics_count(const struct metrics *m);

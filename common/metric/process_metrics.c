@@ -107,8 +107,8 @@ err_t process_metrics_new(struct metrics *m, struct process_metrics **ret, struc
     err_t err = ERR_OK;
     if (p->statm < 0 || p->fds == NULL)
         err = why_errno(why, ERR_IO, "cannot read /proc/self");
-    else if (metrics_on_scrape(m, on_scrape, p) != ERR_OK)
-        err = why_set(why, ERR_LIMIT, "too many hooks on metrics");
+    else
+        err = metrics_on_scrape(m, on_scrape, p, why);
     if (err != ERR_OK) {
         process_metrics_free(p);
         return err;

@@ -1,6 +1,6 @@
 #include "common/share/sidecar_families.h"
 
-#include "common/resolve/name_result.h"
+#include "common/resolve/resolver.h"
 #include "common/share/sidecar_family_ids.h"
 
 #define METRICS_COMPONENT "sidecar"
@@ -83,14 +83,14 @@ static const char *const name_result_values[] = {
     NAME_RESULTS(X)
 #undef X
 };
-static const char *const name_source_values[] = {[NAME_SOURCE_CACHE] = "cache",
-                                                 [NAME_SOURCE_LOOKUP] = "lookup",
-                                                 [NAME_SOURCE_STALE] = "stale",
-                                                 [NAME_SOURCE_NONE] = "none"};
-static const char *const name_bound_values[] = {[NAME_BOUND_NAMES] = "names",
-                                                [NAME_BOUND_LOOKUPS] = "lookups",
-                                                [NAME_BOUND_WAITING] = "waiting",
-                                                [NAME_BOUND_ADDRESSES] = "addresses"};
+static const char *const name_source_values[] = {[RESOLVER_CACHE] = "cache",
+                                                 [RESOLVER_LOOKUP] = "lookup",
+                                                 [RESOLVER_STALE] = "stale",
+                                                 [RESOLVER_NONE] = "none"};
+static const char *const name_bound_values[] = {[RESOLVER_BOUND_NAMES] = "names",
+                                                [RESOLVER_BOUND_LOOKUPS] = "lookups",
+                                                [RESOLVER_BOUND_WAITING] = "waiting",
+                                                [RESOLVER_BOUND_ADDRESSES] = "addresses"};
 
 #define L_NAME_RESULT METRIC_VALUES("result", name_result_values)
 #define L_NAME_SOURCE METRIC_VALUES("source", name_source_values)

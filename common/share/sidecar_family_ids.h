@@ -18,20 +18,7 @@ enum metric_side { SIDE_SERVER, SIDE_CLIENT }; /* in the order of tls.h's enum t
 enum metric_tls { TLS_KIND_MUTUAL, TLS_KIND_SERVER_ONLY };
 enum metric_bound { BOUND_SOURCE, BOUND_UNAUTHENTICATED, BOUND_LISTENER, BOUND_TOTAL };
 enum metric_decision { DECISION_ALLOW, DECISION_DENY };
-enum metric_root { ROOT_FIRST, ROOT_LAST }; /* of a bundle, by their end */
-/* In the order of resolver.h's enum resolver_source, and of its enum resolver_bound. */
-enum metric_name_source {
-    NAME_SOURCE_CACHE,
-    NAME_SOURCE_LOOKUP,
-    NAME_SOURCE_STALE,
-    NAME_SOURCE_NONE
-};
-enum metric_name_bound {
-    NAME_BOUND_NAMES,
-    NAME_BOUND_LOOKUPS,
-    NAME_BOUND_WAITING,
-    NAME_BOUND_ADDRESSES
-};
+enum metric_root { ROOT_FIRST, ROOT_LAST };               /* of a bundle, by their end */
 enum metric_flow { FLOW_TO_DESTINATION, FLOW_TO_SOURCE }; /* the source is who connected to us */
 
 #endif

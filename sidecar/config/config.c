@@ -1,7 +1,6 @@
 #include "sidecar/config/config.h"
 
 #include "common/base/mem.h"
-#include "common/config/log_words.h"
 #include "common/loop/descriptors.h"
 #include "common/share/share_message.h"
 #include "sidecar/config/places.h"
@@ -363,11 +362,6 @@ static err_t join_routes(struct sidecar_config *c, struct why *why)
     return ERR_OK;
 }
 
-static err_t worse(err_t a, err_t b)
-{
-    return a == ERR_OK || (a == ERR_CONFIG && b != ERR_OK) ? b : a;
-}
-
 err_t sidecar_config_load(const char *path, const char *const *sets, struct buf *report,
                           struct sidecar_config **ret, struct why *why)
 {
@@ -378,12 +372,12 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
     err_t err = option_load(&sidecar_options, path, sets, c, report, &c->origins, why);
     if (c->origins != NULL) {
         struct checks checks = {.config = c, .origins = c->origins, .report = report, .err = err};
-        err = worse(err, join_routes(c, why));
+        option_set_err(&err, join_routes(c, why));
         err_t environment = take_environment(c, &checks);
         if (environment == ERR_OK)
             check_identity(&checks);
         check_name(&checks);
-        err = worse(err, environment);
+        option_set_err(&err, environment);
         if (err == ERR_OK || err == ERR_CONFIG)
             check_routes(&checks);
         bool sound = checks.err == ERR_OK;
@@ -391,7 +385,7 @@ err_t sidecar_config_load(const char *path, const char *const *sets, struct buf 
             check_sockets(&checks);
         if (sound)
             check_limits(&checks);
-        err = worse(err, checks.err);
+        option_set_err(&err, checks.err);
     }
     c->metrics_on = c->metrics_listen.host[0] != '\0';
     if (err == ERR_OK)

@@ -1,30 +1,16 @@
 #include "sidecar/config/route_socket.h"
 
 #include "common/base/mem.h"
+#include "common/base/quantity.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define NAME_LEN 256u     /* of a user or group, with its end */
-#define RECORD_LEN 65536u /* of the database: a group with thousands of members */
-
-/* A decimal number below `end`. */
-static bool number(const char *text, uint64_t end, uint64_t *ret)
-{
-    uint64_t n = 0;
-    if (text[0] == '\0' || strlen(text) > 10)
-        return false;
-    for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9')
-            return false;
-        n = n * 10 + (uint64_t)(*text - '0');
-    }
-    *ret = n;
-    return n < end;
-}
+#define ID_MAX (UINT32_MAX - 1) /* the last one means nobody */
+#define NAME_LEN 256u           /* of a user or group, with its end */
+#define RECORD_LEN 65536u       /* of the database: a group with thousands of members */
 
 err_t route_socket_mode(const char *text, mode_t *ret, struct why *why)
 {
@@ -55,7 +41,7 @@ err_t route_socket_uids(char *const *texts, struct route_uids *ret, struct why *
         return why_set(why, ERR_NO_MEMORY, "list of user ids");
     for (; u.count < count; u.count++) {
         uint64_t n = 0;
-        if (!number(texts[u.count], UINT32_MAX, &n)) { /* the last one means nobody */
+        if (quantity_parse_number(texts[u.count], ID_MAX, &n) != ERR_OK) {
             err_t err =
                 why_set(why, ERR_CONFIG, "expected numbers of users such as 1001, found \"%.40s\"",
                         texts[u.count]);
@@ -121,40 +107,27 @@ static err_t unknown(const char *kind, const char *name, int e, struct why *why)
     return why_errno(why, ERR_IO, "cannot look up the %s \"%.80s\"", kind, name);
 }
 
-static err_t find_user(const char *name, uid_t *ret, struct why *why)
+/* The one of that name, else the number that the name is. */
+static err_t find_id(const char *kind, const char *name, uint32_t *ret, struct why *why)
 {
-    struct passwd record, *found = NULL;
+    bool is_user = strcmp(kind, "user") == 0;
+    struct passwd user, *found_user = NULL;
+    struct group group, *found_group = NULL;
     uint64_t n = 0;
     char *room = mem_alloc(RECORD_LEN);
     if (room == NULL)
         return why_set(why, ERR_NO_MEMORY, "owner of a socket");
-    int e = getpwnam_r(name, &record, room, RECORD_LEN, &found);
+    int e = is_user ? getpwnam_r(name, &user, room, RECORD_LEN, &found_user)
+                    : getgrnam_r(name, &group, room, RECORD_LEN, &found_group);
     err_t err = ERR_OK;
-    if (found != NULL)
-        *ret = found->pw_uid;
-    else if (number(name, UINT32_MAX, &n))
-        *ret = (uid_t)n;
+    if (found_user != NULL)
+        *ret = found_user->pw_uid;
+    else if (found_group != NULL)
+        *ret = found_group->gr_gid;
+    else if (quantity_parse_number(name, ID_MAX, &n) == ERR_OK)
+        *ret = (uint32_t)n;
     else
-        err = unknown("user", name, e, why);
-    mem_free(room);
-    return err;
-}
-
-static err_t find_group(const char *name, gid_t *ret, struct why *why)
-{
-    struct group record, *found = NULL;
-    uint64_t n = 0;
-    char *room = mem_alloc(RECORD_LEN);
-    if (room == NULL)
-        return why_set(why, ERR_NO_MEMORY, "owner of a socket");
-    int e = getgrnam_r(name, &record, room, RECORD_LEN, &found);
-    err_t err = ERR_OK;
-    if (found != NULL)
-        *ret = found->gr_gid;
-    else if (number(name, UINT32_MAX, &n))
-        *ret = (gid_t)n;
-    else
-        err = unknown("group", name, e, why);
+        err = unknown(kind, name, e, why);
     mem_free(room);
     return err;
 }
@@ -172,9 +145,9 @@ err_t route_socket_owner(const char *text, uid_t *ret_user, gid_t *ret_group, st
     gid_t group = (gid_t)-1;
     err_t err = split(text, &o, why);
     if (err == ERR_OK && o.user[0] != '\0')
-        err = find_user(o.user, &user, why);
+        err = find_id("user", o.user, &user, why);
     if (err == ERR_OK && o.group[0] != '\0')
-        err = find_group(o.group, &group, why);
+        err = find_id("group", o.group, &group, why);
     if (err != ERR_OK)
         return err;
     *ret_user = user;

@@ -6,8 +6,6 @@
 #include "sidecar/telemetry/metrics.h"
 #include "sidecar/telemetry/notes.h"
 
-#include <stdio.h>
-
 static const char *direction_name(const struct conn *c)
 {
     return route_direction_name(c->route->direction);

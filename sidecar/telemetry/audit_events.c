@@ -7,29 +7,9 @@ static const struct audit_event_row rows[] = {
 };
 const struct audit_table sidecar_audit_table = {rows, sizeof rows / sizeof rows[0]};
 
-static struct log_field none(const char *key)
-{
-    return (struct log_field){.key = key, .kind = LOG_F_NONE};
-}
-
-static struct log_field text(const char *key, const char *value)
-{
-    return value != NULL && value[0] != '\0' ? log_str(key, value) : none(key);
-}
-
-static struct log_field when(const char *key, int64_t value)
-{
-    return value != 0 ? log_time(key, value) : none(key);
-}
-
-static struct log_field id_of(const char *key, const struct unix_peer *who, int64_t id)
-{
-    return who->pid != 0 ? log_int(key, id) : none(key);
-}
-
 void audit_started(struct audit *a, const char *name)
 {
-    audit_event(a, "started", log_str("version", SPINDLE_VERSION), text("name", name));
+    audit_event(a, "started", log_str("version", SPINDLE_VERSION), audit_text("name", name));
 }
 
 void audit_identity(struct audit *a, const struct identity *id)
@@ -53,18 +33,19 @@ void audit_peer_refused(struct audit *a, const struct audit_peer *p, err_t reaso
 {
     audit_event_often(a, err_index(reason), "peer_refused", log_err("reason", reason),
                       log_str("direction", p->direction), log_str("listen", p->listen),
-                      log_str("address", p->address), text("serial", p->serial),
-                      text("issuer", p->issuer), when("not_before", p->not_before),
-                      when("not_after", p->not_after), log_str("detail", detail),
-                      text("peer", p->id));
+                      log_str("address", p->address), audit_text("serial", p->serial),
+                      audit_text("issuer", p->issuer), audit_time("not_before", p->not_before),
+                      audit_time("not_after", p->not_after), log_str("detail", detail),
+                      audit_text("peer", p->id));
 }
 
 void audit_peer_admitted(struct audit *a, const struct audit_peer *p, const char *rule)
 {
     audit_event(a, "peer_admitted", log_int("conn", p->conn), log_str("direction", p->direction),
-                log_str("listen", p->listen), log_str("address", p->address), text("rule", rule),
-                text("serial", p->serial), text("issuer", p->issuer),
-                when("not_after", p->not_after), text("peer", p->id));
+                log_str("listen", p->listen), log_str("address", p->address),
+                audit_text("rule", rule), audit_text("serial", p->serial),
+                audit_text("issuer", p->issuer), audit_time("not_after", p->not_after),
+                audit_text("peer", p->id));
 }
 
 void audit_connection_cut(struct audit *a, const struct audit_peer *p, err_t reason,
@@ -72,8 +53,9 @@ void audit_connection_cut(struct audit *a, const struct audit_peer *p, err_t rea
 {
     audit_event(a, "connection_cut", log_err("reason", reason), log_int("conn", p->conn),
                 log_str("direction", p->direction), log_str("listen", p->listen),
-                log_str("address", p->address), log_int("age_s", age_s), text("serial", p->serial),
-                log_str("detail", detail), text("peer", p->id));
+                log_str("address", p->address), log_int("age_s", age_s),
+                audit_text("serial", p->serial), log_str("detail", detail),
+                audit_text("peer", p->id));
 }
 
 void audit_connection_refused(struct audit *a, const char *direction, const char *listen,
@@ -96,14 +78,16 @@ void audit_reload_failed(struct audit *a, struct slice detail)
 
 void audit_drain(struct audit *a, const struct audit_order *order, size_t connections)
 {
-    audit_event(a, "drain", text("signal", order->signal), id_of("pid", &order->by, order->by.pid),
-                id_of("uid", &order->by, order->by.uid), log_int("connections", connections));
+    audit_event(a, "drain", audit_text("signal", order->signal),
+                audit_id("pid", order->by.pid, order->by.pid),
+                audit_id("uid", order->by.pid, order->by.uid), log_int("connections", connections));
 }
 
 void audit_quit(struct audit *a, const struct audit_order *order, size_t connections)
 {
-    audit_event(a, "quit", text("signal", order->signal), id_of("pid", &order->by, order->by.pid),
-                id_of("uid", &order->by, order->by.uid), log_int("connections", connections));
+    audit_event(a, "quit", audit_text("signal", order->signal),
+                audit_id("pid", order->by.pid, order->by.pid),
+                audit_id("uid", order->by.pid, order->by.uid), log_int("connections", connections));
 }
 
 void audit_stopped(struct audit *a)

@@ -108,8 +108,8 @@ err_t gauges_open(uv_loop_t *loop, struct metrics *m, struct gauges **ret, struc
         return why_set(why, ERR_NO_MEMORY, "gauges");
     g->metrics = m;
     err_t err = process_metrics_new(m, &g->process, why);
-    if (err == ERR_OK && metrics_on_scrape(m, on_scrape, g) != ERR_OK)
-        err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
+    if (err == ERR_OK)
+        err = metrics_on_scrape(m, on_scrape, g, why);
     if (err != ERR_OK) {
         gauges_free(g);
         return err;

@@ -3,19 +3,6 @@
 #include "common/base/mem.h"
 #include "common/share/sidecar_family_ids.h"
 
-#include <assert.h>
-
-static_assert((int)NAME_SOURCE_CACHE == RESOLVER_CACHE &&
-                  (int)NAME_SOURCE_LOOKUP == RESOLVER_LOOKUP &&
-                  (int)NAME_SOURCE_STALE == RESOLVER_STALE &&
-                  (int)NAME_SOURCE_NONE == RESOLVER_NONE,
-              "answers are counted by the resolver's sources");
-static_assert((int)NAME_BOUND_NAMES == RESOLVER_BOUND_NAMES &&
-                  (int)NAME_BOUND_LOOKUPS == RESOLVER_BOUND_LOOKUPS &&
-                  (int)NAME_BOUND_WAITING == RESOLVER_BOUND_WAITING &&
-                  (int)NAME_BOUND_ADDRESSES == RESOLVER_BOUND_ADDRESSES,
-              "bounds are counted by the resolver's");
-
 struct name_notes {
     struct metrics *metrics; /* borrowed */
     struct notes *notes;     /* borrowed */
@@ -101,9 +88,7 @@ err_t name_notes_new(uv_loop_t *loop, struct metrics *m, struct notes *notes,
         return err;
     }
     *ret = n;
-    if (metrics_on_scrape(m, on_scrape, n) != ERR_OK)
-        err = why_set(why, ERR_INTERNAL, "too many scrape hooks");
-    return err;
+    return metrics_on_scrape(m, on_scrape, n, why);
 }
 
 struct resolver *name_notes_resolver(struct name_notes *n)

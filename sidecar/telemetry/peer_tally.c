@@ -88,12 +88,12 @@ err_t peer_tally_new(struct metrics *m, struct peer_tally **ret, struct why *why
         return why_set(why, ERR_NO_MEMORY, "peers");
     }
     t->metrics = m;
-    if (metrics_on_scrape(m, on_scrape, t) != ERR_OK) {
+    err_t err = metrics_on_scrape(m, on_scrape, t, why);
+    if (err == ERR_OK)
+        *ret = t;
+    else
         peer_tally_free(t);
-        return why_set(why, ERR_INTERNAL, "too many scrape hooks");
-    }
-    *ret = t;
-    return ERR_OK;
+    return err;
 }
 
 void peer_tally_free(struct peer_tally *t)

@@ -4,7 +4,6 @@
 #include "common/loop/unix_socket.h"
 #include "sidecar/worker/listener.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 static void say_listening(const struct route_config *route, const struct address *bound)

@@ -40,7 +40,7 @@ START_TEST(test_every_event_has_the_fields_of_its_row)
     audit_revocation_failed(a, &r, ERR_IO, "full disk");
     audit_lifted(a, &r);
     audit_reloaded(a, 4);
-    audit_reload_failed(a, slice_str("entries.yaml:1: wrong"));
+    audit_reload_failed(a, "entries.yaml:1: wrong");
     audit_issuer_renewed(a, 12345);
     audit_issuer_renewal_failed(a, ERR_SIGNER, 12345, "cannot");
     audit_check_golden(a, &agent_audit_table);

@@ -214,12 +214,12 @@ static void set_level(void *arg)
 
 START_TEST(test_hooks_run_before_each_page)
 {
-    ck_assert_int_eq(metrics_on_scrape(m, set_level, m), ERR_OK);
+    ck_assert_int_eq(metrics_on_scrape(m, set_level, m, NULL), ERR_OK);
     ck_assert_int_eq(metric_text_write(m, METRIC_TEXT, &out), ERR_OK);
     ck_assert_uint_eq(metric_read(m, 2, 0, 0, 0), 42);
     for (int i = 0; i < 7; i++)
-        ck_assert_int_eq(metrics_on_scrape(m, set_level, m), ERR_OK);
-    ck_assert_int_eq(metrics_on_scrape(m, set_level, m), ERR_LIMIT);
+        ck_assert_int_eq(metrics_on_scrape(m, set_level, m, NULL), ERR_OK);
+    ck_assert_int_eq(metrics_on_scrape(m, set_level, m, NULL), ERR_LIMIT);
 }
 END_TEST
 
