@@ -175,12 +175,6 @@ static err_t limit_of(const struct values *v, size_t *ret, struct why *why)
     return ERR_OK;
 }
 
-static int digit(char c)
-{
-    const char *digits = "0123456789abcdef", *at = c != '\0' ? strchr(digits, c | 0x20) : NULL;
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
 /* The first digits of a serial; colons between bytes are fine. */
 static err_t serial_of(const char *text, uint8_t serial[static RECORD_SERIAL_LEN],
                        unsigned *ret_digits, struct why *why)
@@ -189,7 +183,7 @@ static err_t serial_of(const char *text, uint8_t serial[static RECORD_SERIAL_LEN
     for (const char *c = text; *c != '\0'; c++) {
         if (*c == ':')
             continue;
-        int value = digit(*c);
+        int value = slice_hex_digit(*c);
         if (value < 0 || count == 2 * RECORD_SERIAL_LEN)
             return why_set(why, ERR_USAGE,
                            "serial: expected up to %d hexadecimal digits, found \"%.60s\"",

@@ -152,25 +152,7 @@ static void on_trouble(void *arg, const struct workload_trouble *trouble)
     fputc('\n', s->err);
 }
 
-static err_t session_watch(struct session *s, uint64_t timeout_ms, struct why *why)
-{
-    const struct workload_events events = {
-        .on_svids = on_svids, .on_trouble = on_trouble, .arg = s};
-    err_t err =
-        workload_client_open(&s->loop, &s->socket, WORKLOAD_X509_SVIDS, &events, &s->workload, why);
-    if (err != ERR_OK)
-        session_finish(s, err);
-    else if (s->once)
-        uv_timer_start(&s->timeout, on_timeout, timeout_ms, 0);
-    if (err == ERR_OK && !s->once) {
-        uv_signal_start(&s->interrupt, on_signal, SIGINT);
-        uv_signal_start(&s->terminate, on_signal, SIGTERM);
-        uv_timer_start(&s->timeout, on_reader_look, READER_LOOK_MS, READER_LOOK_MS);
-    }
-    return session_run(s);
-}
-
-err_t cli_api_fetch_x509(const struct command_line *line, struct why *why)
+static err_t api_follow(const struct command_line *line, bool once, struct why *why)
 {
     struct session s;
     uint64_t timeout_ms = 0;
@@ -178,31 +160,38 @@ err_t cli_api_fetch_x509(const struct command_line *line, struct why *why)
     err_t err = command_output_json(line, &json, why);
     if (err == ERR_OK)
         err = selftest_run(why);
-    if (err == ERR_OK)
+    if (err == ERR_OK && once)
         err = cli_timeout(line, ANSWER_TIMEOUT_MS, &timeout_ms, why);
     if (err == ERR_OK)
         err = session_init(&s, line, why);
     if (err != ERR_OK)
         return err;
     s.json = json;
-    s.once = true;
-    s.write_dir = command_flag_value(line, "write");
-    return session_watch(&s, timeout_ms, why);
+    s.once = once;
+    s.write_dir = once ? command_flag_value(line, "write") : NULL;
+    const struct workload_events events = {
+        .on_svids = on_svids, .on_trouble = on_trouble, .arg = &s};
+    err = workload_client_open(&s.loop, &s.socket, WORKLOAD_X509_SVIDS, &events, &s.workload, why);
+    if (err != ERR_OK) {
+        session_finish(&s, err);
+    } else if (once) {
+        uv_timer_start(&s.timeout, on_timeout, timeout_ms, 0);
+    } else {
+        uv_signal_start(&s.interrupt, on_signal, SIGINT);
+        uv_signal_start(&s.terminate, on_signal, SIGTERM);
+        uv_timer_start(&s.timeout, on_reader_look, READER_LOOK_MS, READER_LOOK_MS);
+    }
+    return session_run(&s);
+}
+
+err_t cli_api_fetch_x509(const struct command_line *line, struct why *why)
+{
+    return api_follow(line, true, why);
 }
 
 err_t cli_api_watch(const struct command_line *line, struct why *why)
 {
-    struct session s;
-    bool json = false;
-    err_t err = command_output_json(line, &json, why);
-    if (err == ERR_OK)
-        err = selftest_run(why);
-    if (err == ERR_OK)
-        err = session_init(&s, line, why);
-    if (err != ERR_OK)
-        return err;
-    s.json = json;
-    return session_watch(&s, 0, why);
+    return api_follow(line, false, why);
 }
 
 /* ---- healthcheck ---- */

@@ -17,14 +17,6 @@ static err_t no_memory(struct why *why)
 
 /* --- the request ------------------------------------------------------------------------------ */
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* As our listings and as openssl print it: with or without colons, either case; openssl leaves out
  * zeros in front. */
 static bool parse_serial(const char *text, uint8_t ret[static REVOKED_SERIAL_LEN])
@@ -34,14 +26,14 @@ static bool parse_serial(const char *text, uint8_t ret[static REVOKED_SERIAL_LEN
     for (; *text != '\0'; text++) {
         if (*text == ':')
             continue;
-        if (digit(*text) < 0 || count == sizeof digits)
+        if (slice_hex_digit(*text) < 0 || count == sizeof digits)
             return false;
         digits[count++] = *text;
     }
     memset(ret, 0, REVOKED_SERIAL_LEN);
     for (size_t i = 0; i < count; i++) {
         size_t at = sizeof digits - count + i;
-        ret[at / 2] = (uint8_t)(ret[at / 2] << 4 | digit(digits[i]));
+        ret[at / 2] = (uint8_t)(ret[at / 2] << 4 | slice_hex_digit(digits[i]));
     }
     return count > 0;
 }

@@ -1,6 +1,6 @@
 #include "common/audit/audit_table.h"
 
-#include <string.h>
+#include "common/base/slice.h"
 
 static const struct {
     const char *name, *type, *help;
@@ -24,22 +24,12 @@ bool audit_field_is_known(const char *name, size_t len)
     return i < FIELD_COUNT;
 }
 
-/* Is the name one of the words? */
-static bool has_word(const char *words, const char *name)
-{
-    size_t len = strlen(name);
-    for (const char *at = strstr(words, name); at != NULL; at = strstr(at + 1, name))
-        if ((at == words || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
-            return true;
-    return false;
-}
-
 static bool is_used(const struct audit_table *t, const char *name)
 {
-    if (strcmp(name, "suppressed") == 0 || has_word(lost.fields, name))
+    if (strcmp(name, "suppressed") == 0 || slice_is_word_of(lost.fields, slice_str(name)))
         return true;
     for (size_t i = 0; i < t->count; i++)
-        if (has_word(t->rows[i].fields, name))
+        if (slice_is_word_of(t->rows[i].fields, slice_str(name)))
             return true;
     return false;
 }
@@ -47,11 +37,9 @@ static bool is_used(const struct audit_table *t, const char *name)
 static void put_event(FILE *out, const struct audit_event_row *row)
 {
     fprintf(out, "| `%s` |", row->name);
-    for (const char *at = row->fields; *at != '\0';) {
-        size_t len = strcspn(at, " ");
-        fprintf(out, " `%.*s`", (int)len, at);
-        at += len + (at[len] != '\0');
-    }
+    const char *rest = row->fields;
+    for (struct slice name; (name = slice_next_word(&rest)).len > 0;)
+        fprintf(out, " `%.*s`", SLICE_ARG(name));
     fprintf(out, " | %s |\n", row->help);
 }
 

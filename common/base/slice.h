@@ -33,6 +33,28 @@ static inline bool slice_starts_with(struct slice a, const char *text)
     size_t len = strlen(text);
     return a.len >= len && memcmp(a.data, text, len) == 0;
 }
+/* The next of words separated by spaces, empty at the end; *text moves past it. */
+static inline struct slice slice_next_word(const char **text)
+{
+    const char *at = *text + strspn(*text, " ");
+    *text = at + strcspn(at, " ");
+    return slice_of(at, (size_t)(*text - at));
+}
+static inline bool slice_is_word_of(const char *words, struct slice word)
+{
+    struct slice w;
+    while ((w = slice_next_word(&words)).len > 0 && !slice_eq(w, word))
+        ;
+    return w.len > 0;
+}
+/* Either case; -1: no hexadecimal digit. */
+static inline int slice_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 /* For printf("%.*s", SLICE_ARG(s)). */
 #define SLICE_ARG(s) (int)(s).len, (const char *)(s).data

@@ -168,8 +168,8 @@ void admin_client_rows(FILE *out, const char *title, const json_t *list,
 
 void admin_client_verdict(FILE *out, const json_t *answer)
 {
-    fprintf(out, "verdict: %s\nwhat to do:", admin_client_text(answer, "verdict"));
-    cli_wrap(out, admin_client_text(answer, "next"), "  ", WIDTH);
+    fprintf(out, "verdict: %s\nwhat to do:\n  ", admin_client_text(answer, "verdict"));
+    command_prose(out, admin_client_text(answer, "next"), 2, WIDTH);
 }
 
 const char *admin_client_text(const json_t *row, const char *key)

@@ -42,21 +42,6 @@ err_t cli_unix_socket(const char *text, struct address *ret, struct why *why)
     return err == ERR_OK ? err : why_add(why, ERR_USAGE, "%s", text);
 }
 
-void cli_wrap(FILE *out, const char *text, const char *before, size_t width)
-{
-    size_t column = width;
-    while (*text != '\0') {
-        size_t len = strcspn(text, " ");
-        bool fits = column + 1 + len <= width;
-        fprintf(out, "%s%s", fits ? " " : "\n", fits ? "" : before);
-        fwrite(text, 1, len, out);
-        column = (fits ? column + 1 : strlen(before)) + len;
-        text += len;
-        text += strspn(text, " ");
-    }
-    fputc('\n', out);
-}
-
 err_t cli_admin_socket(const struct command_line *line, struct address *ret, struct why *why)
 {
     const char *flag = command_flag_value(line, "admin");

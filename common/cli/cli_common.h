@@ -37,9 +37,6 @@ err_t cli_unix_socket(const char *text, struct address *ret, struct why *why) MU
 err_t cli_admin_socket(const struct command_line *line, struct address *ret,
                        struct why *why) MUST_CHECK;
 
-/* A paragraph: new lines of at most `width` where words allow it, each after `before`. */
-void cli_wrap(FILE *out, const char *text, const char *before, size_t width);
-
 /* What does the cryptography, in lines for people. */
 void cli_print_crypto(FILE *out);
 

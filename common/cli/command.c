@@ -6,48 +6,25 @@
 #include <poll.h>
 
 #define FLAG_COLUMN 26
-
-/* Does `list`, words separated by spaces, hold `word`? */
-static bool has_word(const char *list, const char *word)
-{
-    size_t len = strlen(word);
-    for (const char *at = list; *at != '\0';) {
-        size_t n = strcspn(at, " ");
-        if (n == len && memcmp(at, word, n) == 0)
-            return true;
-        at += n;
-        at += strspn(at, " ");
-    }
-    return false;
-}
+#define HELP_WIDTH 100
 
 /* How many words at the front of `given` make up `words` (0: they do not). */
 static size_t match_words(const char *words, const char *const *given, size_t count)
 {
     size_t matched = 0;
-    for (const char *at = words; *at != '\0';) {
-        size_t n = strcspn(at, " ");
-        if (matched == count || strlen(given[matched]) != n || memcmp(given[matched], at, n) != 0)
+    for (struct slice word; (word = slice_next_word(&words)).len > 0; matched++)
+        if (matched == count || !slice_eq_str(word, given[matched]))
             return 0;
-        matched++;
-        at += n;
-        at += strspn(at, " ");
-    }
     return matched;
 }
 
 /* The words given so far, as a group: "api" is one when "api fetch x509" is a command. */
 static bool in_group(const char *words, const char *const *given, size_t count)
 {
-    const char *at = words;
-    for (size_t i = 0; i < count; i++) {
-        size_t n = strcspn(at, " ");
-        if (strlen(given[i]) != n || memcmp(given[i], at, n) != 0)
+    for (size_t i = 0; i < count; i++)
+        if (!slice_eq_str(slice_next_word(&words), given[i]))
             return false;
-        at += n;
-        at += strspn(at, " ");
-    }
-    return *at != '\0';
+    return *words != '\0';
 }
 
 static const struct command_flag *find_flag(const struct command_program *p, const char *name,
@@ -65,23 +42,19 @@ static void print_padded(FILE *out, const char *text, int width)
     fprintf(out, "  %-*s ", width, text);
 }
 
-/* Wraps at 100 columns; further lines start under the first. */
-static void print_prose(FILE *out, const char *text, int indent)
+void command_prose(FILE *out, const char *text, int indent, int width)
 {
     int column = indent;
-    for (const char *at = text; *at != '\0';) {
-        int n = (int)strcspn(at, " ");
-        if (column > indent && column + 1 + n > 100) {
+    for (struct slice word; (word = slice_next_word(&text)).len > 0;) {
+        if (column > indent && column + 1 + (int)word.len > width) {
             fprintf(out, "\n%*s", indent, "");
             column = indent;
         } else if (column > indent) {
             fputc(' ', out);
             column++;
         }
-        fwrite(at, 1, (size_t)n, out);
-        column += n;
-        at += n;
-        at += strspn(at, " ");
+        fwrite(word.data, 1, word.len, out);
+        column += (int)word.len;
     }
     fputc('\n', out);
 }
@@ -93,7 +66,7 @@ static void print_flag(FILE *out, const struct command_flag *f)
     print_padded(out, head, FLAG_COLUMN);
     if (strlen(head) > FLAG_COLUMN)
         fprintf(out, "\n%*s", FLAG_COLUMN + 3, "");
-    print_prose(out, f->help, FLAG_COLUMN + 3);
+    command_prose(out, f->help, FLAG_COLUMN + 3, HELP_WIDTH);
 }
 
 static void help_command(const struct command_program *p, const struct command *c, FILE *out)
@@ -104,7 +77,7 @@ static void help_command(const struct command_program *p, const struct command *
     if (c->flags[0] != '\0')
         fputs("\nOptions:\n", out);
     for (size_t i = 0; i < p->flag_count; i++) {
-        if (has_word(c->flags, p->flags[i].name))
+        if (slice_is_word_of(c->flags, slice_str(p->flags[i].name)))
             print_flag(out, &p->flags[i]);
     }
     /* Where the configuration is the whole input; elsewhere it only says which socket. */
@@ -132,7 +105,7 @@ static void help_group(const struct command_program *p, const char *const *given
         print_padded(out, head, FLAG_COLUMN);
         if (strlen(head) > FLAG_COLUMN)
             fprintf(out, "\n%*s", FLAG_COLUMN + 3, "");
-        print_prose(out, c->summary, FLAG_COLUMN + 3);
+        command_prose(out, c->summary, FLAG_COLUMN + 3, HELP_WIDTH);
     }
     fprintf(out, "\n`%s COMMAND --help` tells more about one. --version prints the version.\n",
             p->name);
@@ -247,13 +220,11 @@ static err_t unknown_command(const struct command_line *line, struct why *why)
 static err_t check_count(const struct command_line *line, struct why *why)
 {
     size_t least = 0, most = 0;
-    for (const char *at = line->command->arguments; *at != '\0';) {
-        size_t n = strcspn(at, " ");
-        least += at[0] != '[' ? 1 : 0;
-        bool many = n > 3 && memcmp(at + n - 3, "...", 3) == 0;
+    const char *rest = line->command->arguments;
+    for (struct slice w; (w = slice_next_word(&rest)).len > 0;) {
+        least += w.data[0] != '[' ? 1 : 0;
+        bool many = w.len > 3 && memcmp(w.data + w.len - 3, "...", 3) == 0;
         most = many || most == SIZE_MAX ? SIZE_MAX : most + 1;
-        at += n;
-        at += strspn(at, " ");
     }
     const char *words = line->command->words;
     if (most == 0 && line->argument_count > 0)
@@ -269,7 +240,7 @@ static err_t check_count(const struct command_line *line, struct why *why)
 static err_t check_line(const struct command_line *line, struct why *why)
 {
     for (size_t i = 0; i < line->flag_count; i++) {
-        if (!has_word(line->command->flags, line->flags[i].flag->name))
+        if (!slice_is_word_of(line->command->flags, slice_str(line->flags[i].flag->name)))
             return why_set(why, ERR_USAGE, "%s does not take --%s", line->command->words,
                            line->flags[i].flag->name);
     }
@@ -344,7 +315,7 @@ int command_main(const struct command_program *p, int argc, char **argv, FILE *o
 const char *command_flag_value(const struct command_line *line, const char *name)
 {
     const char *value = NULL;
-    assert(has_word(line->command->flags, name));
+    assert(slice_is_word_of(line->command->flags, slice_str(name)));
     for (size_t i = 0; i < line->flag_count; i++) {
         if (strcmp(line->flags[i].flag->name, name) == 0)
             value = line->flags[i].value;
@@ -356,7 +327,7 @@ void command_flag_values(const struct command_line *line, const char *name,
                          const char *ret_values[static COMMAND_FLAGS_MAX + 1])
 {
     size_t n = 0;
-    assert(has_word(line->command->flags, name));
+    assert(slice_is_word_of(line->command->flags, slice_str(name)));
     for (size_t i = 0; i < line->flag_count; i++) {
         if (strcmp(line->flags[i].flag->name, name) == 0)
             ret_values[n++] = line->flags[i].value;
@@ -388,7 +359,7 @@ void command_docs(const struct command_program *p, FILE *out)
             fputs("\n| option | meaning |\n|---|---|\n", out);
         for (size_t j = 0; j < p->flag_count; j++) {
             const struct command_flag *f = &p->flags[j];
-            if (has_word(c->flags, f->name))
+            if (slice_is_word_of(c->flags, slice_str(f->name)))
                 fprintf(out, "| `--%s%s%s` | %s |\n", f->name, f->value[0] != '\0' ? " " : "",
                         f->value, f->help);
         }

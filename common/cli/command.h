@@ -77,6 +77,10 @@ err_t command_output_json(const struct command_line *line, bool *ret_json,
  * now and then, and ends; the engine then exits with 1, without a word. */
 bool command_reader_left(FILE *out);
 
+/* A paragraph that begins at column `indent`, as its further lines do; at most `width` columns
+ * where words allow it. */
+void command_prose(FILE *out, const char *text, int indent, int width);
+
 /* The reference page, markdown. */
 void command_docs(const struct command_program *p, FILE *out);
 /* The table of errors, markdown. */

@@ -18,15 +18,6 @@ err_t query_add(struct buf *path, const char *name, const char *value)
     return err;
 }
 
-static int digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static err_t decode(struct slice value, struct buf *out)
 {
     size_t before = out->len;
@@ -34,8 +25,8 @@ static err_t decode(struct slice value, struct buf *out)
     for (size_t i = 0; err == ERR_OK && i < value.len; i++) {
         uint8_t c = value.data[i];
         if (c == '%') {
-            int high = i + 3 <= value.len ? digit(value.data[i + 1]) : -1;
-            int low = i + 3 <= value.len ? digit(value.data[i + 2]) : -1;
+            int high = i + 3 <= value.len ? slice_hex_digit((char)value.data[i + 1]) : -1;
+            int low = i + 3 <= value.len ? slice_hex_digit((char)value.data[i + 2]) : -1;
             c = high >= 0 && low >= 0 ? (uint8_t)(16 * high + low) : 0;
             i += 2;
         }
