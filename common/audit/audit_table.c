@@ -15,15 +15,6 @@ static const struct {
 static const struct audit_event_row lost = {
     "lost", "count", "Events that belong here could not be recorded: the disk was full or slow."};
 
-bool audit_field_is_known(const char *name, size_t len)
-{
-    size_t i = 0;
-    while (i < FIELD_COUNT &&
-           (strlen(fields[i].name) != len || memcmp(fields[i].name, name, len) != 0))
-        i++;
-    return i < FIELD_COUNT;
-}
-
 static bool is_used(const struct audit_table *t, const char *name)
 {
     if (strcmp(name, "suppressed") == 0 || slice_is_word_of(lost.fields, slice_str(name)))

@@ -2,7 +2,6 @@
 #ifndef SPINDLE_COMMON_AUDIT_AUDIT_TABLE_H
 #define SPINDLE_COMMON_AUDIT_AUDIT_TABLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -16,7 +15,5 @@ struct audit_table {
 
 /* The reference page, markdown. */
 void audit_docs(const struct audit_table *t, const char *program, FILE *out);
-/* Is it a field of common/audit/audit_fields.def? */
-bool audit_field_is_known(const char *name, size_t len);
 
 #endif

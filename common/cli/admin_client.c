@@ -103,6 +103,15 @@ err_t admin_client_show(const struct command_line *line, const struct admin_ques
     return err;
 }
 
+/* How many there are. */
+static size_t print_each(FILE *out, const json_t *list, void (*print)(FILE *out, const json_t *row))
+{
+    size_t i = 0;
+    const json_t *row = NULL;
+    json_array_foreach(list, i, row) print(out, row);
+    return i;
+}
+
 err_t admin_client_list(const struct command_line *line, const char *path, const char *name,
                         void (*print)(FILE *out, const json_t *row), struct why *why)
 {
@@ -125,7 +134,7 @@ err_t admin_client_list(const struct command_line *line, const char *path, const
     else if (as_json)
         admin_client_json(line->out, json);
     else
-        fprintf(line->out, "%s: %zu\n", name, admin_client_each(line->out, rows, print));
+        fprintf(line->out, "%s: %zu\n", name, print_each(line->out, rows, print));
     json_decref(json);
     return err;
 }
@@ -150,20 +159,12 @@ void admin_client_json(FILE *out, const json_t *value)
     fputc('\n', out);
 }
 
-size_t admin_client_each(FILE *out, const json_t *list, void (*print)(FILE *out, const json_t *row))
-{
-    size_t i = 0;
-    const json_t *row = NULL;
-    json_array_foreach(list, i, row) print(out, row);
-    return i;
-}
-
 void admin_client_rows(FILE *out, const char *title, const json_t *list,
                        void (*print)(FILE *out, const json_t *row))
 {
     if (json_array_size(list) > 0)
         fprintf(out, "%s:\n", title);
-    admin_client_each(out, list, print);
+    print_each(out, list, print);
 }
 
 void admin_client_verdict(FILE *out, const json_t *answer)

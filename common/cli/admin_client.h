@@ -34,9 +34,6 @@ err_t admin_client_post(const struct command_line *line, const char *path,
                         struct why *why) MUST_CHECK;
 /* For --output json: the value whole, indented, and a line's end. */
 void admin_client_json(FILE *out, const json_t *value);
-/* Each of the list's rows; how many there are. */
-size_t admin_client_each(FILE *out, const json_t *list,
-                         void (*print)(FILE *out, const json_t *row));
 /* "title:" and each of the list's rows; nothing of an empty list. */
 void admin_client_rows(FILE *out, const char *title, const json_t *list,
                        void (*print)(FILE *out, const json_t *row));

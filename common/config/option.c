@@ -319,7 +319,7 @@ static void load_items(struct loader *l, const struct option *o, const char *key
     }
 }
 
-/* A table's default is our own text: what it says is checked by option_table_flaw. */
+/* A table's default is our own text: what it says is checked by tests. */
 static void load_default(struct loader *l, const struct option *o, void *field)
 {
     struct yaml_node word = {.kind = YAML_SCALAR, .quoted = true};

@@ -25,6 +25,5 @@ err_t option_check_reload(const struct option_table *t, const void *from, const 
 
 void option_help(const struct option_table *t, FILE *out);
 void option_docs(const struct option_table *t, const char *name, FILE *out); /* markdown */
-const char *option_table_flaw(const struct option_table *t); /* tests: NULL when it is sound */
 
 #endif

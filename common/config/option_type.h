@@ -22,7 +22,7 @@ const char *option_expected(const struct option *o, char out[static OPTION_EXPEC
 const char *option_title(const struct option *o);
 size_t option_field_size(enum option_type type);
 
-/* Is the row's range none, or two values of a type that is a number? For option_table_flaw. */
+/* Is the row's range none, or two values of a type that is a number? For tests of tables. */
 bool option_range_sound(const struct option *o);
 
 bool option_value_eq(const struct option *o, const void *a, const void *b); /* not ITEMS */

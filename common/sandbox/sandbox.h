@@ -15,8 +15,8 @@ struct sandbox_path {
     bool write;       /* else read only; for a folder, all that is below it */
 };
 struct sandbox_rules {
-    const int
-        *syscalls; /* beside sandbox_base_syscalls; SYSCALL_END ends the list. Others: EPERM */
+    /* Beside what libc, libuv and malloc need; SYSCALL_END ends the list. Others: EPERM. */
+    const int *syscalls;
     const struct sandbox_path *paths;
     const int *keep_capabilities; /* CAP_*, -1 ends the list */
     /* Runs between capabilities and landlock, or NULL: threads started here escape landlock alone.
@@ -25,11 +25,6 @@ struct sandbox_rules {
     void *arg;
 };
 #define SYSCALL_END (-1)
-
-/* Syscalls that libc, libuv and malloc need at run time. SYSCALL_END ends it. Besides these, some
- * are allowed for certain arguments only: no new processes, no new executable memory, sockets of
- * the internet and Unix families. */
-extern const int sandbox_base_syscalls[];
 
 /* Appends one line to notes for each part the kernel (or this build) lacks. ERR_INTERNAL when a
  * part that is there cannot be set up: do not go on then. */

@@ -18,7 +18,10 @@
 #define CLONE_THREAD 0x00010000 /* sched.h hides it behind clone() itself */
 #endif
 
-const int sandbox_base_syscalls[] = {
+/* What libc, libuv and malloc need at run time. Besides these, some are allowed for certain
+ * arguments only: no new processes, no new executable memory, sockets of the internet and Unix
+ * families. */
+static const int base_syscalls[] = {
     /* descriptors; fcntl is limited below */
     SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(preadv2),
     SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(pwritev2),
@@ -152,7 +155,7 @@ static int fill_and_load(scmp_filter_ctx ctx, const int *extra)
     if (e == 0)
         e = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree, not a list */
     if (e == 0)
-        e = allow_all(ctx, sandbox_base_syscalls);
+        e = allow_all(ctx, base_syscalls);
     if (e == 0)
         e = allow_all(ctx, extra);
     if (e == 0)

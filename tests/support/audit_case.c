@@ -151,6 +151,19 @@ static void check_line(void *arg, const json_t *line)
     g->seen[row]++;
 }
 
+static bool is_field(const char *name, size_t len)
+{
+    static const char *const names[] = {
+#define FIELD(name, type, help) name,
+#include "common/audit/audit_fields.def"
+#undef FIELD
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
+            return true;
+    return false;
+}
+
 static void check_rows(const struct golden *g)
 {
     for (size_t i = 0; i < g->table->count; i++) {
@@ -158,8 +171,7 @@ static void check_rows(const struct golden *g)
         ck_assert_msg(g->seen[i] > 0, "%s was never written", row->name);
         for (const char *at = row->fields; *at != '\0';) {
             size_t len = strcspn(at, " ");
-            ck_assert_msg(audit_field_is_known(at, len), "%s: field %.*s has no row", row->name,
-                          (int)len, at);
+            ck_assert_msg(is_field(at, len), "%s: field %.*s has no row", row->name, (int)len, at);
             at += len + (at[len] != '\0');
         }
         size_t len = strlen(row->help);

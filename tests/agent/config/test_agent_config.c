@@ -2,6 +2,7 @@
 #include "agent/config/config.h"
 #include "common/base/mem.h"
 #include "tests/support/config_case.h"
+#include "tests/support/option_flaw.h"
 #include "tests/support/runner.h"
 
 #include <stdlib.h>
@@ -403,7 +404,7 @@ END_TEST
 
 START_TEST(test_table_is_sound)
 {
-    ck_assert_ptr_null(option_table_flaw(&agent_options));
+    ck_assert_ptr_null(option_flaw(&agent_options));
 }
 END_TEST
 

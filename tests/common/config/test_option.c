@@ -2,6 +2,7 @@
  * are in test_agent_config and test_sidecar_config. */
 #include "common/config/option.h"
 #include "tests/support/config_case.h"
+#include "tests/support/option_flaw.h"
 #include "tests/support/runner.h"
 
 #include <stdlib.h>
@@ -370,7 +371,7 @@ START_TEST(test_flaws_of_a_table_are_found)
     struct option row = flaws[_i].row;
     row.help = flaws[_i].help;
     struct option_table one = {&row, 1, 8};
-    const char *flaw = option_table_flaw(&one);
+    const char *flaw = option_flaw(&one);
     if (flaws[_i].flaw == NULL)
         ck_assert_ptr_null(flaw);
     else

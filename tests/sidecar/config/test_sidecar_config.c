@@ -3,6 +3,7 @@
 #include "common/base/mem.h"
 #include "sidecar/config/config.h"
 #include "tests/support/config_case.h"
+#include "tests/support/option_flaw.h"
 #include "tests/support/runner.h"
 
 #include <stdlib.h>
@@ -479,7 +480,7 @@ END_TEST
 
 START_TEST(test_table_is_sound)
 {
-    ck_assert_ptr_null(option_table_flaw(&sidecar_options));
+    ck_assert_ptr_null(option_flaw(&sidecar_options));
 }
 END_TEST
 
