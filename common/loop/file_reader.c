@@ -19,6 +19,7 @@ struct file_reader {
     bool working;
     bool hinted, asked; /* what comes behind it */
     bool stale;         /* what was read last is not to stand */
+    bool paused;
 
     /* The job's alone while it is under way. */
     bool wanted; /* read, if no file seems to have changed; then: it was read */
@@ -96,7 +97,7 @@ static void on_worked(uv_work_t *work, int status)
 
 static void reader_start(struct file_reader *r)
 {
-    if (r->closing.begun || r->working || !(r->hinted || r->asked))
+    if (r->closing.begun || r->working || r->paused || !(r->hinted || r->asked))
         return;
     r->wanted = r->asked || r->stale;
     r->working = uv_queue_work(r->loop, &r->work, on_work, on_worked) == 0;
@@ -116,6 +117,12 @@ static void on_hint(void *arg)
 void file_reader_now(struct file_reader *r)
 {
     r->asked = true;
+    reader_start(r);
+}
+
+void file_reader_pause(struct file_reader *r, bool paused)
+{
+    r->paused = paused;
     reader_start(r);
 }
 

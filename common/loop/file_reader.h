@@ -27,6 +27,8 @@ err_t file_reader_open(uv_loop_t *loop, const struct file_reader_options *opt,
                        struct file_reader **ret, struct why *why) MUST_CHECK;
 /* Now, changed or not. */
 void file_reader_now(struct file_reader *r);
+/* From on_read: its owner is not through yet, and what comes up waits until it is. */
+void file_reader_pause(struct file_reader *r, bool paused);
 /* Frees itself in the last callback, with no reading under way, then calls done (may be NULL). */
 void file_reader_close(struct file_reader *r, void (*done)(void *arg), void *arg);
 

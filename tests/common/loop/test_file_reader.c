@@ -17,7 +17,7 @@ static uv_work_t holder, behind;
 static uv_sem_t let_go;
 static _Atomic unsigned reads;
 static unsigned told;
-static bool good, behind_done;
+static bool good, is_long, behind_done;
 static struct why why;
 
 static void read_it(void *arg)
@@ -34,6 +34,8 @@ static bool on_read(void *arg)
     (void)arg;
     ck_assert(uv_thread_equal(&here, &loop_thread));
     told++;
+    if (is_long)
+        file_reader_pause(reader, true);
     return good;
 }
 
@@ -59,6 +61,7 @@ static void open_reader(void)
     uv_sem_init(&let_go, 0);
     reads = told = 0;
     good = true;
+    is_long = false;
 }
 
 static void close_reader(void)
@@ -180,6 +183,23 @@ START_TEST(test_what_was_refused_is_read_again_though_nothing_changed)
 }
 END_TEST
 
+START_TEST(test_nothing_is_read_before_the_owner_is_through)
+{
+    is_long = true;
+    file_reader_now(reader);
+    run_until(1);
+    file_reader_now(reader);
+    put_and_hear("x", "1");
+    ck_assert_uint_eq(reads, 1);
+    file_reader_pause(reader, false);
+    run_until(2); /* both at once */
+    file_reader_pause(reader, false);
+    is_long = false;
+    put_and_hear("y", "1");
+    ck_assert_uint_eq(told, 2);
+}
+END_TEST
+
 static void on_closed(void *arg)
 {
     *(bool *)arg = true;
@@ -227,6 +247,7 @@ int main(void)
     tcase_add_loop_test(t, test_a_change_is_read_by_itself, 0, 3);
     tcase_add_test(t, test_what_is_none_of_these_files_is_not_read);
     tcase_add_test(t, test_what_was_refused_is_read_again_though_nothing_changed);
+    tcase_add_test(t, test_nothing_is_read_before_the_owner_is_through);
     tcase_add_test(t, test_a_close_waits_for_a_reading_and_tells_nothing);
     tcase_add_test(t, test_without_memory_there_is_none);
     suite_add_tcase(s, t);
