@@ -10,6 +10,7 @@
 #include "agent/authority/authority_self.h"
 #include "agent/caller/listener.h"
 #include "agent/config/reload.h"
+#include "agent/entry/entry_advice.h"
 #include "agent/privileges.h"
 #include "agent/record/record.h"
 #include "agent/revoke/revoker.h"
@@ -99,12 +100,6 @@ static err_t open_lock(struct agent *a, struct why *why)
 {
     err_t err = data_lock_take(a->config->data_dir, &a->lock_fd, why);
     return err == ERR_OK ? err : option_blame(a->config->origins, "data_dir", err, why);
-}
-
-static void close_lock(struct agent *a)
-{
-    close(a->lock_fd);
-    agent_close_next(a);
 }
 
 static err_t open_metrics(struct agent *a, struct why *why)
@@ -199,6 +194,24 @@ static void close_authority(struct agent *a)
     authority_self_close(a->authority_self, part_closed, a);
 }
 
+/* --- the store -------------------------------------------------------------------------------- */
+
+static err_t open_store(struct agent *a, struct why *why)
+{
+    struct store_file_options opt = {.entries = a->config->entries,
+                                     .trust_domain = a->config->trust_domain,
+                                     .data_dir = a->config->data_dir,
+                                     .max_records = (uint64_t)a->config->record_max,
+                                     .keep_s = a->config->record_keep_s,
+                                     .metrics = a->metrics};
+    return store_file_open(&a->loop, &opt, &a->store, why);
+}
+
+static void close_store(struct agent *a)
+{
+    a->store->kind->close(a->store, part_closed, a);
+}
+
 /* --- entries and reload ----------------------------------------------------------------------- */
 
 static void count_reload(struct agent *a, enum result result)
@@ -264,7 +277,8 @@ static void on_reloaded(void *arg, struct agent_config *config, struct entry_set
 
 static err_t open_reload(struct agent *a, struct why *why)
 {
-    struct reload_options opt = {.config_path = a->config_path,
+    struct reload_options opt = {.store = a->store,
+                                 .config_path = a->config_path,
                                  .sets = a->sets,
                                  .config = a->config,
                                  .on_loaded = on_reloaded,
@@ -282,7 +296,10 @@ static err_t open_entries(struct agent *a, struct why *why)
 {
     struct buf report;
     buf_init(&report, REPORT_MAX);
-    err_t err = reload_read_entries(a->config, &report, &a->entries, why);
+    struct entry_advice advice = {.issuer_ttl_s = a->config->issuer_ttl_s};
+    err_t err = a->store->kind->load_entries(a->store, &report, &a->entries, why);
+    if (err == ERR_OK)
+        entry_advise(a->entries, &advice, &report);
     report_log(buf_slice(&report));
     if (err == ERR_CONFIG && report.len > 0)
         why->text[0] = '\0'; /* the lines say it all */
@@ -303,20 +320,6 @@ static void close_entries(struct agent *a)
 }
 
 /* --- the record of issuance ------------------------------------------------------------------- */
-
-static err_t open_store(struct agent *a, struct why *why)
-{
-    struct store_file_options opt = {.data_dir = a->config->data_dir,
-                                     .max_records = (uint64_t)a->config->record_max,
-                                     .keep_s = a->config->record_keep_s,
-                                     .metrics = a->metrics};
-    return store_file_open(&a->loop, &opt, &a->store, why);
-}
-
-static void close_store(struct agent *a)
-{
-    a->store->kind->close(a->store, part_closed, a);
-}
 
 static err_t open_record(struct agent *a, struct why *why)
 {
@@ -739,14 +742,14 @@ static void close_signals(struct agent *a)
 /* Opened in this order, closed in reverse: what a part uses is above it. */
 static const struct part parts[] = {
     {open_metrics, close_metrics},
+    {open_store, close_store},   /* reads nothing yet */
     {open_reload, close_reload}, /* before the entries: what changes from here on is seen */
     {open_entries, close_entries},
     {open_pages, close_pages},
-    {open_probes, close_probes}, /* mistakes of the configuration end here: nothing is made yet */
-    {open_lock, close_lock},
+    {open_probes, close_probes},   /* mistakes of the configuration end here: nothing is made yet */
+    {open_lock, agent_close_next}, /* held until all is closed */
     {open_audit, close_audit},
     {open_authority, close_authority},
-    {open_store, close_store},
     {open_record, close_record},
     {open_revoker, close_revoker},
     {open_attest, close_attest},
@@ -824,6 +827,8 @@ static err_t run(struct agent *a, struct why *why)
     uv_run(&a->loop, UV_RUN_DEFAULT);
     rc = uv_loop_close(&a->loop);
     assert(rc == 0);
+    if (a->lock_fd >= 0)
+        close(a->lock_fd); /* the store, too, is through with data_dir */
     mem_free(a->reload_problem);
     if (err == ERR_OK)
         log_info("stopped");

@@ -3,8 +3,7 @@
 #include "agent/agent.h"
 #include "agent/cli/cli_endpoint.h"
 #include "agent/config/config.h"
-#include "agent/config/reload.h"
-#include "agent/entry/entries.h"
+#include "agent/entry/entry_advice.h"
 #include "agent/telemetry/audit_events.h"
 #include "agent/telemetry/metrics.h"
 
@@ -30,7 +29,9 @@ static err_t check(const char *path, const char *const *sets, struct buf *report
     if (err != ERR_OK)
         return err;
     err = agent_config_check_files(c, report);
-    option_set_err(&err, reload_read_entries(c, report, &entries, why));
+    option_set_err(&err, entries_load(c->entries, c->trust_domain, report, &entries, why));
+    if (entries != NULL)
+        entry_advise(entries, &(struct entry_advice){.issuer_ttl_s = c->issuer_ttl_s}, report);
     entries_free(entries);
     agent_config_free(c);
     return err;

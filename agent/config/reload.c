@@ -1,6 +1,5 @@
 #include "agent/config/reload.h"
 
-#include "agent/entry/entry_advice.h"
 #include "common/base/mem.h"
 #include "common/loop/closing.h"
 #include "common/loop/file_reader.h"
@@ -16,20 +15,9 @@ struct reload {
     struct agent_config *config; /* owned */
     struct entry_set *entries;   /* owned */
     struct buf report;
-    err_t err;
+    err_t err; /* of the configuration */
+    struct why why;
 };
-
-err_t reload_read_entries(const struct agent_config *c, struct buf *report, struct entry_set **ret,
-                          struct why *why)
-{
-    if (c->entries == NULL)
-        return entries_parse("entries", slice_str("entries: []\n"), c->trust_domain, report, ret,
-                             why);
-    err_t err = entries_load(c->entries, c->trust_domain, report, ret, why);
-    if (err == ERR_OK)
-        entry_advise(*ret, &(struct entry_advice){.issuer_ttl_s = c->issuer_ttl_s}, report);
-    return err;
-}
 
 /* What was not handed over. */
 static void forget_read(struct reload *r)
@@ -46,30 +34,44 @@ static void on_pool(void *arg)
 {
     struct reload *r = arg;
     const struct reload_options *opt = &r->opt;
-    struct why why = {.err = ERR_OK};
-    r->err = agent_config_load(opt->config_path, opt->sets, &r->report, &r->config, &why);
+    r->why = (struct why){.err = ERR_OK};
+    r->err = agent_config_load(opt->config_path, opt->sets, &r->report, &r->config, &r->why);
     if (r->err == ERR_OK)
         r->err = agent_config_check_reload(opt->config, r->config, &r->report);
-    if (r->err == ERR_OK)
-        r->err = reload_read_entries(r->config, &r->report, &r->entries, &why);
-    if (r->err != ERR_OK && why.text[0] != '\0' &&
-        buf_printf(&r->report, "%s\n", why_text(&why)) != ERR_OK)
-        return; /* the report is full: it says enough */
+}
+
+/* Also when it came to no entries. */
+static void on_entries(void *arg, err_t err, const struct why *why)
+{
+    struct reload *r = arg;
+    struct agent_config *config = r->config;
+    struct entry_set *entries = r->entries;
+    bool is_good = err == ERR_OK;
+    if (!is_good && why->text[0] != '\0')
+        err = buf_printf(&r->report, "%s\n", why_text(why)); /* a full report says enough */
+    if (is_good && !r->closing.begun) {
+        r->config = NULL;
+        r->entries = NULL;
+        r->opt.on_loaded(r->opt.arg, config, entries);
+    } else if (!r->closing.begun) {
+        r->opt.on_failed(r->opt.arg, buf_slice(&r->report));
+    }
+    forget_read(r);
+    if (!r->closing.begun)
+        file_reader_pause(r->reader, false);
+    closing_drop(&r->closing);
 }
 
 static bool on_read(void *arg)
 {
     struct reload *r = arg;
-    if (r->err != ERR_OK) {
-        r->opt.on_failed(r->opt.arg, buf_slice(&r->report));
-    } else {
-        struct agent_config *config = r->config;
-        struct entry_set *entries = r->entries;
-        r->config = NULL;
-        r->entries = NULL;
-        r->opt.on_loaded(r->opt.arg, config, entries);
-    }
-    forget_read(r);
+    struct store *s = r->opt.store;
+    file_reader_pause(r->reader, true); /* one at a time */
+    closing_hold(&r->closing);
+    if (r->err == ERR_OK)
+        s->kind->entries(s, &r->report, &r->entries, on_entries, r);
+    else
+        on_entries(r, r->err, &r->why);
     return true;
 }
 
@@ -104,8 +106,8 @@ err_t reload_open(uv_loop_t *loop, const struct reload_options *opt, struct relo
         .paths = paths, .read = on_pool, .on_read = on_read, .arg = r};
     if (opt->config_path != NULL)
         paths[files.count++] = opt->config_path;
-    if (opt->config->entries != NULL)
-        paths[files.count++] = opt->config->entries;
+    if (opt->store->entries_path != NULL)
+        paths[files.count++] = opt->store->entries_path;
     err_t err = file_reader_open(loop, &files, &r->reader, why);
     if (err != ERR_OK)
         reload_free(r);

@@ -272,6 +272,8 @@ err_t entries_load(const char *path, const char *trust_domain, struct buf *repor
     char **paths = NULL;
     err_t err = ERR_OK;
     struct stat st;
+    if (path == NULL)
+        return entries_parse("entries", slice_str("entries: []\n"), trust_domain, report, ret, why);
     if (stat(path, &st) != 0) {
         entry_reader_problem(&r, "%s: cannot read the entries: %s", path, strerror(errno));
     } else if (S_ISDIR(st.st_mode)) {

@@ -19,8 +19,8 @@ struct entry_set {
 
 /* Every problem is one line in `report`, "FILE:LINE: entries[2].hint: expected ..., found ...";
  * ERR_CONFIG then. What is only odd has "warning: " after the line number and fails nothing. A
- * missing path is an error; an existing empty folder is an empty set. The report may be cut at
- * its cap. */
+ * missing path is an error; an existing empty folder is an empty set, as is no path (NULL). The
+ * report may be cut at its cap. */
 err_t entries_load(const char *path, const char *trust_domain, struct buf *report,
                    struct entry_set **ret, struct why *why) MUST_CHECK;
 /* The same from one text; `name` is what the report calls it. */

@@ -267,6 +267,9 @@ void record_set_policy(struct record *r, int64_t keep_s, enum record_on_failure 
 err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct record **ret,
                   struct why *why)
 {
+    err_t err = opt->store->kind->load_record(opt->store, why);
+    if (err != ERR_OK)
+        return err;
     struct record *r = mem_alloc(sizeof *r);
     if (r == NULL || record_names_init(&r->names) != ERR_OK) {
         mem_free(r);

@@ -21,6 +21,7 @@ struct record_options {
     enum record_on_failure on_failure;
     struct metrics *metrics; /* may be NULL */
 };
+/* Loads it, too. */
 err_t record_open(uv_loop_t *loop, const struct record_options *opt, struct record **ret,
                   struct why *why) MUST_CHECK;
 /* Tries once more to write what waits, frees, calls done. */

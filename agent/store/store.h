@@ -1,6 +1,7 @@
-/* Where the agent keeps what must outlive it: what it has issued, and what is revoked. A table of
- * functions, with one kind behind it: store_file.h, files in data_dir. record and revoker call it,
- * nobody else; on the loop thread, all of it.
+/* Where the agent keeps what must outlive it, what it has issued and what is revoked, and finds the
+ * registration entries. A table of functions, with one kind behind it: store_file.h. agent, reload,
+ * record and revoker call it, nobody else; on the loop thread, all of it. Opening reads nothing;
+ * load_* do, at start, before the others of their part. They block.
  *
  * What is to be kept is answered by one call of `done` with what came of it, on the loop; what was
  * lent is borrowed until then. ERR_OK: no end of this program loses it, each kind says what else
@@ -9,6 +10,7 @@
 #ifndef SPINDLE_AGENT_STORE_STORE_H
 #define SPINDLE_AGENT_STORE_STORE_H
 
+#include "agent/entry/entries.h"
 #include "agent/store/record_item.h"
 #include "agent/store/revocation_journal.h"
 
@@ -16,8 +18,19 @@ struct store;
 typedef void store_done(void *arg, err_t err, const struct why *why);
 
 struct store_kind {
+    /* --- who gets what --- */
+
+    /* As entries_load: a new set, the asker's, or ERR_CONFIG and lines in `report`. */
+    err_t (*load_entries)(struct store *s, struct buf *report, struct entry_set **ret,
+                          struct why *why);
+    /* The same, answered by `done`; one at a time. `report` and `ret` are lent. */
+    void (*entries)(struct store *s, struct buf *report, struct entry_set **ret, store_done *done,
+                    void *arg);
+
     /* --- what was issued --- */
 
+    /* data_dir is ours. ERR_IO, ERR_FILE_MODE, ERR_UNSUPPORTED (of a newer version). */
+    err_t (*load_record)(struct store *s, struct why *why);
     /* One that is about to leave. ERR_RECORD: full, or the disk is; ERR_NO_MEMORY. May be answered
      * before it returns. */
     void (*record)(struct store *s, const struct record_item *item, store_done *done, void *arg);
@@ -37,8 +50,8 @@ struct store_kind {
 
     /* --- what is revoked --- */
 
-    /* Before the other two, at start: each change that was kept, in order. It blocks. ERR_PARSE,
-     * ERR_UNSUPPORTED, ERR_FILE_MODE say what to do: a revocation may be missing. */
+    /* Each change that was kept, in order. ERR_PARSE, ERR_UNSUPPORTED, ERR_FILE_MODE say what to
+     * do: a revocation may be missing. */
     err_t (*load_revocations)(struct store *s, revocation_fn *fn, void *arg, struct why *why);
     /* A row; or all of them anew, as `write` says, which is called on any thread. One of both at a
      * time, never answered before it returns; on the disk then. ERR_IO. */
@@ -53,6 +66,10 @@ struct store_kind {
 /* To be read; the kind's. */
 struct store {
     const struct store_kind *kind;
+    /* When this file or folder changes, the entries may have. Watched together with the
+     * configuration, so that a change of both is one reload. NULL: none; a kind that hears of
+     * changes otherwise says so by an event given at its open, which is reload_now. */
+    const char *entries_path;
     uint64_t records, issued_total; /* certificates: recorded now, and ever */
     uint64_t revocations_len;       /* bytes that the changes take */
 };

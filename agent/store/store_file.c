@@ -27,10 +27,13 @@ enum {
     FULL_PAUSE_S = 1,
 };
 
-/* Who is to be answered. */
+/* Who is to be answered, after what is done for it on the pool. */
 struct asked {
-    store_done *done;
+    uv_work_t work;
+    store_done *done; /* NULL: nobody */
     void *arg;
+    err_t err;
+    struct why why;
 };
 
 struct store_file {
@@ -38,7 +41,11 @@ struct store_file {
     uv_loop_t *loop;
     struct store_file_options opt;
 
-    struct record_store *issued;
+    struct asked reader; /* of the entries */
+    struct buf *report;  /* the reader's, as ret_entries is */
+    struct entry_set **ret_entries;
+
+    struct record_store *issued; /* NULL until it is loaded */
     uv_timer_t sync_timer, expire_timer;
     uv_work_t sync, carrying;
     int sync_fds[SYNC_FDS]; /* of the sync under way, and of which segments (0: the folder) */
@@ -51,15 +58,12 @@ struct store_file {
     struct why full_why;             /* why there was none */
     bool is_syncing, has_synced_last;
     bool has_not_carried; /* the last time: nothing is recorded beyond the bound until it could */
-    struct asked probe;   /* waits for what is carried; done NULL: nobody */
+    struct asked probe;   /* waits for what is carried */
 
     struct revocation_file *revoked; /* NULL until it is loaded */
-    uv_work_t revoking;              /* has the file while somebody is asked */
-    struct asked revoker;
+    struct asked revoker;            /* has the file */
     struct slice row;
     err_t (*write)(void *arg, struct buf *out); /* NULL: the row */
-    err_t revoke_err;
-    struct why revoke_why;
 
     struct closing closing;
 };
@@ -81,6 +85,51 @@ static void store_file_show(struct store_file *f)
     metric_set(f->opt.metrics, M_RECORD_CERTIFICATES, 0, 0, 0, (double)f->store.records);
 }
 
+static void on_asked(uv_work_t *work, int status)
+{
+    struct store_file *f = work->data;
+    struct asked *asked = (struct asked *)work, who = *asked; /* its first member */
+    (void)status;                                             /* never canceled */
+    if (asked == &f->revoker)
+        f->store.revocations_len = revocation_file_len(f->revoked);
+    asked->done = NULL;
+    who.done(who.arg, who.err, &who.why);
+}
+
+static void store_file_ask(struct store_file *f, struct asked *asked, uv_work_cb work,
+                           store_done *done, void *arg)
+{
+    assert(asked->done == NULL);
+    *asked = (struct asked){.work.data = f, .done = done, .arg = arg};
+    int rc = uv_queue_work(f->loop, &asked->work, work, on_asked);
+    assert(rc == 0);
+    (void)rc;
+}
+
+/* --- who gets what ---------------------------------------------------------------------------- */
+
+static err_t on_load_entries(struct store *s, struct buf *report, struct entry_set **ret,
+                             struct why *why)
+{
+    const struct store_file_options *opt = &file_of(s)->opt;
+    return entries_load(opt->entries, opt->trust_domain, report, ret, why);
+}
+
+static void do_read(uv_work_t *work)
+{
+    struct store_file *f = work->data;
+    f->reader.err = on_load_entries(&f->store, f->report, f->ret_entries, &f->reader.why);
+}
+
+static void on_entries(struct store *s, struct buf *report, struct entry_set **ret,
+                       store_done *done, void *arg)
+{
+    struct store_file *f = file_of(s);
+    f->report = report;
+    f->ret_entries = ret;
+    store_file_ask(f, &f->reader, do_read, done, arg);
+}
+
 /* --- syncing ---------------------------------------------------------------------------------- */
 
 static void close_step(struct store_file *f);
@@ -88,6 +137,8 @@ static void on_sync_due(uv_timer_t *timer);
 
 static bool is_dirty(const struct store_file *f)
 {
+    if (f->issued == NULL)
+        return false;
     bool dirty = f->issued->is_dir_dirty || f->issued->gone != NULL;
     for (uint32_t i = 0; !dirty && i < f->issued->segment_count; i++)
         dirty = f->issued->segments[i] != NULL && f->issued->segments[i]->is_dirty;
@@ -274,6 +325,33 @@ static void on_expire(uv_timer_t *timer)
 
 /* --- what was issued -------------------------------------------------------------------------- */
 
+static void on_damage(void *arg, const struct record_damage *d)
+{
+    (void)arg;
+    if (d->bad > 0)
+        log_warn("record_damaged", log_int("segment", d->seq), log_int("rows", d->bad),
+                 log_str("next", "the other rows are used; what these said is lost"));
+    if (d->cut > 0)
+        log_warn(
+            "record_cut", log_int("segment", d->seq), log_int("rows", d->cut),
+            log_str("next", "a write that was cut short, of a certificate that did not leave"));
+}
+
+static err_t on_load_record(struct store *s, struct why *why)
+{
+    struct store_file *f = file_of(s);
+    char dir[PATH_MAX];
+    if (snprintf(dir, sizeof dir, "%s/record", f->opt.data_dir) >= (int)sizeof dir)
+        return why_set(why, ERR_CONFIG, "data_dir is longer than a path may be");
+    err_t err =
+        record_load(dir, f->opt.max_records, f->opt.segment_rows, on_damage, NULL, &f->issued, why);
+    if (err != ERR_OK)
+        return why_add(why, err, "the record of issuance in %s", dir);
+    uv_timer_start(&f->expire_timer, on_expire, EXPIRE_SOON_MS, 0);
+    store_file_show(f);
+    return ERR_OK;
+}
+
 static err_t store_file_append(struct store_file *f, const struct record_item *item,
                                struct why *why)
 {
@@ -304,7 +382,7 @@ static void on_probe(struct store *s, store_done *done, void *arg)
 {
     struct store_file *f = file_of(s);
     assert(f->probe.done == NULL);
-    f->probe = (struct asked){done, arg};
+    f->probe = (struct asked){.done = done, .arg = arg};
     if (f->carry == NULL)
         answer_probe(f);
 }
@@ -402,35 +480,14 @@ static void do_revoke(uv_work_t *work)
     struct store_file *f = work->data;
     struct buf all;
     if (f->write == NULL) {
-        f->revoke_err = revocation_file_append(f->revoked, f->row, &f->revoke_why);
+        f->revoker.err = revocation_file_append(f->revoked, f->row, &f->revoker.why);
         return;
     }
     buf_init(&all, REVOCATION_JOURNAL_MAX);
-    f->revoke_err = f->write(f->revoker.arg, &all);
-    if (f->revoke_err == ERR_OK)
-        f->revoke_err = revocation_file_replace(f->revoked, buf_slice(&all), &f->revoke_why);
+    f->revoker.err = f->write(f->revoker.arg, &all);
+    if (f->revoker.err == ERR_OK)
+        f->revoker.err = revocation_file_replace(f->revoked, buf_slice(&all), &f->revoker.why);
     buf_done(&all);
-}
-
-static void on_revoked(uv_work_t *work, int status)
-{
-    struct store_file *f = work->data;
-    struct asked who = f->revoker;
-    struct why why = f->revoke_why;
-    (void)status; /* never canceled */
-    f->store.revocations_len = revocation_file_len(f->revoked);
-    f->revoker.done = NULL;
-    who.done(who.arg, f->revoke_err, &why);
-}
-
-static void start_revoking(struct store_file *f, store_done *done, void *arg)
-{
-    assert(f->revoked != NULL && f->revoker.done == NULL);
-    f->revoker = (struct asked){done, arg};
-    f->revoke_why = (struct why){.err = ERR_OK};
-    int rc = uv_queue_work(f->loop, &f->revoking, do_revoke, on_revoked);
-    assert(rc == 0);
-    (void)rc;
 }
 
 static void on_revoke(struct store *s, struct slice row, store_done *done, void *arg)
@@ -438,7 +495,7 @@ static void on_revoke(struct store *s, struct slice row, store_done *done, void 
     struct store_file *f = file_of(s);
     f->row = row;
     f->write = NULL;
-    start_revoking(f, done, arg);
+    store_file_ask(f, &f->revoker, do_revoke, done, arg);
 }
 
 static void on_rewrite(struct store *s, err_t (*write)(void *arg, struct buf *out),
@@ -446,7 +503,7 @@ static void on_rewrite(struct store *s, err_t (*write)(void *arg, struct buf *ou
 {
     struct store_file *f = file_of(s);
     f->write = write;
-    start_revoking(f, done, arg);
+    store_file_ask(f, &f->revoker, do_revoke, done, arg);
 }
 
 /* --- opening and closing ---------------------------------------------------------------------- */
@@ -476,12 +533,15 @@ static void close_step(struct store_file *f)
 static void on_close(struct store *s, void (*done)(void *arg), void *arg)
 {
     struct store_file *f = file_of(s);
-    assert(f->revoker.done == NULL);
+    assert(f->revoker.done == NULL && f->reader.done == NULL);
     if (closing_begin(&f->closing, store_file_free, f, done, arg))
         close_step(f);
 }
 
 static const struct store_kind kind = {
+    .load_entries = on_load_entries,
+    .entries = on_entries,
+    .load_record = on_load_record,
     .record = on_record,
     .probe = on_probe,
     .keep = on_keep,
@@ -495,28 +555,6 @@ static const struct store_kind kind = {
     .close = on_close,
 };
 
-static void on_damage(void *arg, const struct record_damage *d)
-{
-    (void)arg;
-    if (d->bad > 0)
-        log_warn("record_damaged", log_int("segment", d->seq), log_int("rows", d->bad),
-                 log_str("next", "the other rows are used; what these said is lost"));
-    if (d->cut > 0)
-        log_warn(
-            "record_cut", log_int("segment", d->seq), log_int("rows", d->cut),
-            log_str("next", "a write that was cut short, of a certificate that did not leave"));
-}
-
-static err_t store_file_load(struct store_file *f, struct why *why)
-{
-    char dir[PATH_MAX];
-    if (snprintf(dir, sizeof dir, "%s/record", f->opt.data_dir) >= (int)sizeof dir)
-        return why_set(why, ERR_CONFIG, "data_dir is longer than a path may be");
-    err_t err =
-        record_load(dir, f->opt.max_records, f->opt.segment_rows, on_damage, NULL, &f->issued, why);
-    return err == ERR_OK ? err : why_add(why, err, "the record of issuance in %s", dir);
-}
-
 err_t store_file_open(uv_loop_t *loop, const struct store_file_options *opt, struct store **ret,
                       struct why *why)
 {
@@ -524,23 +562,17 @@ err_t store_file_open(uv_loop_t *loop, const struct store_file_options *opt, str
     if (f == NULL)
         return why_set(why, ERR_NO_MEMORY, "no memory for the record");
     f->store.kind = &kind;
+    f->store.entries_path = opt->entries;
     f->loop = loop;
     f->opt = *opt;
     if (f->opt.wall_s == NULL)
         f->opt.wall_s = clock_wall_s;
     if (f->opt.segment_rows == 0)
         f->opt.segment_rows = RECORD_SEGMENT_ROWS;
-    err_t err = store_file_load(f, why);
-    if (err != ERR_OK) {
-        mem_free(f);
-        return err;
-    }
     uv_timer_init(loop, &f->sync_timer);
     uv_timer_init(loop, &f->expire_timer);
     f->sync_timer.data = f->expire_timer.data = f;
-    f->sync.data = f->carrying.data = f->revoking.data = f;
-    uv_timer_start(&f->expire_timer, on_expire, EXPIRE_SOON_MS, 0);
-    store_file_show(f);
+    f->sync.data = f->carrying.data = f;
     *ret = &f->store;
     return ERR_OK;
 }

@@ -1,5 +1,6 @@
 /* The store in data_dir: `record` (docs/record.md), segments that are appended to and never edited,
- * and `revocations` (docs/revocation.md), a journal.
+ * and `revocations` (docs/revocation.md), a journal. Entries are in a file or folder of YAML that
+ * is only read, on the thread pool once the agent runs.
  *
  * A certificate is recorded by write(2), so kill -9 loses nothing; fdatasync follows on the thread
  * pool within 100 ms, for many at once. A torn tail is cut off at open, a bad row in the middle is
@@ -19,15 +20,15 @@
 struct metrics;
 
 struct store_file_options {
-    const char *data_dir; /* exists; borrowed for life */
+    const char *entries, *trust_domain; /* borrowed for life; entries NULL: there are none */
+    const char *data_dir; /* exists when anything is loaded from it; borrowed for life */
     uint64_t max_records;
     int64_t keep_s;
     struct metrics *metrics; /* may be NULL */
     int64_t (*wall_s)(void); /* the wall clock; NULL: clock_wall_s */
     uint32_t segment_rows;   /* tests: fewer rows in a segment; 0: RECORD_SEGMENT_ROWS */
 };
-/* Reads the whole record. ERR_IO, ERR_FILE_MODE, ERR_UNSUPPORTED (of a newer version),
- * ERR_NO_MEMORY. */
+/* ERR_NO_MEMORY. */
 err_t store_file_open(uv_loop_t *loop, const struct store_file_options *opt, struct store **ret,
                       struct why *why) MUST_CHECK;
 

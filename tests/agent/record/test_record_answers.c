@@ -34,7 +34,14 @@ static void on_probe(struct store *s, store_done *done, void *arg)
     asking_arg = arg;
 }
 
-static const struct store_kind kind = {.record = on_record, .probe = on_probe};
+static err_t on_load_record(struct store *s, struct why *why)
+{
+    (void)s, (void)why;
+    return ERR_OK;
+}
+
+static const struct store_kind kind = {
+    .load_record = on_load_record, .record = on_record, .probe = on_probe};
 static struct store store = {.kind = &kind};
 
 static void answer(err_t err)
