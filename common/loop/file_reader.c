@@ -28,6 +28,8 @@ struct file_reader {
 
 /* --- stamps ----------------------------------------------------------------------------------- */
 
+#define STAMP_SEED 0xcbf29ce484222325u
+
 static uint64_t mix(uint64_t h, uint64_t value)
 {
     for (int i = 0; i < 8; i++)
@@ -35,11 +37,11 @@ static uint64_t mix(uint64_t h, uint64_t value)
     return h;
 }
 
-/* Changes whenever the file is written or replaced, also through a link. */
+/* Changes whenever the file is written or replaced, also by a link. The seed: there is none. */
 static uint64_t stamp_file(int folder, const char *name)
 {
     struct stat st;
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = STAMP_SEED;
     if (fstatat(folder, name, &st, 0) != 0)
         return h;
     h = mix(h, st.st_dev);
@@ -63,12 +65,17 @@ static uint64_t stamp_path(const char *path)
     return sum;
 }
 
-static uint64_t stamp_all(const struct file_reader *r)
+/* False: one of them is not there. */
+static bool stamp_all(const struct file_reader *r, uint64_t *ret)
 {
-    uint64_t h = 0;
-    for (size_t i = 0; i < r->opt.count; i++)
-        h = mix(h, stamp_path(r->paths[i]));
-    return h;
+    bool are_there = true;
+    *ret = 0;
+    for (size_t i = 0; i < r->opt.count; i++) {
+        uint64_t stamp = stamp_path(r->paths[i]);
+        are_there = are_there && stamp != STAMP_SEED;
+        *ret = mix(*ret, stamp);
+    }
+    return are_there;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -78,11 +85,13 @@ static void reader_start(struct file_reader *r);
 static void on_work(uv_work_t *work)
 {
     struct file_reader *r = work->data;
-    uint64_t before = r->stamp;
-    r->stamp = stamp_all(r); /* first: a change while we read is seen the next time */
-    r->wanted = r->wanted || r->stamp != before;
-    if (r->wanted)
-        r->opt.read(r->opt.arg);
+    uint64_t stamp; /* first: a change while we read is seen the next time */
+    bool counts = stamp_all(r, &stamp) || !r->opt.absence_is_quiet;
+    r->wanted = r->wanted || (counts && stamp != r->stamp);
+    if (!r->wanted)
+        return;
+    r->stamp = stamp;
+    r->opt.read(r->opt.arg);
 }
 
 static void on_worked(uv_work_t *work, int status)
@@ -137,14 +146,16 @@ err_t file_reader_open(uv_loop_t *loop, const struct file_reader_options *opt,
     r->opt = *opt;
     r->loop = loop;
     r->work.data = r;
-    err_t err = file_watch_open(loop, opt->paths, opt->count, on_hint, r, &r->watch, why);
+    err_t err = opt->count == 0
+                    ? ERR_OK
+                    : file_watch_open(loop, opt->paths, opt->count, on_hint, r, &r->watch, why);
     if (err != ERR_OK) {
         mem_free(r);
         return err;
     }
     for (size_t i = 0; i < opt->count; i++)
         r->paths[i] = opt->paths[i];
-    r->stamp = stamp_all(r);
+    (void)stamp_all(r, &r->stamp);
     *ret = r;
     return ERR_OK;
 }
@@ -155,5 +166,9 @@ void file_reader_close(struct file_reader *r, void (*done)(void *arg), void *arg
         return;
     if (r->working)
         (void)uv_cancel((uv_req_t *)&r->work);
-    file_watch_close(r->watch, closing_drop, closing_hold(&r->closing));
+    closing_hold(&r->closing);
+    if (r->watch != NULL)
+        file_watch_close(r->watch, closing_drop, &r->closing);
+    else
+        closing_drop(&r->closing);
 }

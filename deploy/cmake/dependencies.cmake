@@ -17,7 +17,7 @@ set_target_properties(wolfssl PROPERTIES
   IMPORTED_LOCATION "${SPINDLE_WOLFSSL}/lib/libwolfssl.a"
   INTERFACE_INCLUDE_DIRECTORIES "${SPINDLE_WOLFSSL}/include"
   INTERFACE_COMPILE_DEFINITIONS WOLFSSL_USE_OPTIONS_H
-  INTERFACE_LINK_LIBRARIES "common_crypto;m") # it calls common/base/rand.c
+  INTERFACE_LINK_LIBRARIES "common_crypto;m") # it calls common/crypto/hedge.c
 
 # llhttp comes as C sources in Debian's node-llhttp.
 add_library(llhttp STATIC /usr/share/llhttp/api.c /usr/share/llhttp/http.c /usr/share/llhttp/llhttp.c)

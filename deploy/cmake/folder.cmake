@@ -2,10 +2,10 @@
 #
 #   spindle_folder(common/http USES common/base common/loop LIBS llhttp)
 #
-# USES: the folders it may include from; LIBS: what else it links. Both reach who uses it. What is not
-# named here does not link: beside the library stands a program of its objects with nothing but that,
-# made with the default build. tests/lint/check_folders.py holds the includes against these lines and
-# draws them (docs/folders.svg).
+# USES: the folders it may include from; LIBS: what else it links. Beside the library stands a program of
+# its objects with nothing but these and what they stand on, made with the default build: a call to a
+# folder above, or beside, does not link. tests/lint/check_folders.py holds the includes against these
+# lines to the letter; docs/folders.svg is drawn from them.
 function(spindle_folder path)
   cmake_parse_arguments(arg "" "" "USES;LIBS;EXCEPT" ${ARGN})
   string(REPLACE / _ target ${path})

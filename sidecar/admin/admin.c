@@ -212,14 +212,14 @@ static const struct http_route routes[] = {
 };
 
 err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, size_t places,
-                         const struct admin_source *from, struct metrics *m,
-                         struct http_server **ret, struct why *why)
+                         struct admin_source *from, struct metrics *m, struct http_server **ret,
+                         struct why *why)
 {
     struct address address;
     struct http_server_options options = {
         .routes = routes,
         .route_count = sizeof routes / sizeof routes[0],
-        .arg = (void *)from,
+        .arg = from,
         .socket_mode = 0600,
         .owner_only = true,
         .max_connections = places,

@@ -30,7 +30,7 @@ struct admin_source {
 /* places: connections at once. `from` is borrowed until the server has closed. ERR_CONFIG naming
  * key, socket and cause. */
 err_t sidecar_admin_open(uv_loop_t *loop, const char *socket_path, size_t places,
-                         const struct admin_source *from, struct metrics *m,
-                         struct http_server **ret, struct why *why) MUST_CHECK;
+                         struct admin_source *from, struct metrics *m, struct http_server **ret,
+                         struct why *why) MUST_CHECK;
 
 #endif

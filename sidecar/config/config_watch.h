@@ -1,6 +1,6 @@
 /* Reads the configuration anew when its file has changed, or when asked: on the thread pool, for no
  * loop waits for a file. What is read is checked against the configuration in use, all or nothing.
- * Loop thread only. */
+ * A file that is away for a while is none that changed; who asks is told. Loop thread only. */
 #ifndef SPINDLE_SIDECAR_CONFIG_CONFIG_WATCH_H
 #define SPINDLE_SIDECAR_CONFIG_CONFIG_WATCH_H
 

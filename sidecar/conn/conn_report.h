@@ -8,8 +8,7 @@
 struct conn;
 struct conn_home;
 
-/* One line, and the counters. */
-/* Before it enters `next`. */
+/* Each is one line, and the counters. This one comes before it enters `next`. */
 void conn_report_state(struct conn *c, enum conn_state next);
 void conn_report_handshake(struct conn *c);
 void conn_report_dialed(struct conn *c);

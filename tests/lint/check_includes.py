@@ -16,7 +16,7 @@ THIRD_PARTY = [
     (r"(seccomp|linux/landlock|linux/seccomp)\.h", r"common/(\w+/)?sandbox\w*\.c"),
     (r"wolfssl/", r"common/(\w+/)?(crypto_facts|hedge|key\w*|signer|selftest\w*|sha256|sigverify|x509\w*|svid_verify|tls\w*|der|rand"
      r"|metrics_table)\.[ch]"),
-    (r"pthread\.h", r"common/(\w+/)?(audit|map|rand|resolver|rpc_server|mailbox|cell|metric|secret|tls_context)\.[ch]|sidecar/(\w+/)?(mailbox|refusals|worker)\.[ch]"),
+    (r"pthread\.h", r"common/(\w+/)?(audit|map|rand|resolver|rpc_server|secret|tls_context)\.[ch]|sidecar/(\w+/)?(refusals|worker)\.[ch]"),
     (r"sys/queue\.h", r"common/base/list\.h"),
     (r"check\.h", r""),
 ]

@@ -7,6 +7,7 @@
 #include "tests/support/temp_dir.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static uv_loop_t loop;
 static struct temp_dir dir;
@@ -17,7 +18,7 @@ static uv_work_t holder, behind;
 static uv_sem_t let_go;
 static _Atomic unsigned reads;
 static unsigned told;
-static bool good, is_long, behind_done;
+static bool good, is_long, behind_done, quiet;
 static struct why why;
 
 static void read_it(void *arg)
@@ -39,6 +40,12 @@ static bool on_read(void *arg)
     return good;
 }
 
+static void refuse_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    ck_abort_msg("a %s is open", uv_handle_type_name(handle->type));
+}
+
 static void put(const char *name, const char *text)
 {
     temp_put(&dir, name, slice_str(text), 0600);
@@ -48,7 +55,7 @@ static void open_reader(void)
 {
     const char *paths[] = {file, folder};
     struct file_reader_options options = {
-        .paths = paths, .count = 2, .read = read_it, .on_read = on_read};
+        .paths = paths, .count = 2, .absence_is_quiet = quiet, .read = read_it, .on_read = on_read};
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     loop_thread = uv_thread_self();
     temp_dir_make(&dir);
@@ -168,6 +175,38 @@ START_TEST(test_what_is_none_of_these_files_is_not_read)
 }
 END_TEST
 
+/* A file that is replaced by way of nothing, as editors and some deployments do. */
+START_TEST(test_a_file_that_is_away_is_a_change_unless_absence_is_quiet)
+{
+    unsigned heard = _i == 1 ? 0 : 1;
+    quiet = _i == 1;
+    close_reader();
+    open_reader();
+    ck_assert_int_eq(unlink(file), 0);
+    put_and_hear("another", "1");
+    ck_assert_uint_eq(told, heard);
+    put_and_hear("x", "1");
+    ck_assert_uint_eq(told, heard + 1);
+    ck_assert_int_eq(unlink(file), 0);
+    file_reader_now(reader); /* who asks hears of it */
+    run_until(heard + 2);
+    quiet = false;
+}
+END_TEST
+
+START_TEST(test_of_no_file_nothing_is_watched)
+{
+    struct file_reader_options none = {.read = read_it, .on_read = on_read};
+    struct file_reader *other;
+    uv_loop_t idle;
+    ck_assert_int_eq(uv_loop_init(&idle), 0);
+    ck_assert_int_eq(file_reader_open(&idle, &none, &other, &why), ERR_OK);
+    uv_walk(&idle, refuse_handle, NULL);
+    file_reader_close(other, NULL, NULL);
+    ck_assert_int_eq(uv_loop_close(&idle), 0);
+}
+END_TEST
+
 START_TEST(test_what_was_refused_is_read_again_though_nothing_changed)
 {
     good = false;
@@ -249,6 +288,8 @@ int main(void)
     tcase_add_test(t, test_what_was_refused_is_read_again_though_nothing_changed);
     tcase_add_test(t, test_nothing_is_read_before_the_owner_is_through);
     tcase_add_test(t, test_a_close_waits_for_a_reading_and_tells_nothing);
+    tcase_add_loop_test(t, test_a_file_that_is_away_is_a_change_unless_absence_is_quiet, 0, 2);
+    tcase_add_test(t, test_of_no_file_nothing_is_watched);
     tcase_add_test(t, test_without_memory_there_is_none);
     suite_add_tcase(s, t);
     return run_suite(s);
