@@ -53,7 +53,7 @@ struct live {
     struct entry entry;            /* own copy: id, SPIFFE ID, TTL, DNS names, hint */
     enum live_state state, before; /* before: it became LIVE_SIGNING, and is again if that fails */
     struct svid *svid;             /* owned reference; NULL while there is none to serve */
-    int64_t due_ms;                /* of who has a turn in time */
+    int64_t due_ms, due_before_ms; /* of who has a turn in time */
     struct backoff backoff;
     struct minter *minter;
     struct svid_order order;
@@ -211,13 +211,22 @@ static bool svid_is_valid(const struct svid *s, int64_t ms)
     return s != NULL && ms >= s->not_before * 1000 && ms < s->not_after * 1000;
 }
 
+static err_t live_may_issue(const struct live *l, struct why *why)
+{
+    const struct minter_options *opt = &l->minter->opt;
+    return opt->may_issue != NULL ? opt->may_issue(opt->arg, &l->entry, why) : ERR_OK;
+}
+
 static void live_answered(struct live *l, err_t err, const struct why *why);
 
+/* It may have been revoked since it was asked for. */
 static void on_order(struct svid_order *o, err_t err, struct svid *svid, const struct why *why)
 {
     struct live *l = (struct live *)(void *)((char *)o - offsetof(struct live, order));
     struct minter *m = l->minter;
     struct why own = *why;
+    if (err == ERR_OK)
+        err = live_may_issue(l, &own);
     if (err == ERR_OK && m->opt.on_issued != NULL)
         err = m->opt.on_issued(m->opt.arg, svid, l->because, &own);
     metric_add(m->opt.metrics, M_SVIDS_ISSUED, SVID_X509,
@@ -227,7 +236,7 @@ static void on_order(struct svid_order *o, err_t err, struct svid *svid, const s
         live_set(m, l, LIVE_ISSUED, svid, svid->renew_at * 1000);
     } else {
         svid_unref(svid);
-        live_set(m, l, l->before, l->svid, now_ms(m));
+        live_set(m, l, l->before, l->svid, l->due_before_ms);
     }
     if (m->asking == l) {
         m->asking = NULL;
@@ -249,14 +258,11 @@ static void live_set_signing(struct minter *m, struct live *l, struct svid *svid
 static err_t live_mint(struct minter *m, struct live *l, int64_t ms, enum svid_why because,
                        struct why *why)
 {
-    if (m->opt.may_issue != NULL) {
-        err_t refused = m->opt.may_issue(m->opt.arg, &l->entry, why);
-        if (refused != ERR_OK)
-            return refused;
-    }
-    if (l->state == LIVE_SIGNING)
-        return ERR_OK;
+    err_t refused = live_may_issue(l, why);
+    if (refused != ERR_OK || l->state == LIVE_SIGNING)
+        return refused;
     l->before = l->state;
+    l->due_before_ms = l->due_ms;
     l->because = because;
     l->order = (struct svid_order){
         .entry = &l->entry,
@@ -316,19 +322,20 @@ static void failures_log(const struct failures *f)
                  log_str("next", "keeping what is valid, trying again within a minute"));
 }
 
-/* After a try: what it was before tells what its failure means. is_awaited: somebody has none and
- * waits to hear of it. */
+/* After a try: what it was before tells what its failure means. is_awaited: somebody may have none
+ * and wait to hear of it. */
 static void live_tried(struct minter *m, struct live *l, err_t err, const struct why *why,
                        bool is_awaited, struct failures *failures)
 {
     int64_t ms = now_ms(m);
     bool had_one = l->svid != NULL;
+    bool must_tell = err == ERR_OK || is_awaited || live_rules[l->state].turn == TURN_FIRST;
     bool ran_out = l->state == LIVE_EXPIRED || (had_one && !svid_is_valid(l->svid, ms));
     if (err != ERR_OK)
         live_mint_failed(m, l, err, ms, ran_out);
     if (err != ERR_OK && err != ERR_REVOKED)
         failures_note(failures, l, why);
-    if (err == ERR_OK || (had_one && l->svid == NULL) || is_awaited)
+    if (must_tell || (had_one && l->svid == NULL))
         live_tell(m, l);
 }
 
@@ -336,7 +343,7 @@ static void live_tried(struct minter *m, struct live *l, err_t err, const struct
 static void live_renew(struct minter *m, struct live *l, int64_t ms, struct failures *failures)
 {
     struct why why = {0};
-    bool is_valid = svid_is_valid(l->svid, ms), is_awaited = l->state == LIVE_WITHDRAWN;
+    bool is_valid = svid_is_valid(l->svid, ms);
     if (l->state == LIVE_SIGNING) { /* never serve one that ran out */
         bool ran_out = l->svid != NULL && !is_valid;
         l->before = ran_out ? LIVE_EXPIRED : l->before;
@@ -352,7 +359,7 @@ static void live_renew(struct minter *m, struct live *l, int64_t ms, struct fail
     }
     err_t err = live_mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, &why);
     if (err != ERR_OK || l->state != LIVE_SIGNING)
-        live_tried(m, l, err, &why, is_awaited, failures);
+        live_tried(m, l, err, &why, false, failures);
 }
 
 /* The clock went back: due times count anew, what is not valid yet is minted anew. */
@@ -446,7 +453,7 @@ err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id
         return why_set(why, ERR_NOT_FOUND,
                        "no workload uses an SVID of it now: one is made when a workload asks");
     m->is_busy = true;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !m->closing.begun; i++) {
         err_t one = live_mint(m, meant[i], now_ms(m), SVID_BY_OPERATOR, err == ERR_OK ? why : NULL);
         err = err == ERR_OK ? one : err;
         if (one != ERR_OK)
@@ -580,9 +587,9 @@ void minter_holds_changed(struct minter *m)
     int64_t ms = now_ms(m);
     struct live *l;
     MAP_FOREACH(l, &m->lives) {
-        if (l->state == LIVE_GONE || m->opt.may_issue == NULL)
+        if (l->state == LIVE_GONE)
             continue;
-        bool held = m->opt.may_issue(m->opt.arg, &l->entry, NULL) == ERR_REVOKED;
+        bool held = live_may_issue(l, NULL) == ERR_REVOKED;
         if (held && (l->svid != NULL || l->state == LIVE_SIGNING))
             live_set(m, l, LIVE_WITHDRAWN, NULL, ms);
         else if (!held && l->state == LIVE_HELD)
@@ -691,6 +698,10 @@ static void minter_free(void *arg)
 
 void minter_close(struct minter *m, void (*done)(void *arg), void *arg)
 {
-    if (closing_begin(&m->closing, minter_free, m, done, arg))
-        closing_handle(&m->closing, &m->timer);
+    if (!closing_begin(&m->closing, minter_free, m, done, arg))
+        return;
+    struct live *l;
+    MAP_FOREACH(l, &m->lives)
+        svid_cancel(m->opt.authority, &l->order);
+    closing_handle(&m->closing, &m->timer);
 }

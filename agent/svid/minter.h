@@ -18,15 +18,16 @@ struct metrics;
 struct minter_options {
     const struct authority *authority; /* borrowed */
     int64_t x509_ttl_s;                /* for entries that name none */
-    /* May an SVID of this entry be signed? ERR_REVOKED: not until minter_holds_changed; its
-     * subscribers have none. Any other error: tried again like one to sign. May be NULL. */
+    /* May this entry have a new SVID? Asked before one is signed, and again before it leaves.
+     * ERR_REVOKED: not until minter_holds_changed; its subscribers have none. Any other error:
+     * tried again like one to sign. May be NULL. */
     err_t (*may_issue)(void *arg, const struct entry *e, struct why *why);
     /* One was signed and is about to leave; an error keeps it here. May be NULL. */
     err_t (*on_issued)(void *arg, const struct svid *svid, enum svid_why because, struct why *why);
     /* An entry's SVID was replaced (svid != NULL), or could not be renewed and ran out, or it may
-     * have none any more (NULL).
-     * From the loop, minter_check or minter_entries_changed; may acquire and release. svid is
-     * borrowed. */
+     * have none any more, or who waits gets none yet (NULL). From the loop, the authority's late
+     * answer, and minter_check, _retry, _renew, _discard, _entries_changed and _holds_changed; may
+     * acquire, release and close. svid is borrowed. */
     void (*on_change)(void *arg, const char *entry_id, struct svid *svid);
     void (*on_settled)(void *arg); /* after the on_changes of one round; may be NULL */
     void *arg;
@@ -35,7 +36,8 @@ struct minter_options {
 };
 err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct minter **ret,
                   struct why *why) MUST_CHECK;
-/* Frees in the close callback, then calls done. on_change is not called any more. */
+/* Cancels what is being signed, frees in the close callback, then calls done. on_change is not
+ * called any more. */
 void minter_close(struct minter *m, void (*done)(void *arg), void *arg);
 
 /* One more subscriber for the entry: its current SVID (borrowed: svid_ref keeps it), minted now if
@@ -66,9 +68,9 @@ void minter_check(struct minter *m);
 /* The authority signs again: what waits for its next try is tried now. */
 void minter_retry(struct minter *m);
 /* An operator asks: new SVIDs now for the live entries of a SPIFFE ID or entry id (the other is
- * NULL), at most MINTER_BATCH; the old ones stay valid. *ret_count of them were renewed, or the
- * authority has yet to answer, also when
- * an error says why another one was not. ERR_NOT_FOUND: no workload uses one now. */
+ * NULL), at most MINTER_BATCH; the old ones stay valid, and what fails at once is as before.
+ * *ret_count of them were renewed, or the authority has yet to answer, also when an error says why
+ * another one was not. ERR_NOT_FOUND: no workload uses one now. */
 err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id, size_t *ret_count,
                    struct why *why) MUST_CHECK;
 /* The live SVID of an entry; NULL: there is none. Borrowed. */

@@ -20,7 +20,7 @@ static struct minter *m;
 static struct metrics *metrics;
 static bool any_may_be_told;          /* not the last issued alone */
 static const char *release_when_told; /* an entry; NULL: none */
-static bool may_leave;
+static bool may_leave, close_when_told;
 static unsigned issued, told, settled;
 static enum svid_why last_because;
 static const struct svid *last_told; /* of the last on_change; NULL: that it has none */
@@ -52,6 +52,8 @@ static void on_change(void *arg, const char *entry_id, struct svid *svid)
     if (release_when_told != NULL)
         minter_release(m, release_when_told);
     release_when_told = NULL;
+    if (close_when_told)
+        minter_close(m, NULL, NULL);
     if (svid != NULL && !any_may_be_told)
         ck_assert_mem_eq(svid->serial, last_serial, sizeof last_serial);
 }
@@ -76,7 +78,7 @@ static void setup(void)
     may_leave = true;
     issued = told = settled = 0;
     release_when_told = NULL;
-    any_may_be_told = false;
+    any_may_be_told = close_when_told = false;
     ck_assert_int_eq(metrics_new(agent_metrics, AGENT_METRIC_COUNT, "t_", &metrics, NULL), ERR_OK);
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     authority_case_must_open(&c, now);
@@ -184,6 +186,41 @@ END_TEST
 
 /* A caller that comes after the entries changed brings the new ID along. What cannot be minted for
  * it must not leave the old one behind, and those who have that hear of it. */
+/* It is good until its time, and the timer must not try what the operator was told has failed. */
+START_TEST(test_an_operators_renewal_that_fails_leaves_all_as_it_was)
+{
+    struct svid *s = NULL;
+    size_t count = 9;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    may_leave = false;
+    ck_assert_int_eq(minter_renew(m, NULL, "a", &count, NULL), ERR_RECORD);
+    ck_assert_uint_eq(count, 0);
+    may_leave = true;
+    now = s->renew_at - 1;
+    minter_check(m);
+    ck_assert_uint_eq(issued, 1);
+    now++;
+    minter_check(m);
+    ck_assert_uint_eq(issued, 2);
+    ck_assert_int_eq(last_because, SVID_RENEWAL);
+}
+END_TEST
+
+/* One whom it tells ends the agent: nothing more is signed, and nobody hears more. */
+START_TEST(test_an_operators_renewal_ends_with_the_minter)
+{
+    struct svid *s = NULL;
+    size_t count = 9;
+    ck_assert_int_eq(acquire("a", "spiffe://example.org/a", &s), ERR_OK);
+    ck_assert_int_eq(acquire("b", "spiffe://example.org/a", &s), ERR_OK);
+    close_when_told = true;
+    ck_assert_int_eq(minter_renew(m, "spiffe://example.org/a", NULL, &count, NULL), ERR_OK);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_eq(issued, 3);
+    ck_assert_uint_eq(told, 1);
+}
+END_TEST
+
 START_TEST(test_a_mint_that_fails_after_the_id_changed_leaves_no_svid_of_the_old_one)
 {
     struct svid *s = NULL, *none = NULL;
@@ -496,6 +533,8 @@ int main(void)
     tcase_add_test(t, test_an_svid_is_told_before_it_leaves);
     tcase_add_test(t, test_what_may_not_leave_stays);
     tcase_add_test(t, test_an_operator_renews_what_is_in_use);
+    tcase_add_test(t, test_an_operators_renewal_that_fails_leaves_all_as_it_was);
+    tcase_add_test(t, test_an_operators_renewal_ends_with_the_minter);
     tcase_add_test(t, test_a_mint_that_fails_after_the_id_changed_leaves_no_svid_of_the_old_one);
     tcase_add_test(t, test_a_mint_that_fails_after_a_name_was_added_keeps_the_svid);
     tcase_add_test(t, test_an_svid_minted_for_a_newcomer_is_told_to_the_others);

@@ -12,7 +12,8 @@ static uv_loop_t loop;
 static struct authority_case c;
 static struct authority later;
 static struct authority_job *jobs[JOBS_MAX]; /* not answered yet; NULL: no job */
-static unsigned asked, canceled, changes;
+static bool is_prompt;                       /* the authority answers at once */
+static unsigned asked, canceled, changes, issued;
 static struct svid *told; /* borrowed */
 static struct minter *m;
 static err_t verdict;
@@ -28,6 +29,10 @@ static int64_t fake_clock(void)
 static void sign(void *self, struct authority_job *job)
 {
     (void)self;
+    if (is_prompt) {
+        c.authority.sign(c.authority.self, job);
+        return;
+    }
     ck_assert_uint_lt(asked, JOBS_MAX);
     jobs[asked++] = job;
 }
@@ -68,6 +73,16 @@ static err_t may_issue(void *arg, const struct entry *e, struct why *why)
     return verdict == ERR_OK ? ERR_OK : why_set(why, verdict, "held");
 }
 
+static err_t on_issued(void *arg, const struct svid *svid, enum svid_why because, struct why *why)
+{
+    (void)arg;
+    (void)svid;
+    (void)because;
+    (void)why;
+    issued++;
+    return ERR_OK;
+}
+
 static void drop_line(void *arg, const char *line)
 {
     (void)arg;
@@ -78,7 +93,8 @@ static void setup(void)
 {
     authority_case_setup(&c);
     now_s = START;
-    asked = canceled = changes = 0;
+    asked = canceled = changes = issued = 0;
+    is_prompt = false;
     told = NULL;
     verdict = ERR_OK;
     log_capture(drop_line, NULL);
@@ -90,6 +106,7 @@ static void setup(void)
     struct minter_options opt = {.authority = &later,
                                  .x509_ttl_s = HOUR,
                                  .may_issue = may_issue,
+                                 .on_issued = on_issued,
                                  .on_change = on_change,
                                  .wall_ms = fake_clock};
     ck_assert_int_eq(minter_open(&loop, &opt, &m, NULL), ERR_OK);
@@ -238,6 +255,53 @@ START_TEST(test_a_renewal_that_an_operator_asks_for_is_told_when_it_is_there)
 }
 END_TEST
 
+/* `revoke` has counted its certificates: one that is signed now would be in no row. */
+START_TEST(test_what_is_revoked_while_it_is_signed_does_not_leave)
+{
+    unsigned subscribers = 0;
+    ck_assert_ptr_null(acquire());
+    verdict = ERR_CANCELED;
+    answer(true);
+    ck_assert_uint_eq(issued, 0);
+    ck_assert_ptr_null(minter_find(m, "a", &subscribers));
+    ck_assert_uint_eq(changes, 1); /* who waits hears of it */
+    ck_assert_ptr_null(told);
+    verdict = ERR_OK; /* the disk was full: nothing was revoked */
+    now_s += 2;
+    minter_check(m);
+    answer(true);
+    ck_assert_uint_eq(issued, 1);
+    ck_assert_ptr_nonnull(told);
+}
+END_TEST
+
+START_TEST(test_who_has_an_older_one_hears_of_the_newer_when_the_next_fails)
+{
+    char *names[] = {(char *)"x.example.org", NULL};
+    struct entry named = web;
+    struct svid *newer = NULL;
+    size_t count = 0;
+    named.dns_names = names;
+    acquire_and_answer();
+    is_prompt = true;
+    ck_assert_int_eq(minter_acquire(m, &named, &newer, NULL), ERR_OK);
+    is_prompt = false;
+    ck_assert_int_eq(minter_renew(m, web_id, NULL, &count, NULL), ERR_OK);
+    ck_assert_uint_eq(changes, 0);
+    answer(false);
+    ck_assert_uint_eq(changes, 1);
+    ck_assert_ptr_eq(told, newer);
+}
+END_TEST
+
+START_TEST(test_a_close_cancels_what_is_being_signed)
+{
+    ck_assert_ptr_null(acquire());
+    minter_close(m, NULL, NULL); /* the test's end waits for it */
+    ck_assert_uint_eq(canceled, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("minter_signing");
@@ -249,6 +313,9 @@ int main(void)
     tcase_add_test(t, test_a_clock_set_back_takes_what_is_not_valid_yet);
     tcase_add_loop_test(t, test_what_ends_the_wait_cancels_it, 0, 3);
     tcase_add_test(t, test_a_renewal_that_an_operator_asks_for_is_told_when_it_is_there);
+    tcase_add_test(t, test_what_is_revoked_while_it_is_signed_does_not_leave);
+    tcase_add_test(t, test_who_has_an_older_one_hears_of_the_newer_when_the_next_fails);
+    tcase_add_test(t, test_a_close_cancels_what_is_being_signed);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
