@@ -85,7 +85,8 @@ static void on_store(uv_work_t *work)
 static void on_stored(uv_work_t *work, int status)
 {
     struct authority_self *s = work->data;
-    (void)status; /* nobody cancels it */
+    (void)status;       /* nobody cancels it */
+    err_t err = s->err; /* a job's `done` may begin the next renewal */
     s->is_renewing = false;
     self_renewed(s);
     struct authority_job *job;
@@ -93,7 +94,7 @@ static void on_stored(uv_work_t *work, int status)
         TAILQ_LEAVE(&s->waiting, job, in_waiting);
         self_answer(s, job);
     }
-    if (s->err == ERR_OK && !s->closing.begun)
+    if (err == ERR_OK && !s->is_renewing && !s->closing.begun)
         s->opt.events.on_renewed(s->opt.events.arg);
     closing_drop(&s->closing);
 }

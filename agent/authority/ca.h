@@ -24,7 +24,7 @@ void ca_close(struct ca *ca); /* NULL is fine; wipes the keys */
 /* The intermediate is renewed when half its life is over, or when the clock has left its validity,
  * in three steps: ca_next makes another one in memory (ret->keys is NULL when none is due),
  * ca_store writes it (blocks; any thread, the rest of `ca` may be used meanwhile), ca_renewed takes
- * it into use, and `next` with it, or with the error of one of the others keeps the old one. */
+ * it into use, or keeps the old one if `err`, of one of the others, says so; `next` is taken. */
 err_t ca_next(const struct ca *ca, int64_t now, struct authority_cert *ret,
               struct why *why) MUST_CHECK;
 err_t ca_store(const struct ca *ca, const struct authority_cert *next, struct why *why) MUST_CHECK;

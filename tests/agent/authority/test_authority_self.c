@@ -171,6 +171,31 @@ START_TEST(test_a_renewal_that_cannot_be_written_keeps_the_old_issuer_and_waits_
 }
 END_TEST
 
+static void on_signed_late(struct authority_job *job, err_t err,
+                           const struct authority_answer *answer, const struct why *why)
+{
+    on_signed(job, err, answer, why);
+    now += 3 * DAY; /* the new issuer is past, too */
+    *job = ask();
+    a.sign(a.self, job);
+}
+
+/* The next one is already being written when the first one's end is told. */
+START_TEST(test_a_renewal_that_begins_while_another_ends_is_announced_at_its_own_end)
+{
+    now += 3 * DAY;
+    struct authority_job job = ask();
+    job.done = on_signed_late;
+    a.sign(a.self, &job);
+    run_until_answered(1);
+    ck_assert_uint_eq(renewed, 0);
+    run_until_answered(2);
+    ck_assert_uint_eq(renewed, 1);
+    ck_assert_int_eq(last_err, ERR_OK);
+    ck_assert_int_eq(last_not_after, now + HOUR);
+}
+END_TEST
+
 START_TEST(test_a_close_waits_for_the_renewal_under_way)
 {
     now += DAY;
@@ -190,6 +215,7 @@ int main(void)
                         0, sizeof jumps / sizeof jumps[0]);
     tcase_add_test(
         t, test_a_renewal_that_cannot_be_written_keeps_the_old_issuer_and_waits_to_try_again);
+    tcase_add_test(t, test_a_renewal_that_begins_while_another_ends_is_announced_at_its_own_end);
     tcase_add_test(t, test_a_close_waits_for_the_renewal_under_way);
     suite_add_tcase(s, t);
     return run_suite(s);
