@@ -8,12 +8,14 @@
 
 #include <assert.h>
 
+#define LINGER_NS (ENTITLEMENT_LINGER_S * UINT64_C(1000000000))
+
 struct entitlement {
     struct entitlements *all;
     struct map_node in_all;
     struct selector_set selectors;
     LIST_HEAD(, entitlement_holder) holders;
-    int64_t idle_since; /* nobody holds it: when the last one left; kept for the next caller */
+    uint64_t idle_ns; /* nobody holds it: when the last one left; kept for the next caller */
 
     const struct entry **entries; /* owned array of borrowed entries; NULL: none, or no memory */
     struct svid **svids;          /* for each entry, counted, or NULL; NULL: not asked for */
@@ -298,7 +300,7 @@ void entitlement_leave(struct entitlement_holder *h)
         return;
     }
     e->all->lingering++;
-    e->idle_since = clock_wall_s();
+    e->idle_ns = clock_mono_ns();
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
@@ -366,12 +368,12 @@ void entitlements_bundle_changed(struct entitlements *all)
 
 void entitlements_tick(struct entitlements *all)
 {
-    int64_t now_s = clock_wall_s();
+    uint64_t now_ns = clock_mono_ns();
     struct entitlement *e, *next;
     if (all->lingering == 0)
         return;
     MAP_FOREACH_SAFE(e, &all->map, next) {
-        if (LIST_EMPTY(&e->holders) && now_s - e->idle_since >= ENTITLEMENT_LINGER_S) {
+        if (LIST_EMPTY(&e->holders) && now_ns - e->idle_ns >= LINGER_NS) {
             all->lingering--;
             entitlement_free(e);
         }
