@@ -85,17 +85,11 @@ static void job_finish(struct job *j, err_t err, const struct why *why)
     job_free(j);
 }
 
-/* Does the failure of one part fail the whole? Else its selectors are left out. */
-static bool is_fatal(err_t err)
-{
-    return err == ERR_ATTESTATION || err == ERR_NO_MEMORY || err == ERR_LIMIT ||
-           err == ERR_CANCELED;
-}
-
+/* Of one part: unless it fails the whole its selectors are left out. */
 static err_t job_part_failed(const struct job *j, const char *part, err_t err,
                              const struct why *why)
 {
-    if (is_fatal(err))
+    if (attestor_is_fatal(err))
         return err;
     log_debug("attest_part_failed", log_int("pid", j->who.pid), log_str("part", part),
               log_err("reason", err), log_str("cause", why_text(why)));

@@ -74,7 +74,7 @@ static void on_answer(void *arg, err_t err, struct selector_set *selectors, cons
     metric_observe_ns(a->q.metrics, M_ATTESTATION_DURATION, p->by->label, err != ERR_OK, 0,
                       clock_mono_ns() - a->started_ns);
     p->id = 0;
-    bool is_fatal = err == ERR_ATTESTATION || err == ERR_NO_MEMORY || err == ERR_LIMIT;
+    bool is_fatal = attestor_is_fatal(err);
     if (err == ERR_OK && attestation_add(a, selectors) != ERR_OK && a->err == ERR_OK)
         a->err = why_set(&a->why, ERR_NO_MEMORY, "no memory to attest a caller");
     if (is_fatal && a->err == ERR_OK)

@@ -10,9 +10,9 @@
  * other attestors mean nothing to it. start returns an id that is not 0, or 0 when `done` has been
  * called already. `selectors` (NULL on failure) are the callee's to take, with a plain copy and
  * selector_set_init, during the call. `done` may start and cancel others.
- * What may fail: ERR_ATTESTATION (the process has ended, or is not what it says), ERR_NO_MEMORY and
- * ERR_LIMIT fail the whole attestation, whatever others have found. With any other error, as with
- * a part that it tells on_problem of, a caller merely goes without these selectors: an entry that
+ * What may fail: attestor_is_fatal (the process has ended, or is not what it says; no memory, no
+ * room) fails the whole attestation, whatever others have found. With any other error, as with a
+ * part that it tells on_problem of, a caller merely goes without these selectors: an entry that
  * asks for one does not match then. Opening and closing is the kind's own; it is closed when
  * nothing is under way, and outlives the table. */
 #ifndef SPINDLE_AGENT_ATTEST_ATTESTOR_H
@@ -44,6 +44,11 @@ struct attestor {
                       attestor_answer_fn *done, void *arg);
     void (*cancel)(void *self, uint64_t id);
 };
+
+static inline bool attestor_is_fatal(err_t err)
+{
+    return err == ERR_ATTESTATION || err == ERR_NO_MEMORY || err == ERR_LIMIT;
+}
 
 /* All of an agent; they answer for each caller. */
 struct attestors {
