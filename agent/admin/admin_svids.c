@@ -400,6 +400,8 @@ static void put_renewed(void *arg, const struct svid *s, unsigned subscribers)
 {
     struct renewed *r = arg;
     (void)subscribers;
+    if (minter_is_signing(r->src->minter, s->entry_id))
+        return; /* the one it has is the old one */
     if ((r->target.spiffe_id == NULL || strcmp(s->spiffe_id, r->target.spiffe_id) == 0) &&
         (r->target.entry_id == NULL || strcmp(s->entry_id, r->target.entry_id) == 0) &&
         json_array_size(r->rows) < MINTER_BATCH)
