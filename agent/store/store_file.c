@@ -24,8 +24,8 @@ enum {
     SYNC_FDS = 8,
     EXPIRE_MS = 60 * 1000,
     EXPIRE_SOON_MS = 1000,
-    FULL_PAUSE_S = 1,
 };
+#define FULL_PAUSE_NS UINT64_C(1000000000)
 
 /* Who is to be answered, after what is done for it on the pool. */
 struct asked {
@@ -54,7 +54,7 @@ struct store_file {
     int sync_errno;
     struct record_segment *removing; /* owned; by the sync under way */
     struct record_carry *carry;      /* under way, or NULL */
-    int64_t full_until;              /* room is looked for again then */
+    uint64_t full_until_ns;          /* room is looked for again then */
     struct why full_why;             /* why there was none */
     bool is_syncing, has_synced_last;
     bool has_not_carried; /* the last time: nothing is recorded beyond the bound until it could */
@@ -221,7 +221,7 @@ static void begin_sync(struct store_file *f)
     if (st->is_dir_dirty && take_fd(f, st->dir_fd, 0))
         st->is_dir_dirty = false;
     f->is_syncing = true;
-    int rc = uv_queue_work(f->sync_timer.loop, &f->sync, do_sync, on_synced);
+    int rc = uv_queue_work(f->loop, &f->sync, do_sync, on_synced);
     assert(rc == 0);
     (void)rc;
 }
@@ -243,11 +243,11 @@ static void do_carry(uv_work_t *work)
 
 static err_t begin_carry(struct store_file *f, struct why *why)
 {
-    int64_t now = now_s(f);
     err_t err = f->full_why.err;
-    if (now >= f->full_until) {
-        err = record_carry_begin(f->issued, now, &f->carry, &f->full_why);
-        f->full_until = err != ERR_OK ? now + FULL_PAUSE_S : f->full_until;
+    if (clock_mono_ns() >= f->full_until_ns) {
+        err = record_carry_begin(f->issued, now_s(f), &f->carry, &f->full_why);
+        if (err != ERR_OK)
+            f->full_until_ns = clock_mono_ns() + FULL_PAUSE_NS;
     }
     if (err != ERR_OK)
         return why_set(why, err, "%s", why_text(&f->full_why));
@@ -281,7 +281,7 @@ static void answer_probe(struct store_file *f)
     struct asked who = f->probe;
     struct why why = {0};
     err_t err = store_file_make_room(f, &why);
-    if (f->carry != NULL && !f->closing.begun)
+    if (f->carry != NULL)
         return; /* its end will tell */
     if (err == ERR_OK)
         err = record_store_make_ready(f->issued, &why);
@@ -301,15 +301,15 @@ static void on_carried(uv_work_t *work, int status)
                   log_str("help", "they were damaged on disk while the agent ran: what they said "
                                   "of certificates that are valid is lost"));
     if (f->has_not_carried)
-        f->full_until = now_s(f) + FULL_PAUSE_S;
+        f->full_until_ns = clock_mono_ns() + FULL_PAUSE_NS;
     else if (!f->closing.begun)
         (void)store_file_make_room(f, NULL); /* who issues next is told why there is none */
     store_file_show(f);
-    if (f->probe.done != NULL)
-        answer_probe(f);
     if (f->closing.begun)
         close_step(f);
-    else if (is_dirty(f))
+    else if (f->probe.done != NULL)
+        answer_probe(f); /* may close */
+    if (is_dirty(f))
         sync_soon(f, SYNC_MS);
 }
 
@@ -487,6 +487,8 @@ static void do_revoke(uv_work_t *work)
     f->revoker.err = f->write(f->revoker.arg, &all);
     if (f->revoker.err == ERR_OK)
         f->revoker.err = revocation_file_replace(f->revoked, buf_slice(&all), &f->revoker.why);
+    else
+        why_set(&f->revoker.why, f->revoker.err, "%s", err_text(f->revoker.err));
     buf_done(&all);
 }
 
@@ -533,7 +535,7 @@ static void close_step(struct store_file *f)
 static void on_close(struct store *s, void (*done)(void *arg), void *arg)
 {
     struct store_file *f = file_of(s);
-    assert(f->revoker.done == NULL && f->reader.done == NULL);
+    assert(f->probe.done == NULL && f->revoker.done == NULL && f->reader.done == NULL);
     if (closing_begin(&f->closing, store_file_free, f, done, arg))
         close_step(f);
 }

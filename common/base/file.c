@@ -20,6 +20,11 @@ static err_t file_refused(struct why *why)
     return ERR_IO;
 }
 
+static err_t file_no_memory(struct why *why)
+{
+    return why_set(why, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+}
+
 err_t file_check_regular(const char *path, const struct stat *st, struct why *why)
 {
     (void)path;
@@ -44,11 +49,9 @@ static err_t file_read_some(int fd, struct buf *out, bool *ret_end, struct why *
 {
     uint8_t beyond; /* a full buffer is enough if nothing more comes */
     size_t left = out->max - out->len;
-    err_t err = ERR_OK;
-    if (out->len == out->cap && left > 0)
-        err = buf_reserve(out, left < FILE_READ_STEP ? left : FILE_READ_STEP);
-    if (err != ERR_OK)
-        return why_set(why, err, "%s", err_text(err));
+    if (out->len == out->cap && left > 0 &&
+        buf_reserve(out, left < FILE_READ_STEP ? left : FILE_READ_STEP) != ERR_OK)
+        return file_no_memory(why);
     ssize_t n = left > 0 ? read(fd, out->data + out->len, out->cap - out->len)
                          : read(fd, &beyond, sizeof beyond);
     if (n < 0 && errno == EINTR)
@@ -76,7 +79,7 @@ err_t file_read(const char *path, file_check_fn *check, struct buf *out, struct 
         err = check(path, &st, why);
     /* As a rule one read, into memory of the right size; too large is found by reading. */
     if (err == ERR_OK && st.st_size > 0 && (uint64_t)st.st_size <= out->max - out->len)
-        err = buf_reserve(out, (size_t)st.st_size);
+        err = buf_reserve(out, (size_t)st.st_size) == ERR_OK ? ERR_OK : file_no_memory(why);
     while (err == ERR_OK && !end)
         err = file_read_some(fd, out, &end, why);
     if (err != ERR_OK)

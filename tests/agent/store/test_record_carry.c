@@ -12,13 +12,14 @@
 #include <semaphore.h>
 #include <unistd.h>
 
-enum { MAX = 1000, ENTRIES = 7 };
+enum { MAX = 1000, ENTRIES = 7, SECOND_NS = 1000 * 1000 * 1000 };
 
 static struct record_case c;
 static pthread_t loop_thread;
 static _Atomic unsigned loop_reads, loop_writes, loop_removals, pool_reads, pool_writes,
-    pool_removals;
+    pool_removals, syncs;
 static _Atomic bool is_slow, is_full, keeps_files;
+static uint64_t now_ns; /* of the loop's monotonic clock */
 static sem_t may_go_on;
 
 ssize_t __real_pread(int fd, void *data, size_t len, off_t at);
@@ -28,6 +29,7 @@ ssize_t __wrap_pread(int fd, void *data, size_t len, off_t at);
 ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at);
 int __wrap_unlinkat(int dir, const char *name, int flags);
 int __wrap_fdatasync(int fd);
+uint64_t __wrap_clock_mono_ns(void);
 
 static bool on_loop(void)
 {
@@ -64,7 +66,13 @@ int __wrap_fdatasync(int fd)
 {
     ck_assert(!on_loop());
     (void)fd;
+    syncs++;
     return 0;
+}
+
+uint64_t __wrap_clock_mono_ns(void)
+{
+    return now_ns;
 }
 
 static uint64_t metric(size_t family)
@@ -92,6 +100,7 @@ static void setup(void)
     }
     record_case_now += RECORD_CASE_LIFE + 1;
     loop_reads = loop_writes = loop_removals = pool_reads = pool_writes = pool_removals = 0;
+    syncs = 0;
 }
 
 static void teardown(void)
@@ -106,6 +115,16 @@ static void teardown(void)
 static void run_until_removed(uint32_t seq)
 {
     while (record_case_length(&c, seq) >= 0)
+        uv_run(&c.loop, UV_RUN_ONCE);
+}
+
+/* Each file that the set-up wrote, and the folder. */
+static void run_until_synced(void)
+{
+    unsigned files = 0;
+    while (record_case_length(&c, files + 1) >= 0)
+        files++;
+    while (syncs < files + 1 || c.loop.active_reqs.count > 0)
         uv_run(&c.loop, UV_RUN_ONCE);
 }
 
@@ -205,7 +224,7 @@ START_TEST(test_room_that_cannot_be_made_is_told_and_looked_for_again)
     ck_assert_ptr_nonnull(record_problem(c.record));
     check_valid(n);
     is_full = false;
-    record_case_now++; /* a second after a vain look is the next */
+    now_ns += SECOND_NS; /* after a vain look is the next */
     while (record_problem(c.record) != NULL)
         uv_run(&c.loop, UV_RUN_ONCE);
     ck_assert(record_case_said("record_recovered"));
@@ -255,7 +274,59 @@ START_TEST(test_after_a_vain_look_for_room_there_is_a_pause)
     ck_assert_int_eq(record_case_put(&c, MAX, ENTRIES), ERR_RECORD);
     ck_assert_ptr_nonnull(strstr(why_text(&c.why), "record.max_records"));
     record_case_now += 2 * RECORD_CASE_LIFE;
+    now_ns += SECOND_NS - 1;
+    ck_assert_int_eq(record_case_put(&c, MAX, ENTRIES), ERR_RECORD);
+    now_ns++;
     record_case_must_put(&c, MAX, 1, ENTRIES);
+}
+END_TEST
+
+START_TEST(test_a_clock_that_is_set_back_makes_the_pause_no_longer)
+{
+    record_case_now += RECORD_CASE_LIFE;
+    is_full = true;
+    for (uint32_t n = MAX; record_case_put(&c, n, ENTRIES) == ERR_OK; n++)
+        uv_run(&c.loop, UV_RUN_ONCE);
+    is_full = false;
+    record_case_now -= RECORD_CASE_LIFE;
+    now_ns += SECOND_NS;
+    while (record_problem(c.record) != NULL)
+        uv_run(&c.loop, UV_RUN_ONCE);
+}
+END_TEST
+
+static bool is_record_closed, is_store_closed;
+
+static void on_closed(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void on_probed(void *arg, err_t err, const struct why *why)
+{
+    (void)arg;
+    (void)why;
+    ck_assert_int_eq(err, ERR_RECORD);
+    c.store->kind->close(c.store, on_closed, &is_store_closed);
+}
+
+/* As when the agent stops while the record fails: nothing but the answer kept the store open. */
+START_TEST(test_the_answer_that_a_failed_carry_gives_may_close_the_store)
+{
+    is_record_closed = is_store_closed = false;
+    run_until_synced(); /* a last sync would wait for another turn */
+    is_slow = is_full = true;
+    c.store->kind->probe(c.store, on_probed, NULL);
+    record_close(c.record, on_closed, &is_record_closed);
+    while (!is_record_closed)
+        uv_run(&c.loop, UV_RUN_ONCE);
+    c.record = NULL;
+    sem_post(&may_go_on);
+    uv_run(&c.loop, UV_RUN_DEFAULT);
+    ck_assert(is_store_closed);
+    is_full = false;
+    record_case_must_open(&c);
+    check_valid(MAX);
 }
 END_TEST
 
@@ -270,7 +341,9 @@ int main(void)
     tcase_add_test(t, test_room_that_cannot_be_made_is_told_and_looked_for_again);
     tcase_add_test(t, test_what_was_carried_is_there_once_when_the_old_file_stays);
     tcase_add_test(t, test_closing_waits_for_what_is_carried);
+    tcase_add_test(t, test_the_answer_that_a_failed_carry_gives_may_close_the_store);
     tcase_add_test(t, test_after_a_vain_look_for_room_there_is_a_pause);
+    tcase_add_test(t, test_a_clock_that_is_set_back_makes_the_pause_no_longer);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -1,4 +1,5 @@
-/* The store in files gives entries at start and, off the loop, whenever it is asked again. */
+/* The store in files gives entries at start and, off the loop, whenever it is asked again; what it
+ * cannot keep it tells with a reason. */
 #include "agent/store/store_file.h"
 #include "tests/support/runner.h"
 #include "tests/support/temp_dir.h"
@@ -107,6 +108,30 @@ START_TEST(test_without_a_file_there_are_no_entries)
 }
 END_TEST
 
+static err_t write_nothing(void *arg, struct buf *out)
+{
+    (void)arg, (void)out;
+    return ERR_TOO_LARGE;
+}
+
+static err_t on_row(void *arg, const struct revocation_change *change)
+{
+    (void)arg, (void)change;
+    return ERR_OK;
+}
+
+START_TEST(test_revocations_that_cannot_be_written_anew_say_why)
+{
+    open_store(NULL);
+    ck_assert_int_eq(store->kind->load_revocations(store, on_row, NULL, &why), ERR_OK);
+    store->kind->rewrite(store, write_nothing, on_answer, NULL);
+    while (answers == 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    ck_assert_int_eq(answered, ERR_TOO_LARGE);
+    ck_assert_str_eq(why_text(&why), err_text(ERR_TOO_LARGE));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store_file");
@@ -114,6 +139,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_entries_are_those_of_the_file_whenever_asked);
     tcase_add_test(t, test_without_a_file_there_are_no_entries);
+    tcase_add_test(t, test_revocations_that_cannot_be_written_anew_say_why);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

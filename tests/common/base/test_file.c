@@ -173,7 +173,10 @@ START_TEST(test_a_read_without_memory_is_an_error)
     put_bytes(100);
     mem_fail_after(0);
     ck_assert_int_eq(file_read(path, NULL, &text, &why), ERR_NO_MEMORY);
+    ck_assert_str_eq(why_text(&why), err_text(ERR_NO_MEMORY));
+    why = (struct why){0};
     ck_assert_int_eq(file_read("/proc/self/status", NULL, &text, &why), ERR_NO_MEMORY);
+    ck_assert_str_eq(why_text(&why), err_text(ERR_NO_MEMORY));
     mem_fail_after(-1);
     ck_assert_uint_eq(text.len, 0);
 }
