@@ -257,12 +257,13 @@ static void revoker_close_now(struct revoker *r);
 static void on_kept(void *arg, err_t err, const struct why *why)
 {
     struct revoker *r = arg;
+    bool was_awaited = r->closing.begun; /* a close that an answer begins does not wait */
     r->is_working = false;
     if (r->is_rewriting)
         rewritten(r, err, why);
     else
         appended(r, err, why);
-    if (r->closing.begun)
+    if (was_awaited)
         revoker_close_now(r);
     else
         revoker_start_next(r);
@@ -308,7 +309,7 @@ static void revoker_start_next(struct revoker *r)
         else
             revoker_finish(r, err, &why);
     }
-    if (!r->is_working && wants_rewrite(r))
+    if (!r->is_working && !r->closing.begun && wants_rewrite(r))
         revoker_start_work(r, true);
 }
 

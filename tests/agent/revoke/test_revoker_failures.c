@@ -378,6 +378,43 @@ START_TEST(test_closing_ends_what_is_under_way_and_cancels_what_waits)
 }
 END_TEST
 
+static bool is_closed;
+
+static void on_closed(void *arg)
+{
+    (void)arg;
+    is_closed = true;
+}
+
+static void end_and_close(void *arg, err_t err, const struct revoker_result *res,
+                          const struct why *why)
+{
+    (void)res;
+    (void)why;
+    *(err_t *)arg = err;
+    revoker_close(revoker, on_closed, NULL);
+}
+
+/* Of one that the disk has, or of one that is refused at once. */
+START_TEST(test_an_answer_may_close_it)
+{
+    err_t err = ERR_CANCELED;
+    struct revoker_request req = {.target = _i == 0 ? E1 : "entry:nobody"};
+    is_closed = false;
+    revoker_do(revoker, &req, end_and_close, &err);
+    start(E2, NULL, false);
+    while (!is_closed)
+        uv_run(&c.loop, UV_RUN_ONCE);
+    revoker = NULL;
+    ck_assert_int_eq(err, _i == 0 ? ERR_OK : ERR_NOT_FOUND);
+    ck_assert_uint_eq(end.calls, 1);
+    ck_assert_int_eq(end.err, ERR_DRAINING);
+    must_open();
+    ck_assert_int_eq(may_issue(E1, "e1"), _i == 0 ? ERR_REVOKED : ERR_OK);
+    ck_assert_int_eq(may_issue(E2, "e2"), ERR_OK);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("revoker_failures");
@@ -404,6 +441,7 @@ int main(void)
     tcase_add_test(t, test_a_journal_that_is_mostly_dead_is_written_anew);
     tcase_add_test(t, test_a_journal_of_more_expired_certificates_than_may_be_revoked_starts);
     tcase_add_test(t, test_closing_ends_what_is_under_way_and_cancels_what_waits);
+    tcase_add_loop_test(t, test_an_answer_may_close_it, 0, 2);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
