@@ -148,6 +148,7 @@ static err_t start_audit(struct agent *a, struct why *why)
 static void close_audit(struct agent *a)
 {
     audit_close(a->audit);
+    a->audit = NULL; /* a reload may end yet */
     agent_close_next(a);
 }
 
@@ -160,13 +161,6 @@ static void on_authority_renewed(void *arg)
         minter_retry(a->minter);
 }
 
-static void on_bundle(void *arg)
-{
-    struct agent *a = arg;
-    if (a->serving)
-        workload_api_bundle_changed(a->api);
-}
-
 static struct slice agent_bundle(const struct agent *a)
 {
     return a->authority.bundle(a->authority.self);
@@ -175,6 +169,31 @@ static struct slice agent_bundle(const struct agent *a)
 static struct authority_times agent_times(const struct agent *a)
 {
     return a->authority.times(a->authority.self);
+}
+
+/* Our root signed the issuers, so its list is complete too; without it a sidecar whose policy is
+ * hard admits nobody. */
+static void vouch_for_roots(struct agent *a)
+{
+    struct slice ders[BUNDLE_ROOTS_MAX];
+    size_t count = 0;
+    if (x509_split(agent_bundle(a), ders, BUNDLE_ROOTS_MAX, &count, NULL) != ERR_OK)
+        return; /* cannot be: the authority made them */
+    for (size_t i = 0; i < count; i++) {
+        struct x509 root;
+        uint8_t key[X509_KEY_ID_LEN];
+        if (x509_parse(ders[i], &root, NULL) == ERR_OK && x509_key_id(root.spki, key) == ERR_OK)
+            revoker_issuer(a->revoker, key, root.not_after);
+    }
+}
+
+static void on_bundle(void *arg)
+{
+    struct agent *a = arg;
+    if (!a->serving)
+        return;
+    vouch_for_roots(a);
+    workload_api_bundle_changed(a->api);
 }
 
 static err_t open_authority(struct agent *a, struct why *why)
@@ -239,6 +258,8 @@ static void set_problem(struct agent *a, struct slice report)
 static void on_reload_failed(void *arg, struct slice report)
 {
     struct agent *a = arg;
+    if (!a->serving)
+        return;
     report_log(report);
     log_error("reload_failed", log_int("entries", a->entries != NULL ? a->entries->count : 0),
               log_str("help", "the last good configuration and entries stay in use"));
@@ -247,7 +268,8 @@ static void on_reload_failed(void *arg, struct slice report)
     count_reload(a, RESULT_FAILURE);
 }
 
-static void on_reloaded(void *arg, struct agent_config *config, struct entry_set *entries)
+static void on_reloaded(void *arg, struct agent_config *config, struct entry_set *entries,
+                        struct slice report)
 {
     struct agent *a = arg;
     struct agent_config *old_config = a->config;
@@ -261,6 +283,7 @@ static void on_reloaded(void *arg, struct agent_config *config, struct entry_set
     a->entries = entries;
     reload_set_config(a->reload, config);
     log_setup(config->log_level, config->log_format);
+    report_log(report);
     minter_set_ttl(a->minter, config->x509_ttl_s);
     record_set_policy(a->record, config->record_keep_s, config->record_on_failure);
     workload_api_set_entries(a->api, entries);
@@ -397,22 +420,6 @@ static void on_revocation(void *arg, const struct revocation_change *change)
         minter_holds_changed(a->minter);
     for (size_t i = 0; i < change->count && !change->lift && change->kind == REVOKE_SERIAL; i++)
         minter_discard(a->minter, change->revoked[i].serial);
-}
-
-/* Our root signed the issuers, so its list is complete too; without it a sidecar whose policy is
- * hard admits nobody. */
-static void vouch_for_roots(struct agent *a)
-{
-    struct slice ders[BUNDLE_ROOTS_MAX];
-    size_t count = 0;
-    if (x509_split(agent_bundle(a), ders, BUNDLE_ROOTS_MAX, &count, NULL) != ERR_OK)
-        return; /* cannot be: the authority made them */
-    for (size_t i = 0; i < count; i++) {
-        struct x509 root;
-        uint8_t key[X509_KEY_ID_LEN];
-        if (x509_parse(ders[i], &root, NULL) == ERR_OK && x509_key_id(root.spki, key) == ERR_OK)
-            revoker_issuer(a->revoker, key, root.not_after);
-    }
 }
 
 static err_t open_revoker(struct agent *a, struct why *why)

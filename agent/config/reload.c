@@ -52,7 +52,7 @@ static void on_entries(void *arg, err_t err, const struct why *why)
     if (is_good && !r->closing.begun) {
         r->config = NULL;
         r->entries = NULL;
-        r->opt.on_loaded(r->opt.arg, config, entries);
+        r->opt.on_loaded(r->opt.arg, config, entries, buf_slice(&r->report));
     } else if (!r->closing.begun) {
         r->opt.on_failed(r->opt.arg, buf_slice(&r->report));
     }

@@ -16,9 +16,10 @@ struct reload_options {
     const char *config_path;           /* borrowed; may be NULL */
     const char *const *sets;           /* borrowed; may be NULL */
     const struct agent_config *config; /* borrowed: what is in use now */
-    /* Takes both. */
-    void (*on_loaded)(void *arg, struct agent_config *config, struct entry_set *entries);
-    /* One problem a line. What is in use stays. */
+    /* Takes both. `report`: a warning a line. */
+    void (*on_loaded)(void *arg, struct agent_config *config, struct entry_set *entries,
+                      struct slice report);
+    /* A problem or warning a line. What is in use stays. */
     void (*on_failed)(void *arg, struct slice report);
     void *arg;
 };

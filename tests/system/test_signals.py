@@ -54,6 +54,14 @@ def test_hup_reopens_the_audit_file_and_reloads(site, kind):
     assert program.running
 
 
+def test_what_a_reload_warns_of_is_logged_as_at_start(site):
+    agent = start(site, "agent")  # its sockets stand in one folder
+    agent.send_signal(signal.SIGHUP)
+    agent.wait_event("reloaded")
+    first, second = (e["problem"] for e in agent.events("config_warning"))
+    assert first == second and "safer" in first
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_pipe_is_ignored(site, kind):
     program = start(site, kind)

@@ -16,7 +16,7 @@ static struct reload *reload;
 static struct agent_config *first, *loaded; /* loaded: of the last on_loaded */
 static struct entry_set *entries;           /* of the same */
 static unsigned asks, loads, failures;
-static char failure[1024];
+static char failure[1024], warnings[1024];
 /* What is asked, until it is answered. */
 static store_done *asking;
 static void *asking_arg;
@@ -58,10 +58,12 @@ static void forget(void)
     entries = NULL;
 }
 
-static void on_loaded(void *arg, struct agent_config *config, struct entry_set *set)
+static void on_loaded(void *arg, struct agent_config *config, struct entry_set *set,
+                      struct slice report)
 {
     (void)arg;
     loads++;
+    snprintf(warnings, sizeof warnings, "%.*s", SLICE_ARG(report));
     forget();
     loaded = config;
     entries = set;
@@ -153,6 +155,20 @@ START_TEST(test_nothing_is_handed_over_before_the_answer)
 }
 END_TEST
 
+/* Those of one reading alone. */
+START_TEST(test_what_is_handed_over_comes_with_its_warnings)
+{
+    for (unsigned i = 1; i <= 2; i++) {
+        reload_now(reload);
+        run_until(&asks, i);
+        answer(ENTRY);
+        ck_assert_uint_eq(loads, i);
+        const char *line = strstr(warnings, "entries: warning: is not set");
+        ck_assert_msg(line != NULL && strchr(line, '\n')[1] == '\0', "%s", warnings);
+    }
+}
+END_TEST
+
 START_TEST(test_an_error_keeps_what_is_in_use_and_says_why)
 {
     reload_now(reload);
@@ -216,6 +232,7 @@ int main(void)
     TCase *t = tcase_create("answers");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_nothing_is_handed_over_before_the_answer);
+    tcase_add_test(t, test_what_is_handed_over_comes_with_its_warnings);
     tcase_add_test(t, test_an_error_keeps_what_is_in_use_and_says_why);
     tcase_add_test(t, test_nobody_is_asked_when_the_configuration_is_wrong);
     tcase_add_test(t, test_what_comes_up_meanwhile_is_asked_behind_the_answer);
