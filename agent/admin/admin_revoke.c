@@ -24,11 +24,6 @@ static err_t value_of(const struct http_request *req, const char *name, struct b
 
 /* --- revoking --------------------------------------------------------------------------------- */
 
-static const char *kind_name(enum revoke_kind kind)
-{
-    return kind == REVOKE_ID ? "spiffe_id" : kind == REVOKE_ENTRY ? "entry" : "serial";
-}
-
 static void on_done(void *arg, err_t err, const struct revoker_result *r, const struct why *why)
 {
     struct http_deferred *deferred = arg;
@@ -37,9 +32,9 @@ static void on_done(void *arg, err_t err, const struct revoker_result *r, const 
         json_answer_error(res, err, why);
     } else {
         json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I}", "target", r->target,
-                                 "kind", kind_name(r->kind), "lift", r->lift, "changed", r->changed,
-                                 "reason", revocation_reason_name(r->reason), "certificates",
-                                 (json_int_t)r->certificates, "generation",
+                                 "kind", revoker_kind_name(r->kind), "lift", r->lift, "changed",
+                                 r->changed, "reason", revocation_reason_name(r->reason),
+                                 "certificates", (json_int_t)r->certificates, "generation",
                                  (json_int_t)r->generation, "sidecars", (json_int_t)r->sidecars);
         if (r->note != NULL)
             json_object_set_new(json, "note", json_string(r->note));
@@ -87,7 +82,7 @@ void admin_revoke(void *arg, const struct http_request *req, struct http_respons
 
 static json_t *hold_json(const struct revocation_hold *h)
 {
-    json_t *row = json_pack("{s:s, s:s+, s:s, s:I}", "kind", kind_name(h->kind), "target",
+    json_t *row = json_pack("{s:s, s:s+, s:s, s:I}", "kind", revoker_kind_name(h->kind), "target",
                             h->kind == REVOKE_ENTRY ? "entry:" : "", h->target, "reason",
                             revocation_reason_name(h->reason), "by_uid", (json_int_t)h->by_uid);
     json_answer_time(row, "at", h->at);
@@ -99,7 +94,7 @@ static json_t *certificate_json(struct record *record, const struct revocation_c
     char hex[HEX_LEN];
     struct record_item item;
     x509_serial_text(slice_of(c->serial, REVOKED_SERIAL_LEN), hex, sizeof hex);
-    json_t *row = json_pack("{s:s, s:s+, s:s}", "kind", kind_name(REVOKE_SERIAL), "target",
+    json_t *row = json_pack("{s:s, s:s+, s:s}", "kind", revoker_kind_name(REVOKE_SERIAL), "target",
                             "serial:", hex, "reason", revocation_reason_name(c->reason));
     json_answer_time(row, "at", c->at);
     json_answer_time(row, "not_after", c->not_after);

@@ -1,7 +1,11 @@
 /* The record of issuance: every certificate issued is in the store before its SVID leaves. When it
  * cannot be (a full disk, a full record): `stop` refuses to issue, ERR_RECORD; `continue` issues,
  * counts, and keeps the row in memory (at most RECORD_WAITING_MAX) until it can. Either way it
- * recovers by itself, and says once that it began and once that it ended. Loop thread only. */
+ * recovers by itself, and says once that it began and once that it ended. Loop thread only.
+ *
+ * "Newest first" is by place: one that was carried forward (docs/record.md) is among those that
+ * were issued about then, whenever it was itself; when that happens between two pages of a search,
+ * it may be on neither. */
 #ifndef SPINDLE_AGENT_RECORD_RECORD_H
 #define SPINDLE_AGENT_RECORD_RECORD_H
 

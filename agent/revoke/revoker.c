@@ -134,7 +134,7 @@ void revoker_issuer(struct revoker *r, const uint8_t issuer[static 20], int64_t 
 
 /* --- ending a request ------------------------------------------------------------------------- */
 
-static const char *kind_name(enum revoke_kind kind)
+const char *revoker_kind_name(enum revoke_kind kind)
 {
     static const char *const names[] = {
         [REVOKE_ID] = "spiffe_id", [REVOKE_ENTRY] = "entry", [REVOKE_SERIAL] = "serial"};
@@ -145,17 +145,17 @@ static void log_end(const struct revoker_plan *op, err_t err, const struct revok
                     const struct why *why)
 {
     if (err == ERR_OK && res->changed)
-        log_info(op->lift ? "revocation_lifted" : "revoked", log_str("kind", kind_name(op->kind)),
-                 log_str("target", op->target),
+        log_info(op->lift ? "revocation_lifted" : "revoked",
+                 log_str("kind", revoker_kind_name(op->kind)), log_str("target", op->target),
                  log_str("reason", revocation_reason_name(op->reason)),
                  log_int("certificates", op->count), log_int("by_uid", op->by_uid),
                  log_int("by_pid", op->by_pid), log_int("generation", res->generation),
                  log_int("sidecars", res->sidecars));
     else if (err != ERR_OK)
-        log_warn(op->lift ? "lift_failed" : "revoke_failed", log_str("kind", kind_name(op->kind)),
-                 log_str("target", op->target), log_err("reason", err),
-                 log_int("by_uid", op->by_uid), log_int("by_pid", op->by_pid),
-                 log_str("cause", why_text(why)));
+        log_warn(op->lift ? "lift_failed" : "revoke_failed",
+                 log_str("kind", revoker_kind_name(op->kind)), log_str("target", op->target),
+                 log_err("reason", err), log_int("by_uid", op->by_uid),
+                 log_int("by_pid", op->by_pid), log_str("cause", why_text(why)));
 }
 
 static void audit_end(const struct revoker *r, const struct revoker_plan *op, err_t err,

@@ -68,6 +68,7 @@ struct revocation_status revoker_held(const struct revoker *r, const char *spiff
 /* Of one certificate: REVOKED or GOOD. */
 struct revocation_status revoker_status(const struct revoker *r, const uint8_t issuer[static 20],
                                         const uint8_t serial[static REVOKED_SERIAL_LEN]);
+const char *revoker_kind_name(enum revoke_kind kind); /* "spiffe_id", "entry", "serial" */
 const struct revocation_set *revoker_set(const struct revoker *r);
 int revoker_cache(const struct revoker *r); /* borrowed, until on_cache */
 uint64_t revoker_generation(const struct revoker *r);

@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-/* --- the agent's own ---------------------------------------------------------------------------
- */
+/* --- the agent's own -------------------------------------------------------------------------- */
 
 static err_t write_own(struct node_text *t)
 {
@@ -39,8 +38,7 @@ void node_text_done(struct node_text *t)
     mem_free(t->page);
 }
 
-/* --- those of the sidecars ---------------------------------------------------------------------
- */
+/* --- those of the sidecars -------------------------------------------------------------------- */
 
 static size_t find_family(const struct metric_family *table, size_t count, const char *name)
 {

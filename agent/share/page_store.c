@@ -56,8 +56,7 @@ void page_store_free(struct page_store *s)
     mem_free(s);
 }
 
-/* --- one page ----------------------------------------------------------------------------------
- */
+/* --- one page --------------------------------------------------------------------------------- */
 
 static int compare(const struct page *p, const char *spiffe_id, const char *name, uint32_t instance)
 {
@@ -121,8 +120,7 @@ static struct page *page_new(const struct page_store *s, const char *spiffe_id, 
     return p;
 }
 
-/* --- the list ----------------------------------------------------------------------------------
- */
+/* --- the list --------------------------------------------------------------------------------- */
 
 /* Where this page is, or would be. */
 static size_t place_of(const struct page_store *s, const char *spiffe_id, const char *name,
@@ -187,8 +185,7 @@ static bool make_room(struct page_store *s, const char *spiffe_id)
     return s->count < s->max || (s->max > 0 && drop_one(s, NULL));
 }
 
-/* --- giving ------------------------------------------------------------------------------------
- */
+/* --- giving ----------------------------------------------------------------------------------- */
 
 static bool is_same_file(int a, int b)
 {

@@ -501,6 +501,18 @@ static bool guest_tend(struct guest *g)
     return g->state == GUEST_SILENT || g->recheck;
 }
 
+static void on_tick(uv_timer_t *h)
+{
+    struct share *s = h->data;
+    struct guest *g;
+    bool more = false;
+    LIST_FOREACH(g, &s->guests, in_guests)
+        if (g->state != GUEST_GONE)
+            more |= guest_tend(g);
+    if (more)
+        need_tick(s);
+}
+
 /* --- being accepted --------------------------------------------------------------------------- */
 
 static err_t guest_enter(struct share *s, int fd, struct connection **ret, struct why *why)
@@ -579,21 +591,6 @@ static void on_process_exit(void *arg, struct connection *c)
 {
     (void)arg;
     guest_leave(c->owner);
-}
-
-/* --- time --------------------------------------------------------------------------------------
- */
-
-static void on_tick(uv_timer_t *h)
-{
-    struct share *s = h->data;
-    struct guest *g;
-    bool more = false;
-    LIST_FOREACH(g, &s->guests, in_guests)
-        if (g->state != GUEST_GONE)
-            more |= guest_tend(g);
-    if (more)
-        need_tick(s);
 }
 
 /* --- what changes ----------------------------------------------------------------------------- */

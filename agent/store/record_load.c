@@ -74,7 +74,6 @@ static err_t list_files(int dir_fd, struct seqs *ret, struct why *why)
 struct loading {
     struct record_store *st;
     struct record_segment *s;
-    bool is_last;
     uint32_t good_end; /* behind the last certificate, or the header; 0: begin the file anew */
     uint32_t good_names, good_issuers; /* known up to there */
     uint32_t bad_before_end, bad;      /* rows */
@@ -277,7 +276,7 @@ static err_t load_segment(struct record_store *st, struct record_segment *s, boo
     if (l == NULL || bytes == NULL) {
         err = why_set(why, ERR_NO_MEMORY, "no memory for the record");
     } else {
-        *l = (struct loading){.st = st, .s = s, .is_last = is_last};
+        *l = (struct loading){.st = st, .s = s};
         err = take_rows(l, bytes, why);
         *damage = (struct record_damage){.seq = s->seq, .bad = l->bad};
         if (err == ERR_OK && is_last)

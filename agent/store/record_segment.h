@@ -1,7 +1,7 @@
 /* One file of the record: rows in order, read by pread (a damaged disk is an error, not a signal),
  * appended by pwrite, and what is known of it in memory: its own numbers of issuers and identities,
  * and a link a row for the store's index. One thread at a time: the loop's, but while it is made,
- * read from or removed on the pool (record_carry.h, record.c). */
+ * read from or removed on the pool (record_carry.h, store_file.c). */
 #ifndef SPINDLE_AGENT_STORE_RECORD_SEGMENT_H
 #define SPINDLE_AGENT_STORE_RECORD_SEGMENT_H
 

@@ -82,7 +82,7 @@ static uint32_t age(const struct record_store *st, uint32_t position)
     return position - (st->first_seq << 16);
 }
 
-/* What was carried is older than what came meanwhile. */
+/* In the order of positions: segments may have come behind the one that was carried into. */
 static uint32_t *place_in_chain(const struct record_store *st, uint32_t *newest, uint32_t position)
 {
     struct record_link *link;

@@ -1,5 +1,5 @@
 /* The segments of the record in one folder, and the index over them: serial to row, and a chain of
- * rows an identity, the newest first. record_load reads it, record_search asks it, record_carry
+ * rows an identity, the last first. record_load reads it, record_search asks it, record_carry
  * makes room in it. Says nothing to the log. A position is a row's place for the index, segment
  * modulo 65,536 and row; it is stale when its segment went. Loop thread only. */
 #ifndef SPINDLE_AGENT_STORE_RECORD_STORE_H

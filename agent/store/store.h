@@ -31,10 +31,10 @@ struct store_kind {
 
     /* data_dir is ours. ERR_IO, ERR_FILE_MODE, ERR_UNSUPPORTED (of a newer version). */
     err_t (*load_record)(struct store *s, struct why *why);
-    /* One that is about to leave. ERR_RECORD: full, or the disk is; ERR_NO_MEMORY. May be answered
-     * before it returns. */
+    /* One that is about to leave; is answered before it returns. ERR_RECORD: full, or the disk is;
+     * ERR_NO_MEMORY. */
     void (*record)(struct store *s, const struct record_item *item, store_done *done, void *arg);
-    /* Could one be recorded now? One question at a time; as `record`. */
+    /* Could one be recorded now? One question at a time; may be answered before it returns. */
     void (*probe)(struct store *s, store_done *done, void *arg);
     /* How long an expired one stays, from now on. */
     void (*keep)(struct store *s, int64_t keep_s);

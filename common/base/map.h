@@ -1,5 +1,6 @@
 /* A hash table of what its owner holds: items bear a node, so a map allocates its buckets alone, a
- * pointer for each item and at most two. The map's thread; reading it changes nothing.
+ * pointer or two for each item it held at once; they stay until it is empty. The map's thread;
+ * reading it changes nothing.
  *
  *     struct user { struct map_node in_users; uid_t uid; };
  *     static bool user_is(const void *user, const void *uid);

@@ -60,8 +60,7 @@ uint32_t metric_page_instance(int fd)
     return n == (ssize_t)sizeof instance ? instance : 0;
 }
 
-/* --- read: what was read once is all that is looked at -----------------------------------------
- */
+/* --- read: what was read once is all that is looked at ---------------------------------------- */
 
 /* One read of a page: its bytes are in `page`, which nobody else writes. */
 struct reading {
@@ -239,8 +238,7 @@ err_t metric_page_read(int fd, struct metrics *copy, struct why *why)
     return err;
 }
 
-/* --- numbers from one place to another ---------------------------------------------------------
- */
+/* --- numbers from one place to another -------------------------------------------------------- */
 
 /* Counters of a family with an open label: the same text may have another index. */
 static void fold_by_text(struct metrics *m, const struct metrics *before, size_t family)
@@ -260,8 +258,7 @@ static void fold_by_text(struct metrics *m, const struct metrics *before, size_t
     }
 }
 
-/* --- layout ------------------------------------------------------------------------------------
- */
+/* --- layout ----------------------------------------------------------------------------------- */
 
 /* Whether the family's numbers stay where they lie: counters of closed labels. */
 static bool stays(const struct metrics *m, size_t family)
@@ -326,8 +323,7 @@ static void set_state(struct metric_page *page, enum metric_page_state state)
     atomic_store_explicit(&page->state, times | (uint64_t)state, memory_order_release);
 }
 
-/* --- adopting ----------------------------------------------------------------------------------
- */
+/* --- adopting --------------------------------------------------------------------------------- */
 
 /* Counters go on from what the page held; `keep`: those that stay are there already. */
 static void fold_before(struct metrics *m, const struct metrics *before, bool keep)

@@ -54,8 +54,7 @@ struct name_lookup {
     unsigned busy; /* handles that libuv still has; 0: free */
 };
 
-/* --- words of c-ares ---------------------------------------------------------------------------
- */
+/* --- words of c-ares -------------------------------------------------------------------------- */
 
 static enum name_result result_of(int status)
 {
