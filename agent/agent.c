@@ -261,7 +261,7 @@ static void on_reload_failed(void *arg, struct slice report)
     if (!a->serving)
         return;
     report_log(report);
-    log_error("reload_failed", log_int("entries", a->entries != NULL ? a->entries->count : 0),
+    log_error("reload_failed", log_int("entries", a->entries->count),
               log_str("help", "the last good configuration and entries stay in use"));
     set_problem(a, report);
     audit_reload_failed(a->audit, a->reload_problem);
