@@ -38,7 +38,7 @@ static uint64_t mix(uint64_t h, uint64_t value)
 }
 
 /* Changes whenever the file is written or replaced, also by a link. The seed: there is none. */
-static uint64_t stamp_file(int folder, const char *name)
+static uint64_t stamp_file(int folder, const char *name, bool contents_alone)
 {
     struct stat st;
     uint64_t h = STAMP_SEED;
@@ -48,19 +48,21 @@ static uint64_t stamp_file(int folder, const char *name)
     h = mix(h, st.st_ino);
     h = mix(h, (uint64_t)st.st_size);
     h = mix(h, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec);
+    if (contents_alone)
+        return h;
     return mix(h, (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec);
 }
 
 /* The sum, since a folder is read in no particular order. */
-static uint64_t stamp_path(const char *path)
+static uint64_t stamp_path(const char *path, bool contents_alone)
 {
-    uint64_t sum = stamp_file(AT_FDCWD, path);
+    uint64_t sum = stamp_file(AT_FDCWD, path, contents_alone);
     DIR *folder = opendir(path);
     if (folder == NULL)
         return sum;
     for (struct dirent *d; (d = readdir(folder)) != NULL;)
         if (d->d_name[0] != '.')
-            sum += stamp_file(dirfd(folder), d->d_name);
+            sum += stamp_file(dirfd(folder), d->d_name, contents_alone);
     closedir(folder);
     return sum;
 }
@@ -71,7 +73,7 @@ static bool stamp_all(const struct file_reader *r, uint64_t *ret)
     bool are_there = true;
     *ret = 0;
     for (size_t i = 0; i < r->opt.count; i++) {
-        uint64_t stamp = stamp_path(r->paths[i]);
+        uint64_t stamp = stamp_path(r->paths[i], r->opt.contents_alone);
         are_there = are_there && stamp != STAMP_SEED;
         *ret = mix(*ret, stamp);
     }
@@ -86,7 +88,7 @@ static void on_work(uv_work_t *work)
 {
     struct file_reader *r = work->data;
     uint64_t stamp; /* first: a change while we read is seen the next time */
-    bool counts = stamp_all(r, &stamp) || !r->opt.absence_is_quiet;
+    bool counts = stamp_all(r, &stamp) || !r->opt.contents_alone;
     r->wanted = r->wanted || (counts && stamp != r->stamp);
     if (!r->wanted)
         return;

@@ -14,7 +14,9 @@ struct file_reader; /* opaque */
 struct file_reader_options {
     const char *const *paths; /* copied, what they point to is borrowed; see FILE_WATCH_PATHS_MAX */
     size_t count;             /* 0: read when asked alone, nothing is watched */
-    bool absence_is_quiet;    /* one that is not there is between two versions: no change */
+    /* One that is not there is between two versions, and mode, owner and links are of no interest:
+     * no change, all of these. */
+    bool contents_alone;
     /* On the pool. What it fills is nobody else's until on_read, or the close, is through. */
     void (*read)(void *arg);
     /* On the loop, behind it; not after the close. False: the next hint reads again, changed or

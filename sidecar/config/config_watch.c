@@ -67,7 +67,7 @@ err_t config_watch_open(uv_loop_t *loop, const struct config_watch_options *opt,
     buf_init(&w->report, REPORT_MAX);
     struct file_reader_options files = {.paths = &opt->path,
                                         .count = opt->path != NULL,
-                                        .absence_is_quiet = true,
+                                        .contents_alone = true,
                                         .read = on_pool,
                                         .on_read = on_read,
                                         .arg = w};

@@ -7,6 +7,7 @@
 #include "tests/support/temp_dir.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static uv_loop_t loop;
@@ -55,7 +56,7 @@ static void open_reader(void)
 {
     const char *paths[] = {file, folder};
     struct file_reader_options options = {
-        .paths = paths, .count = 2, .absence_is_quiet = quiet, .read = read_it, .on_read = on_read};
+        .paths = paths, .count = 2, .contents_alone = quiet, .read = read_it, .on_read = on_read};
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     loop_thread = uv_thread_self();
     temp_dir_make(&dir);
@@ -176,7 +177,7 @@ START_TEST(test_what_is_none_of_these_files_is_not_read)
 END_TEST
 
 /* A file that is replaced by way of nothing, as editors and some deployments do. */
-START_TEST(test_a_file_that_is_away_is_a_change_unless_absence_is_quiet)
+START_TEST(test_absence_and_mode_are_changes_unless_contents_count_alone)
 {
     unsigned heard = _i == 1 ? 0 : 1;
     quiet = _i == 1;
@@ -187,9 +188,12 @@ START_TEST(test_a_file_that_is_away_is_a_change_unless_absence_is_quiet)
     ck_assert_uint_eq(told, heard);
     put_and_hear("x", "1");
     ck_assert_uint_eq(told, heard + 1);
+    ck_assert_int_eq(chmod(file, 0640), 0);
+    put_and_hear("another", "2");
+    ck_assert_uint_eq(told, 2 * heard + 1);
     ck_assert_int_eq(unlink(file), 0);
     file_reader_now(reader); /* who asks hears of it */
-    run_until(heard + 2);
+    run_until(2 * heard + 2);
     quiet = false;
 }
 END_TEST
@@ -288,7 +292,7 @@ int main(void)
     tcase_add_test(t, test_what_was_refused_is_read_again_though_nothing_changed);
     tcase_add_test(t, test_nothing_is_read_before_the_owner_is_through);
     tcase_add_test(t, test_a_close_waits_for_a_reading_and_tells_nothing);
-    tcase_add_loop_test(t, test_a_file_that_is_away_is_a_change_unless_absence_is_quiet, 0, 2);
+    tcase_add_loop_test(t, test_absence_and_mode_are_changes_unless_contents_count_alone, 0, 2);
     tcase_add_test(t, test_of_no_file_nothing_is_watched);
     tcase_add_test(t, test_without_memory_there_is_none);
     suite_add_tcase(s, t);
