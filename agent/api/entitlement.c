@@ -173,10 +173,12 @@ static bool entitlement_is_held(const struct entitlement *e)
     return held == e->count;
 }
 
-static bool entitlement_is_signing(const struct entitlement *e)
+/* A part of them would be all that who fetches once ever gets. The last one asked for is likely to
+ * be the last answered. */
+static bool entitlement_is_awaited(const struct entitlement *e)
 {
-    for (size_t i = 0; i < e->count; i++)
-        if (minter_is_signing(e->all->opt.minter, e->entries[i]->id))
+    for (size_t i = e->count; i-- > 0;)
+        if (minter_is_awaited(e->all->opt.minter, e->entries[i]->id))
             return true;
     return false;
 }
@@ -201,7 +203,7 @@ err_t entitlement_svids(struct entitlement *e, struct rpc_message **ret, struct 
     }
     if (err != ERR_OK)
         return err;
-    if (!entitlement_has_svid(e) && entitlement_is_signing(e)) {
+    if (entitlement_is_awaited(e)) {
         *ret = NULL;
         return ERR_OK;
     }

@@ -54,7 +54,7 @@ err_t entitlement_hold(struct entitlements *all, struct selector_set *selectors,
                        struct entitlement_holder *h, struct why *why) MUST_CHECK;
 void entitlement_leave(struct entitlement_holder *h); /* also when it holds none */
 
-/* Borrowed; no SVIDs, NULL: the authority has yet to answer, on_change follows. ERR_NOT_SYNCED: no
+/* Borrowed; no SVIDs, NULL: some are about to be there, on_change follows. ERR_NOT_SYNCED: no
  * entries yet; ERR_NO_ENTRY: none matches; ERR_SIGNER: no SVID could be had; ERR_REVOKED: each was
  * revoked; ERR_NO_MEMORY. */
 err_t entitlement_svids(struct entitlement *e, struct rpc_message **ret,

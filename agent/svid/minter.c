@@ -45,6 +45,13 @@ static const struct live_rule {
     [LIVE_HELD] = {TURN_NEVER, SVID_NONE},    [LIVE_GONE] = {TURN_NEVER, SVID_NONE},
 };
 
+/* What failed in one round, for one log line. */
+struct failures {
+    size_t count;
+    char first[128]; /* an SPIFFE ID, perhaps cut */
+    struct why why;
+};
+
 /* An entry with subscribers. */
 struct live {
     struct map_node in_lives;
@@ -67,19 +74,13 @@ struct minter {
     struct heap dues; /* the same, the earliest due first */
     size_t svid_count;
     int64_t last_ms;
-    bool is_busy;        /* within on_change: nothing is freed */
-    bool has_told;       /* in this round */
-    bool has_unused;     /* some lost their last subscriber meanwhile */
+    bool is_busy;    /* within on_change: nothing is freed */
+    bool has_unused; /* some lost their last subscriber meanwhile */
+    bool has_news;   /* in this round, which late answers leave to the loop's next turn to end */
+    struct failures failures;
     struct live *asking; /* until the authority has answered, or has taken it */
     struct why answer;
     struct closing closing;
-};
-
-/* What failed in one round, for one log line. */
-struct failures {
-    size_t count;
-    char first[128]; /* an SPIFFE ID, perhaps cut */
-    struct why why;
 };
 
 static int64_t now_ms(const struct minter *m)
@@ -190,12 +191,12 @@ static void minter_arm(struct minter *m)
     if (m->closing.begun)
         return;
     const struct live *first = heap_first(&m->dues);
-    if (first == NULL) {
+    if (first == NULL && !m->has_news) {
         uv_timer_stop(&m->timer);
         return;
     }
     int64_t wait = LOOK_MS;
-    if (live_rules[first->state].turn == TURN_FIRST)
+    if (m->has_news || live_rules[first->state].turn == TURN_FIRST)
         wait = 0;
     else if (live_is_timed(first) && first->due_ms - now_ms(m) < LOOK_MS)
         wait = first->due_ms - now_ms(m);
@@ -298,7 +299,7 @@ static void live_mint_failed(struct minter *m, struct live *l, err_t err, int64_
 
 static void live_tell(struct minter *m, struct live *l)
 {
-    m->has_told = true;
+    m->has_news = true;
     m->opt.on_change(m->opt.arg, l->entry.id, l->svid);
 }
 
@@ -313,19 +314,20 @@ static void failures_note(struct failures *f, const struct live *l, const struct
     f->why = *why;
 }
 
-static void failures_log(const struct failures *f)
+static void failures_log(struct failures *f)
 {
     if (f->count > 0)
         log_warn("svid_renewal_failed", log_str("spiffe_id", f->first),
                  log_int("entries", f->count), log_err("reason", f->why.err),
                  log_str("cause", why_text(&f->why)),
                  log_str("next", "keeping what is valid, trying again within a minute"));
+    f->count = 0;
 }
 
 /* After a try: what it was before tells what its failure means. is_awaited: somebody may have none
  * and wait to hear of it. */
 static void live_tried(struct minter *m, struct live *l, err_t err, const struct why *why,
-                       bool is_awaited, struct failures *failures)
+                       bool is_awaited)
 {
     int64_t ms = now_ms(m);
     bool had_one = l->svid != NULL;
@@ -334,13 +336,13 @@ static void live_tried(struct minter *m, struct live *l, err_t err, const struct
     if (err != ERR_OK)
         live_mint_failed(m, l, err, ms, ran_out);
     if (err != ERR_OK && err != ERR_REVOKED)
-        failures_note(failures, l, why);
+        failures_note(&m->failures, l, why);
     if (must_tell || (had_one && l->svid == NULL))
         live_tell(m, l);
 }
 
 /* One entry whose turn it is. */
-static void live_renew(struct minter *m, struct live *l, int64_t ms, struct failures *failures)
+static void live_renew(struct minter *m, struct live *l, int64_t ms)
 {
     struct why why = {0};
     bool is_valid = svid_is_valid(l->svid, ms);
@@ -359,7 +361,7 @@ static void live_renew(struct minter *m, struct live *l, int64_t ms, struct fail
     }
     err_t err = live_mint(m, l, ms, l->svid != NULL ? SVID_RENEWAL : SVID_FIRST, &why);
     if (err != ERR_OK || l->state != LIVE_SIGNING)
-        live_tried(m, l, err, &why, false, failures);
+        live_tried(m, l, err, &why, false);
 }
 
 /* The clock went back: due times count anew, what is not valid yet is minted anew. */
@@ -379,19 +381,19 @@ static void minter_look_at_clock(struct minter *m, int64_t ms)
 /* The end of a round. */
 static void minter_settle(struct minter *m)
 {
-    if (m->has_told && m->opt.on_settled != NULL)
+    if (m->has_news && m->opt.on_settled != NULL)
         m->opt.on_settled(m->opt.arg);
-    m->is_busy = m->has_told = false;
+    m->is_busy = m->has_news = false;
     if (m->has_unused)
         minter_remove_unused(m);
     minter_arm(m);
+    failures_log(&m->failures);
 }
 
 void minter_check(struct minter *m)
 {
     if (m->closing.begun || m->is_busy)
         return;
-    struct failures failures = {0};
     int64_t ms = now_ms(m);
     minter_look_at_clock(m, ms);
     m->is_busy = true;
@@ -400,23 +402,21 @@ void minter_check(struct minter *m)
         enum live_state state = first != NULL ? first->state : LIVE_GONE;
         if (live_rules[state].turn == TURN_NEVER || (live_is_timed(first) && first->due_ms > ms))
             break;
-        live_renew(m, first, ms, &failures);
+        live_renew(m, first, ms);
     }
     minter_settle(m);
-    failures_log(&failures);
 }
 
-/* Later than it was asked for: a round of its own. */
+/* Later than it was asked for. Answers come together: the timer ends one round for all of them. */
 static void live_answered(struct live *l, err_t err, const struct why *why)
 {
     struct minter *m = l->minter;
-    struct failures failures = {0};
     bool within = m->is_busy;
-    m->is_busy = true;
-    live_tried(m, l, err, why, l->svid == NULL, &failures);
+    m->is_busy = m->has_news = true;
+    live_tried(m, l, err, why, l->svid == NULL);
+    m->is_busy = within;
     if (!within)
-        minter_settle(m);
-    failures_log(&failures);
+        minter_arm(m);
 }
 
 void minter_retry(struct minter *m)
@@ -610,6 +610,16 @@ bool minter_is_signing(const struct minter *m, const char *entry_id)
 {
     const struct live *l = live_find(m, entry_id);
     return l != NULL && l->state == LIVE_SIGNING;
+}
+
+bool minter_is_awaited(const struct minter *m, const char *entry_id)
+{
+    int64_t ms = now_ms(m);
+    const struct live *l = live_find(m, entry_id);
+    if (l == NULL || svid_is_valid(l->svid, ms))
+        return false;
+    return l->state == LIVE_SIGNING || l->state == LIVE_WITHDRAWN ||
+           (l->svid != NULL && l->due_ms <= ms);
 }
 
 void minter_discard(struct minter *m, const uint8_t serial[static 16])

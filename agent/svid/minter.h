@@ -29,7 +29,8 @@ struct minter_options {
      * answer, and minter_check, _retry, _renew, _discard, _entries_changed and _holds_changed; may
      * acquire, release and close. svid is borrowed. */
     void (*on_change)(void *arg, const char *entry_id, struct svid *svid);
-    void (*on_settled)(void *arg); /* after the on_changes of one round; may be NULL */
+    void (*on_settled)(void *arg); /* after the on_changes of one round, and when late answers are
+                                    * in; may be NULL */
     void *arg;
     struct metrics *metrics;  /* may be NULL */
     int64_t (*wall_ms)(void); /* the wall clock; NULL: clock_wall_ms */
@@ -59,6 +60,8 @@ void minter_holds_changed(struct minter *m);
 bool minter_is_held(const struct minter *m, const char *entry_id);
 /* Has the authority been asked for one, and not answered yet? */
 bool minter_is_signing(const struct minter *m, const char *entry_id);
+/* Is there none to serve, and on_change soon tells of the next one, or that there is none? */
+bool minter_is_awaited(const struct minter *m, const char *entry_id);
 /* The SVID with this serial, if it is one of ours, is not served any more: another is minted. */
 void minter_discard(struct minter *m, const uint8_t serial[static 16]);
 /* x509_ttl_s for SVIDs minted from now on. */
