@@ -2,6 +2,7 @@
 
 #include "agent/admin/admin_sources.h"
 #include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/base/quantity.h"
 #include "common/encode/query.h"
 #include "common/x509/x509.h"
@@ -334,10 +335,6 @@ void admin_svids_search(void *arg, const struct http_request *req, struct http_r
 
 /* Renewing. */
 
-struct target {
-    const char *spiffe_id, *entry_id; /* one of them */
-};
-
 static bool keep_one(void *arg, const struct record_item *item)
 {
     *(struct record_item *)arg = *item;
@@ -371,65 +368,89 @@ static err_t entry_of_serial(const struct admin_sources *src, const char *text, 
     return ERR_OK;
 }
 
-static err_t target_of(const struct admin_sources *src, const char *text, struct target *ret,
-                       struct why *why)
+/* What one renewal needs until it is answered, which may be after the admin socket was closed. */
+struct renewing {
+    struct minter_renewal renewal;
+    struct admin_sources src;
+    struct http_deferred *deferred;
+    struct values values;
+    char entry[ENTRY_ID_MAX + 1];
+    json_t *rows;
+};
+
+static err_t target_of(struct renewing *job, const char *text, struct why *why)
 {
-    struct target t = {NULL, NULL};
+    const char *entry = NULL;
     err_t err = ERR_OK;
     if (text != NULL && strncmp(text, "spiffe://", 9) == 0)
-        t.spiffe_id = text;
+        job->renewal.spiffe_id = text;
     else if (text != NULL && strncmp(text, "entry:", 6) == 0)
-        t.entry_id = text + 6;
+        entry = text + 6;
     else if (text != NULL && strncmp(text, "serial:", 7) == 0)
-        err = entry_of_serial(src, text + 7, &t.entry_id, why);
+        err = entry_of_serial(&job->src, text + 7, &entry, why);
     else
         err =
             why_set(why, ERR_USAGE, "expected a SPIFFE ID, serial:HEX or entry:ID, found \"%.80s\"",
                     text != NULL ? text : "");
-    *ret = t;
+    if (err == ERR_OK && entry != NULL) { /* the live one goes */
+        snprintf(job->entry, sizeof job->entry, "%s", entry);
+        job->renewal.entry_id = job->entry;
+    }
     return err;
 }
 
-struct renewed {
-    const struct admin_sources *src;
-    struct target target;
-    json_t *rows;
-};
-
 static void put_renewed(void *arg, const struct svid *s, unsigned subscribers)
 {
-    struct renewed *r = arg;
+    struct renewing *job = arg;
+    const struct minter_renewal *r = &job->renewal;
     (void)subscribers;
-    if (minter_is_signing(r->src->minter, s->entry_id))
-        return; /* the one it has is the old one */
-    if ((r->target.spiffe_id == NULL || strcmp(s->spiffe_id, r->target.spiffe_id) == 0) &&
-        (r->target.entry_id == NULL || strcmp(s->entry_id, r->target.entry_id) == 0) &&
-        json_array_size(r->rows) < MINTER_BATCH)
-        json_array_append_new(r->rows, svid_json(r->src, s));
+    if ((r->spiffe_id == NULL || strcmp(s->spiffe_id, r->spiffe_id) == 0) &&
+        (r->entry_id == NULL || strcmp(s->entry_id, r->entry_id) == 0) &&
+        json_array_size(job->rows) < MINTER_BATCH)
+        json_array_append_new(job->rows, svid_json(&job->src, s));
+}
+
+static void renewing_free(struct renewing *job)
+{
+    values_done(&job->values);
+    mem_free(job);
+}
+
+static void on_renewed(struct minter_renewal *r, err_t err, const struct why *why)
+{
+    struct renewing *job = (struct renewing *)(void *)r; /* its first member */
+    struct http_response *res = http_deferred_response(job->deferred);
+    if (err == ERR_OK) {
+        job->rows = json_array();
+        minter_each(job->src.minter, put_renewed, job);
+        answer_rows(res, job->rows, NULL);
+    } else {
+        json_answer_error(res, err, why);
+    }
+    http_deferred_finish(job->deferred);
+    renewing_free(job);
 }
 
 void admin_svids_renew(void *arg, const struct http_request *req, struct http_response *res)
 {
-    struct renewed r = {.src = arg};
-    struct values v;
+    const struct admin_sources *src = arg;
     struct why why = {0};
-    size_t count = 0;
-    char entry[ENTRY_ID_MAX + 1];
-    err_t err = values_read(&v, req, &why);
-    if (err == ERR_OK)
-        err = target_of(r.src, text_of(&v, VALUE_TARGET), &r.target, &why);
-    if (err == ERR_OK && r.target.entry_id != NULL) { /* the live one goes */
-        snprintf(entry, sizeof entry, "%s", r.target.entry_id);
-        r.target.entry_id = entry;
+    struct renewing *job = mem_alloc(sizeof *job);
+    if (job == NULL) {
+        json_answer_error(res, why_set(&why, ERR_NO_MEMORY, "no memory for an answer"), &why);
+        return;
     }
+    job->src = *src;
+    job->renewal.done = on_renewed;
+    err_t err = values_read(&job->values, req, &why);
     if (err == ERR_OK)
-        err = minter_renew(r.src->minter, r.target.spiffe_id, r.target.entry_id, &count, &why);
+        err = target_of(job, text_of(&job->values, VALUE_TARGET), &why);
+    if (err == ERR_OK && (job->deferred = http_defer(res)) == NULL)
+        err = why_set(&why, ERR_NO_MEMORY, "no memory for an answer");
     if (err == ERR_OK) {
-        r.rows = json_array();
-        minter_each(r.src->minter, put_renewed, &r);
-        answer_rows(res, r.rows, NULL);
-    } else {
-        json_answer_error(res, err, &why);
+        minter_renew(src->minter, &job->renewal);
+        return;
     }
-    values_done(&v);
+    json_answer_error(res, err, &why);
+    renewing_free(job);
 }

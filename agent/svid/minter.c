@@ -78,7 +78,8 @@ struct minter {
     bool has_unused; /* some lost their last subscriber meanwhile */
     bool has_news;   /* in this round, which late answers leave to the loop's next turn to end */
     struct failures failures;
-    struct live *asking; /* until the authority has answered, or has taken it */
+    LIST_HEAD(, minter_renewal) renewals; /* not answered yet */
+    struct live *asking;                  /* until the authority has answered, or has taken it */
     struct why answer;
     struct closing closing;
 };
@@ -138,8 +139,10 @@ static void live_set(struct minter *m, struct live *l, enum live_state state, st
                      int64_t due_ms)
 {
     assert(live_rules[state].svid != (svid != NULL ? SVID_NONE : SVID_ONE));
-    if (state != LIVE_SIGNING)
+    if (state != LIVE_SIGNING && l->order.key != NULL) {
         svid_cancel(m->opt.authority, &l->order);
+        m->has_news = true;
+    }
     if (svid != l->svid) {
         m->svid_count += (svid != NULL) - (l->svid != NULL);
         svid_unref(l->svid);
@@ -218,6 +221,27 @@ static err_t live_may_issue(const struct live *l, struct why *why)
     return opt->may_issue != NULL ? opt->may_issue(opt->arg, &l->entry, why) : ERR_OK;
 }
 
+static bool live_is_meant(const struct live *l, const struct minter_renewal *r)
+{
+    return l->state != LIVE_GONE &&
+           (r->spiffe_id == NULL || strcmp(l->entry.spiffe_id, r->spiffe_id) == 0) &&
+           (r->entry_id == NULL || strcmp(l->entry.id, r->entry_id) == 0);
+}
+
+/* For the operators who asked. */
+static void live_note(const struct live *l, err_t err, const struct why *why)
+{
+    struct minter_renewal *r;
+    LIST_FOREACH(r, &l->minter->renewals, in_renewals) {
+        if (!live_is_meant(l, r))
+            continue;
+        if (err == ERR_OK)
+            r->count++;
+        else if (r->failed.err == ERR_OK)
+            why_set(&r->failed, err, "%s", why_text(why));
+    }
+}
+
 static void live_answered(struct live *l, err_t err, const struct why *why);
 
 /* It may have been revoked since it was asked for. */
@@ -232,6 +256,8 @@ static void on_order(struct svid_order *o, err_t err, struct svid *svid, const s
         err = m->opt.on_issued(m->opt.arg, svid, l->because, &own);
     metric_add(m->opt.metrics, M_SVIDS_ISSUED, SVID_X509,
                err == ERR_OK ? RESULT_SUCCESS : RESULT_FAILURE, 0, 1);
+    own.err = err;
+    live_note(l, err, &own);
     if (err == ERR_OK) {
         backoff_reset(&l->backoff);
         live_set(m, l, LIVE_ISSUED, svid, svid->renew_at * 1000);
@@ -242,7 +268,6 @@ static void on_order(struct svid_order *o, err_t err, struct svid *svid, const s
     if (m->asking == l) {
         m->asking = NULL;
         m->answer = own;
-        m->answer.err = err;
     } else {
         live_answered(l, err, &own);
     }
@@ -259,9 +284,14 @@ static void live_set_signing(struct minter *m, struct live *l, struct svid *svid
 static err_t live_mint(struct minter *m, struct live *l, int64_t ms, enum svid_why because,
                        struct why *why)
 {
-    err_t refused = live_may_issue(l, why);
-    if (refused != ERR_OK || l->state == LIVE_SIGNING)
-        return refused;
+    struct why own = {.err = ERR_OK};
+    err_t refused = live_may_issue(l, &own);
+    if (refused != ERR_OK) {
+        live_note(l, refused, &own);
+        return why_set(why, refused, "%s", why_text(&own));
+    }
+    if (l->state == LIVE_SIGNING)
+        return ERR_OK;
     l->before = l->state;
     l->due_before_ms = l->due_ms;
     l->because = because;
@@ -378,6 +408,32 @@ static void minter_look_at_clock(struct minter *m, int64_t ms)
                      svid_is_valid(l->svid, ms) ? l->svid->renew_at * 1000 : ms);
 }
 
+static void renewal_end(struct minter_renewal *r)
+{
+    LIST_REMOVE(r, in_renewals);
+    r->done(r, r->failed.err, &r->failed);
+}
+
+/* Is none under way any more? */
+static void minter_end_renewal(struct minter *m, struct minter_renewal *r)
+{
+    size_t meant = 0;
+    const struct live *l;
+    HEAP_FOREACH(l, &m->dues, i) {
+        if (!live_is_meant(l, r))
+            continue;
+        if (l->state == LIVE_SIGNING)
+            return;
+        meant++;
+    }
+    if (meant == 0 && r->count == 0 && r->failed.err == ERR_OK)
+        why_set(&r->failed, ERR_NOT_FOUND,
+                "no workload uses an SVID of it now: one is made when a workload asks");
+    else if (r->count == 0 && r->failed.err == ERR_OK)
+        why_set(&r->failed, ERR_CANCELED, "its entry has changed meanwhile");
+    renewal_end(r);
+}
+
 /* The end of a round. */
 static void minter_settle(struct minter *m)
 {
@@ -386,6 +442,9 @@ static void minter_settle(struct minter *m)
     m->is_busy = m->has_news = false;
     if (m->has_unused)
         minter_remove_unused(m);
+    struct minter_renewal *r, *next;
+    LIST_FOREACH_SAFE(r, &m->renewals, in_renewals, next)
+        minter_end_renewal(m, r);
     minter_arm(m);
     failures_log(&m->failures);
 }
@@ -429,41 +488,23 @@ void minter_retry(struct minter *m)
     minter_check(m);
 }
 
-/* An operator's wish. */
-
-static bool live_is_meant(const struct live *l, const char *spiffe_id, const char *entry_id)
-{
-    return l->state != LIVE_GONE &&
-           (spiffe_id == NULL || strcmp(l->entry.spiffe_id, spiffe_id) == 0) &&
-           (entry_id == NULL || strcmp(l->entry.id, entry_id) == 0);
-}
-
-err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id, size_t *ret_count,
-                   struct why *why)
+void minter_renew(struct minter *m, struct minter_renewal *r)
 {
     struct live *l, *meant[MINTER_BATCH];
     size_t count = 0;
-    err_t err = ERR_OK;
     assert(!m->closing.begun && !m->is_busy);
-    *ret_count = 0;
+    r->count = 0;
+    r->failed = (struct why){.err = ERR_OK};
+    LIST_INSERT_HEAD(&m->renewals, r, in_renewals);
     HEAP_FOREACH(l, &m->dues, i)
-        if (count < MINTER_BATCH && live_is_meant(l, spiffe_id, entry_id))
+        if (count < MINTER_BATCH && live_is_meant(l, r))
             meant[count++] = l;
-    if (count == 0)
-        return why_set(why, ERR_NOT_FOUND,
-                       "no workload uses an SVID of it now: one is made when a workload asks");
     m->is_busy = true;
-    for (size_t i = 0; i < count && !m->closing.begun; i++) {
-        err_t one = live_mint(m, meant[i], now_ms(m), SVID_BY_OPERATOR, err == ERR_OK ? why : NULL);
-        err = err == ERR_OK ? one : err;
-        if (one != ERR_OK)
-            continue;
-        ++*ret_count;
-        if (meant[i]->state != LIVE_SIGNING)
+    for (size_t i = 0; i < count && !m->closing.begun; i++)
+        if (live_mint(m, meant[i], now_ms(m), SVID_BY_OPERATOR, NULL) == ERR_OK &&
+            meant[i]->state != LIVE_SIGNING)
             live_tell(m, meant[i]);
-    }
     minter_settle(m);
-    return err;
 }
 
 /* Subscribers. */
@@ -606,12 +647,6 @@ bool minter_is_held(const struct minter *m, const char *entry_id)
     return l != NULL && l->state == LIVE_HELD;
 }
 
-bool minter_is_signing(const struct minter *m, const char *entry_id)
-{
-    const struct live *l = live_find(m, entry_id);
-    return l != NULL && l->state == LIVE_SIGNING;
-}
-
 bool minter_is_awaited(const struct minter *m, const char *entry_id)
 {
     int64_t ms = now_ms(m);
@@ -713,5 +748,9 @@ void minter_close(struct minter *m, void (*done)(void *arg), void *arg)
     struct live *l;
     MAP_FOREACH(l, &m->lives)
         svid_cancel(m->opt.authority, &l->order);
+    for (struct minter_renewal *r; (r = LIST_FIRST(&m->renewals)) != NULL;) {
+        why_set(&r->failed, ERR_CANCELED, "the agent stops");
+        renewal_end(r);
+    }
     closing_handle(&m->closing, &m->timer);
 }

@@ -7,6 +7,7 @@
 #define SPINDLE_AGENT_SVID_MINTER_H
 
 #include "agent/svid/svid.h"
+#include "common/base/list.h"
 
 #include <uv.h>
 
@@ -37,8 +38,8 @@ struct minter_options {
 };
 err_t minter_open(uv_loop_t *loop, const struct minter_options *opt, struct minter **ret,
                   struct why *why) MUST_CHECK;
-/* Cancels what is being signed, frees in the close callback, then calls done. on_change is not
- * called any more. */
+/* Cancels what is being signed, answers renewals, frees in the close callback, then calls done.
+ * on_change is not called any more. */
 void minter_close(struct minter *m, void (*done)(void *arg), void *arg);
 
 /* One more subscriber for the entry: its current SVID (borrowed: svid_ref keeps it), minted now if
@@ -58,8 +59,6 @@ void minter_entries_changed(struct minter *m, const struct entry_set *entries);
 void minter_holds_changed(struct minter *m);
 /* Is it without an SVID because may_issue said ERR_REVOKED? */
 bool minter_is_held(const struct minter *m, const char *entry_id);
-/* Has the authority been asked for one, and not answered yet? */
-bool minter_is_signing(const struct minter *m, const char *entry_id);
 /* Is there none to serve, and on_change soon tells of the next one, or that there is none? */
 bool minter_is_awaited(const struct minter *m, const char *entry_id);
 /* The SVID with this serial, if it is one of ours, is not served any more: another is minted. */
@@ -72,10 +71,18 @@ void minter_check(struct minter *m);
 void minter_retry(struct minter *m);
 /* An operator asks: new SVIDs now for the live entries of a SPIFFE ID or entry id (the other is
  * NULL), at most MINTER_BATCH; the old ones stay valid, and what fails at once is as before.
- * *ret_count of them were renewed, or the authority has yet to answer, also when an error says why
- * another one was not. ERR_NOT_FOUND: no workload uses one now. */
-err_t minter_renew(struct minter *m, const char *spiffe_id, const char *entry_id, size_t *ret_count,
-                   struct why *why) MUST_CHECK;
+ * Embedded by who asks, who sets these three. */
+struct minter_renewal {
+    const char *spiffe_id, *entry_id; /* borrowed until the answer */
+    /* All were signed or have failed: called once, perhaps before minter_renew returns, at the
+     * latest by minter_close (ERR_CANCELED). ERR_NOT_FOUND: no workload uses one now. May free the
+     * renewal; changes nothing of the minter. */
+    void (*done)(struct minter_renewal *r, err_t err, const struct why *why);
+    size_t count;      /* that were renewed, also when an error says why another one was not */
+    struct why failed; /* the minter's, as what follows */
+    LIST_ENTRY(minter_renewal) in_renewals;
+};
+void minter_renew(struct minter *m, struct minter_renewal *r);
 /* The live SVID of an entry; NULL: there is none. Borrowed. */
 const struct svid *minter_find(const struct minter *m, const char *entry_id,
                                unsigned *ret_subscribers);

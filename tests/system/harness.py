@@ -8,6 +8,7 @@ for an event with a generous deadline. Fixtures are in conftest.py; the certific
         assert got.code == 0, got
 """
 import contextlib
+import glob
 import http.client
 import json
 import os
@@ -430,6 +431,20 @@ class Site:
         agent.socket = config["workload_api"]["socket"]
         agent.admin = config["admin"]["socket"]
         return agent.wait_ready() if wait else agent
+
+    def fake_clock(self):
+        """What agent() needs so that set_clock sets its wall clock."""
+        library = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
+        if SANDBOX:
+            pytest.skip("sanitizers must be the first library that is loaded")
+        if library is None:
+            give_up("libfaketime (Debian package faketime) is not installed")
+        return {"sandbox": False, "env": {
+            "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(self.set_clock(0)), "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1"}}
+
+    def set_clock(self, hours):
+        return self.write("offset", f"{hours:+d}h")
 
     def sidecar_config(self, name, **changes):
         base = {

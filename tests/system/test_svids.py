@@ -131,3 +131,17 @@ def test_renewed_svid_reaches_its_workloads_and_the_old_one_stays_valid(site):
     assert "no workload uses" in svids(site, agent, "renew", "entry:none", code=1)
     assert "expected a SPIFFE ID" in svids(site, agent, "renew", "web", code=2)
     assert len(svids(site, agent, "search", "--id", WEB["spiffe_id"])["svids"]) == 4
+
+
+def test_a_renewal_is_answered_when_it_is_signed_though_the_issuer_has_run_out(site):
+    """The request is the first that meets the clock's jump: another issuer is written, off the loop, before it signs."""
+    agent, watch = start(site, **site.fake_clock())
+    old = updates(watch)[-1]
+    site.set_clock(30)
+    [row] = svids(site, agent, "renew", WEB["spiffe_id"])["svids"]
+    assert row["entry"] == "web" and row["serial"] != old[WEB["spiffe_id"]]
+    assert svids(site, agent, "show", "entry:web")["svids"][0]["serial"] == row["serial"]
+    authority = site.dir / "data" / "authority"
+    authority.rename(authority.with_name("elsewhere"))
+    site.set_clock(60)
+    assert "its renewal has failed" in svids(site, agent, "renew", WEB["spiffe_id"], code=1)

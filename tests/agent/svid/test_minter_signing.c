@@ -126,6 +126,27 @@ static void teardown(void)
     log_capture(NULL, NULL);
 }
 
+static struct renewal {
+    struct minter_renewal r;
+    unsigned answers;
+    err_t err;
+    struct why why;
+} wish, other_wish;
+
+static void on_renewed(struct minter_renewal *r, err_t err, const struct why *why)
+{
+    struct renewal *renewal = (struct renewal *)r;
+    renewal->answers++;
+    renewal->err = err;
+    renewal->why = *why;
+}
+
+static void renew(struct renewal *renewal)
+{
+    *renewal = (struct renewal){.r = {.spiffe_id = web_id, .done = on_renewed}};
+    minter_renew(m, &renewal->r);
+}
+
 static struct svid *acquire(void)
 {
     struct svid *s = NULL;
@@ -250,13 +271,98 @@ END_TEST
 START_TEST(test_a_renewal_that_an_operator_asks_for_is_told_when_it_is_there)
 {
     struct svid *first = acquire_and_answer();
-    size_t count = 0;
-    ck_assert_int_eq(minter_renew(m, web_id, NULL, &count, NULL), ERR_OK);
-    ck_assert_uint_eq(count, 1);
+    renew(&wish);
     ck_assert_uint_eq(changes, 0);
+    ck_assert_uint_eq(wish.answers, 0);
     answer(true);
     ck_assert_uint_eq(changes, 1);
     ck_assert_ptr_ne(told, first);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(wish.answers, 1);
+    ck_assert_int_eq(wish.err, ERR_OK);
+    ck_assert_uint_eq(wish.r.count, 1);
+}
+END_TEST
+
+START_TEST(test_an_operator_hears_why_a_renewal_has_failed)
+{
+    acquire_and_answer();
+    renew(&wish);
+    renew(&other_wish);
+    ck_assert_uint_eq(asked, 2); /* once for both */
+    answer(false);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    for (struct renewal *w = &wish; w != NULL; w = w == &wish ? &other_wish : NULL) {
+        ck_assert_uint_eq(w->answers, 1);
+        ck_assert_int_eq(w->err, ERR_SIGNER);
+        ck_assert_str_eq(why_text(&w->why), "not now");
+        ck_assert_uint_eq(w->r.count, 0);
+    }
+}
+END_TEST
+
+/* Both are signed before there is an answer, and what another SPIFFE ID does is no matter. */
+START_TEST(test_an_operator_hears_of_all_that_was_meant_at_once)
+{
+    struct entry more = {.id = (char *)"b", .spiffe_id = web_id, .hint = none};
+    struct entry db = {.id = (char *)"c", .spiffe_id = db_id, .hint = none};
+    struct svid *s = NULL;
+    is_prompt = has_many = true;
+    ck_assert_ptr_nonnull(acquire());
+    ck_assert_int_eq(minter_acquire(m, &more, &s, NULL), ERR_OK);
+    is_prompt = false;
+    ck_assert_int_eq(minter_acquire(m, &db, &s, NULL), ERR_OK);
+    renew(&wish);
+    ck_assert_uint_eq(asked, 3);
+    answer(_i == 0);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(wish.answers, 0);
+    answer(true);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(wish.answers, 1);
+    ck_assert_int_eq(wish.err, _i == 0 ? ERR_OK : ERR_SIGNER);
+    ck_assert_uint_eq(wish.r.count, _i == 0 ? 2 : 1);
+}
+END_TEST
+
+/* What is waited for is no more: it is not said to be renewed. */
+START_TEST(test_an_operator_hears_of_a_renewal_that_was_canceled)
+{
+    static const err_t errors[] = {ERR_NOT_FOUND, ERR_REVOKED, ERR_CANCELED, ERR_CANCELED};
+    struct buf report;
+    struct entry_set *set = NULL;
+    acquire_and_answer();
+    renew(&wish);
+    switch (_i) {
+    case 0:
+        minter_release(m, "a");
+        break;
+    case 1:
+        verdict = ERR_REVOKED;
+        minter_holds_changed(m);
+        break;
+    case 2:
+        buf_init(&report, 4096);
+        ck_assert_int_eq(entries_parse("e",
+                                       slice_str("entries: [{id: a, selectors: [\"unix:uid:1\"], "
+                                                 "hint: new, "
+                                                 "spiffe_id: \"spiffe://example.org/web\"}]\n"),
+                                       "example.org", &report, &set, NULL),
+                         ERR_OK);
+        minter_entries_changed(m, set);
+        entries_free(set);
+        buf_done(&report);
+        break;
+    case 3:
+        minter_close(m, NULL, NULL);
+        break;
+    }
+    ck_assert_uint_eq(canceled, 1);
+    if (_i != 3) /* which answers at once, and would be over then */
+        uv_run(&loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(wish.answers, 1);
+    ck_assert_int_eq(wish.err, errors[_i]);
+    ck_assert_uint_eq(wish.r.count, 0);
 }
 END_TEST
 
@@ -285,13 +391,12 @@ START_TEST(test_who_has_an_older_one_hears_of_the_newer_when_the_next_fails)
     char *names[] = {(char *)"x.example.org", NULL};
     struct entry named = web;
     struct svid *newer = NULL;
-    size_t count = 0;
     named.dns_names = names;
     acquire_and_answer();
     is_prompt = true;
     ck_assert_int_eq(minter_acquire(m, &named, &newer, NULL), ERR_OK);
     is_prompt = false;
-    ck_assert_int_eq(minter_renew(m, web_id, NULL, &count, NULL), ERR_OK);
+    renew(&wish);
     ck_assert_uint_eq(changes, 0);
     answer(false);
     ck_assert_uint_eq(changes, 1);
@@ -362,6 +467,9 @@ int main(void)
     tcase_add_test(t, test_a_clock_set_back_takes_what_is_not_valid_yet);
     tcase_add_loop_test(t, test_what_ends_the_wait_cancels_it, 0, 3);
     tcase_add_test(t, test_a_renewal_that_an_operator_asks_for_is_told_when_it_is_there);
+    tcase_add_test(t, test_an_operator_hears_why_a_renewal_has_failed);
+    tcase_add_loop_test(t, test_an_operator_hears_of_all_that_was_meant_at_once, 0, 2);
+    tcase_add_loop_test(t, test_an_operator_hears_of_a_renewal_that_was_canceled, 0, 4);
     tcase_add_test(t, test_what_is_revoked_while_it_is_signed_does_not_leave);
     tcase_add_test(t, test_who_has_an_older_one_hears_of_the_newer_when_the_next_fails);
     tcase_add_loop_test(t, test_what_is_to_be_replaced_is_awaited_until_its_turn, 0, 2);
