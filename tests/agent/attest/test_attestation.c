@@ -1,5 +1,7 @@
 /* Several attestors for one caller: what they find together, and what the failure of one means. */
 #include "agent/attest/attestation.h"
+
+#include "common/base/mem.h"
 #include "tests/support/runner.h"
 
 #include <stdio.h>
@@ -29,11 +31,10 @@ static void fake_answer(struct fake *f)
     struct selector_set set;
     struct why why = {0};
     selector_set_init(&set);
-    if (f->err != ERR_OK)
-        why_set(&why, f->err, "it cannot");
-    else
-        ck_assert_int_eq(selector_set_add(&set, "%s", f->finds), ERR_OK);
-    f->done(f->arg, f->err, f->err == ERR_OK ? &set : NULL, &why);
+    err_t err = f->err != ERR_OK ? f->err : selector_set_add(&set, "%s", f->finds);
+    if (err != ERR_OK)
+        why_set(&why, err, "it cannot");
+    f->done(f->arg, err, err == ERR_OK ? &set : NULL, &why);
     selector_set_done(&set);
 }
 
@@ -206,6 +207,24 @@ START_TEST(test_a_peer_that_is_not_who_it_was_is_attested_to_nothing)
 }
 END_TEST
 
+START_TEST(test_without_memory_it_says_so_and_finds_nothing)
+{
+    fakes[0].at_once = fakes[1].at_once = true;
+    last_count = 0;
+    for (long n = 0; last_count != 2; n++) {
+        mem_fail_after(n);
+        err_t err = start();
+        mem_fail_after(-1);
+        ck_assert_ptr_null(under_way);
+        if (err == ERR_OK)
+            err = last_err;
+        ck_assert_int_eq(err, last_count == 2 ? ERR_OK : ERR_NO_MEMORY);
+        ck_assert_uint_eq(answers, n); /* the first has no memory to begin */
+    }
+    ck_assert_uint_gt(answers, 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("attestation");
@@ -217,6 +236,7 @@ int main(void)
     tcase_add_test(t, test_it_begins_anew_when_more_is_asked_for_meanwhile);
     tcase_add_test(t, test_a_canceled_one_is_not_heard_of);
     tcase_add_test(t, test_a_peer_that_is_not_who_it_was_is_attested_to_nothing);
+    tcase_add_test(t, test_without_memory_it_says_so_and_finds_nothing);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
