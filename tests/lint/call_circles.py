@@ -22,25 +22,23 @@ def objects(build):
             yield noun(str(source.relative_to(ROOT))), build / words[words.index("-o") + 1]
 
 
-def symbols(path):
-    """(those it defines, those it wants) of an object."""
-    defined, wanted = set(), set()
-    for line in subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout.splitlines():
-        kind, name = line.split()[-2:]
-        if kind in "TDRBC":
-            defined.add(name)
-        elif kind == "U":
-            wanted.add(name)
-    return defined, wanted
+def symbols(paths):
+    """(object file, kind as nm says it, name) of all that the objects define and want."""
+    said = subprocess.run(["nm", "-A", *paths], capture_output=True, text=True, check=True).stdout
+    for line in said.splitlines():
+        path, _, rest = line.partition(":")
+        yield (path, *rest.split()[-2:])
 
 
 def main(build):
     os.chdir(ROOT)
     home, calls = {}, {}
-    for name, path in objects(build):
-        defined, wanted = symbols(path)
-        home.update(dict.fromkeys(defined, name))
-        calls.setdefault(name, set()).update(wanted)
+    nouns = {str(path): name for name, path in objects(build)}
+    for path, kind, name in symbols(nouns):
+        if kind in "TDRBC":
+            home[name] = nouns[path]
+        elif kind == "U":
+            calls.setdefault(nouns[path], set()).add(name)
     graph = {name: {home[w] for w in wanted if home.get(w, name) != name} for name, wanted in calls.items()}
     found = circles(graph)
     for circle in found:
